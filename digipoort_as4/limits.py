@@ -1,0 +1,68 @@
+"""Every limit in one table, each with its reason. Nothing here measures anything."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+HEADER_TIMEOUT: Final = timedelta(seconds=10)
+"""From connection to the last header; aiohttp itself waits for ever (threats M01)."""
+MINIMUM_RATE: Final = 1 * KIB
+"""Octets per second of body after the grace time; slower is closed (threats M02)."""
+RATE_GRACE: Final = timedelta(seconds=10)
+KEEPALIVE: Final = timedelta(seconds=30)
+WUS_BODY: Final = 120 * MIB
+"""A whole WUS request (decision 12)."""
+INLINE_BODY: Final = 1 * MIB
+"""Up to here a body is handled on the event loop and in memory; above it on a thread and in a spool file."""
+
+# --- XML --------------------------------------------------------------------------------------------------------------
+TREE: Final = 1 * MIB
+"""What may be left for the tree once large inhoud elements have been taken out (decision 13)."""
+INHOUD_IN_TREE: Final = 64 * KIB
+"""Base64 text of an inhoud above this leaves the octets before the tree is built (decision 13)."""
+INHOUD: Final = 20_971_520
+"""Octets of one inhoud, decoded: maxLength of the XSD."""
+INHOUD_TEXT: Final = 28 * MIB
+"""Octets of base64 text of one inhoud: 20 MiB in wrapped lines is 28,697,870 (decision 12)."""
+DEPTH: Final = 64
+ATTRIBUTES: Final = 64
+"""Per element; the most seen in 241 public envelopes is 6 (threats 1.1)."""
+NAMESPACES: Final = 128
+"""Declarations in a document; the most seen is 45."""
+ELEMENTS: Final = 100_000
+
+# --- signatures -------------------------------------------------------------------------------------------------------
+REFERENCES: Final = 10
+"""WUS: six to eight are normal."""
+SAME_TARGET: Final = 2
+"""Policy-driven CXF signs the Timestamp twice (digipoort 2.1)."""
+TRANSFORMS: Final = 2
+PREFIX_LIST: Final = 16
+RSA_BITS: Final = 2048
+"""Smallest RSA key of a signer."""
+TOKEN: Final = 16 * KIB
+"""Octets of a BinarySecurityToken's DER; real ones are about 2 KiB."""
+
+# --- time -------------------------------------------------------------------------------------------------------------
+TIMESTAMP_AGE: Final = timedelta(seconds=300)
+"""Without Expires (decision 7)."""
+TIMESTAMP_LIFE: Final = timedelta(seconds=600)
+"""At most, whatever Expires says (decision 7)."""
+TIMESTAMP_FUTURE: Final = timedelta(seconds=60)
+REPEAT_KEPT: Final = timedelta(days=7)
+"""A verbatim repeat gets the same answer for this long (decision 8)."""
+RETRY_FOR: Final = timedelta(hours=72)
+"""Delivery to an agency (digipoort 3.1, status 420)."""
+
+# --- payloads ---------------------------------------------------------------------------------------------------------
+INLINE_PAYLOAD: Final = 64 * KIB
+"""Up to here octets live in the row, above it in a file (design 5.6)."""
+CHUNK: Final = 256 * KIB
+"""Octets per read of a payload."""
+DOCUMENTS: Final = 50
+"""Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten."""

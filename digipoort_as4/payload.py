@@ -1,0 +1,161 @@
+"""Handles on octets: small ones in memory, large ones in a spool file, read in chunks.
+
+Does not decode, decompress or name anything; a file here has no final name.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from digipoort_as4 import limits
+
+
+class Payload(Protocol):
+    """A source of octets that can be read again."""
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+
+    def open(self) -> Iterator[bytes]:
+        """Chunks from the start, each at most limits.CHUNK octets."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesPayload:
+    """Octets in memory."""
+
+    octets: bytes
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return len(self.octets)
+
+    def open(self) -> Iterator[bytes]:
+        """The octets in chunks."""
+        for start in range(0, len(self.octets), limits.CHUNK):
+            yield self.octets[start : start + limits.CHUNK]
+
+
+@dataclass(frozen=True, slots=True)
+class FilePayload:
+    """Octets of a file, or of a stretch of it."""
+
+    path: Path
+    start: int
+    size: int
+
+    def open(self) -> Iterator[bytes]:
+        """The octets in chunks; raises OSError when the file is shorter than promised."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            left = self.size
+            while left:
+                chunk = file.read(min(limits.CHUNK, left))
+                if not chunk:
+                    raise OSError(f"{self.path.name} ends {left} octets early")
+                left -= len(chunk)
+                yield chunk
+
+
+def slice_of(payload: Payload, start: int, size: int) -> Payload:
+    """A stretch of a payload as a payload of its own, without copying a file.
+
+    Args:
+        payload: bytes or file.
+        start: first octet, counted from 0.
+        size: octets.
+    """
+    if isinstance(payload, FilePayload):
+        return FilePayload(payload.path, payload.start + start, size)
+    return BytesPayload(read_all(payload)[start : start + size])
+
+
+def read_all(payload: Payload) -> bytes:
+    """All octets in memory; for payloads known to be small."""
+    if isinstance(payload, BytesPayload):
+        return payload.octets
+    return b"".join(payload.open())
+
+
+def sha256(payload: Payload) -> bytes:
+    """SHA-256 of the octets, 32 octets."""
+    digest = hashlib.sha256()
+    for chunk in payload.open():
+        digest.update(chunk)
+    return digest.digest()
+
+
+def base64_of(payload: Payload) -> Iterator[bytes]:
+    """Canonical base64 text of the octets, without line breaks, in chunks."""
+    rest = b""
+    for chunk in payload.open():
+        chunk = rest + chunk
+        whole = len(chunk) - len(chunk) % 3
+        rest = chunk[whole:]
+        yield base64.b64encode(chunk[:whole])
+    yield base64.b64encode(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of an envelope."""
+
+    part: str
+    """`inhoud` or `bijlage`."""
+    mime_type: str
+    bestandsnaam: str
+    """As the sender wrote it: data, never a path."""
+    payload: Payload
+    size: int
+    """Octets, decoded."""
+    sha256: bytes
+    """32 octets over the decoded octets."""
+    key: str
+    """Random, ours; under it the store keeps the octets."""
+
+
+class Spool:
+    """A folder of quarantined files that die with the process that made them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder and throw away what an earlier process left."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.iterdir():
+            stale.unlink(missing_ok=True)
+
+    def write(self, chunks: Iterable[bytes]) -> FilePayload:
+        """Spool chunks to a fresh file; the file goes when writing fails."""
+        path = self.fresh()
+        try:
+            size = 0
+            with path.open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    size += len(chunk)
+            return FilePayload(path, 0, size)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def fresh(self) -> Path:
+        """A name in the spool that nothing has."""
+        return self.folder / secrets.token_hex(16)
+
+    @staticmethod
+    def discard(payload: Payload) -> None:
+        """Remove the file behind a spooled payload; nothing to do for octets in memory."""
+        if isinstance(payload, FilePayload):
+            try:
+                os.unlink(payload.path)
+            except FileNotFoundError:
+                return

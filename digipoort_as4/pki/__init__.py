@@ -1,0 +1,1 @@
+"""Certificates, paths, revocation and private keys. Knows nothing of messages."""

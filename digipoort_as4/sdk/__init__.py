@@ -1,0 +1,1 @@
+"""The client side: send an envelope, ask for statuses, verify every answer."""

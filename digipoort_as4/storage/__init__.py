@@ -1,0 +1,1 @@
+"""What the post office remembers. Knows no protocol and no network."""

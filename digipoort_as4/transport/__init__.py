@@ -1,0 +1,1 @@
+"""HTTP and TLS, both directions. Knows no protocol above HTTP and remembers nothing."""

@@ -1,0 +1,1 @@
+"""Checks on documents. Each leaves findings as facts; none decides what happens to a message."""
