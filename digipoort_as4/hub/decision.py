@@ -59,7 +59,7 @@ class Delivery:
     documents: tuple[str, ...]
     """Keys of the documents this recipient gets; the first becomes berichtInhoud (decision 18)."""
     state: str = "queued"
-    """queued, retrying, unknown (outcome not learnt), delivered, accepted (500), rejected (410, 510), expired, withdrawn."""
+    """queued, retrying, unknown (outcome not learnt), delivered, accepted (500), rejected, expired, withdrawn."""
     version: int = 0
     started_at: datetime | None = None
     """When the first attempt began; 72 hours count from here."""
