@@ -251,9 +251,7 @@ _TLS_SYS: Final = {
 }
 _AUTHENTICATION: Final = {Purpose.TLS_CLIENT: frozenset({_CLIENT_AUTH})}
 _AUTHENTICITY: Final = {Purpose.SIGNING: frozenset({_DOCUMENT_SIGNING, _MS_DOCUMENT_SIGNING})}
-_AUTHENTICITY_G1: Final = {
-    Purpose.SIGNING: frozenset({_CLIENT_AUTH, _EMAIL, _DOCUMENT_SIGNING, _MS_DOCUMENT_SIGNING})
-}
+_AUTHENTICITY_G1: Final = {Purpose.SIGNING: frozenset({_CLIENT_AUTH, _EMAIL, _DOCUMENT_SIGNING, _MS_DOCUMENT_SIGNING})}
 
 _ARC: Final = "2.16.528.1.1003.1.2"
 
@@ -281,7 +279,7 @@ PRODUCTION_POLICIES: Final = frozenset(
 TEST_POLICIES: Final = frozenset(
     {f"{_ARC}.8.4", f"{_ARC}.8.6", f"{_ARC}.41.15.35.11", f"{_ARC}.41.16.25.8", f"{_ARC}.41.16.25.4"}
 )
-"""What the local post office accepts. G1 has no TRIAL arc, its test certificates carry the real OIDs under a TEST root."""
+"""What the local post office accepts. G1 has no TRIAL arc: test certificates have its real OIDs under a TEST root."""
 
 
 def check_purpose(certificate: Certificate, purpose: Purpose, policies: frozenset[str]) -> None:
@@ -323,7 +321,9 @@ def _extended_usages(purpose: Purpose, policies: frozenset[str]) -> frozenset[st
 
 
 def _purpose(purpose: Purpose, found: str, expected: str) -> PeerError:
-    return PeerError("certificate-purpose", where=f"certificate used for {purpose.value}", found=found, expected=expected)
+    return PeerError(
+        "certificate-purpose", where=f"certificate used for {purpose.value}", found=found, expected=expected
+    )
 
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
