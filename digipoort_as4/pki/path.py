@@ -7,11 +7,11 @@ may do something (hub.mandates).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any, Final, Literal, TypeVar
+from itertools import islice, pairwise
+from typing import Final, Literal, TypeVar, cast
 
 from asn1crypto import algos, keys
 from asn1crypto import x509 as asn1
@@ -42,7 +42,7 @@ from digipoort_as4.pki.revocation import SIGNATURE_HASHES, CrlIndex
 Kind = Literal["test", "production"]
 
 PATHS_TRIED: Final = 8
-"""Candidates per certificate. PKIoverheid has one; cross-signed CAs give a few; a maze gets no further (threats P13)."""
+"""Candidates per certificate. PKIoverheid has one, cross-signed CAs give a few; a maze gets no further (P13)."""
 VERDICTS_KEPT: Final = 10_000
 """Only certificates that were found good are kept, so strangers cannot fill it."""
 
@@ -302,7 +302,7 @@ def _check(
     # 4: nobody revokes an anchor
     windows = [(step.not_before, step.not_after) for step in path]
     if crls is not None:
-        windows += [crls.check(step, issuer, at) for step, issuer in zip(path, path[1:], strict=False)]
+        windows += [crls.check(step, issuer, at) for step, issuer in pairwise(path)]
     return Verdict(path, max(since for since, _ in windows), min(until for _, until in windows), crls is not None)
 
 
@@ -318,12 +318,12 @@ def _parameters(inputs: PolicyInputs) -> PKIXValidationParams:
 _Result = TypeVar("_Result")
 
 
-def _finish(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a coroutine that never waits (nothing is fetched), with or without an event loop around us."""
+def _finish(awaitable: Awaitable[_Result]) -> _Result:
+    """Run something that never waits (nothing is fetched), with or without an event loop around us."""
     try:
-        coroutine.send(None)
+        awaitable.__await__().send(None)
     except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
+        return cast(_Result, done.value)
     raise AssertionError("the path library waits for something although fetching is off")
 
 

@@ -70,7 +70,7 @@ class CrlIndex:
             issuers: CAs whose signatures count; the path decides later whether a CA itself is trusted.
 
         Returns:
-            The index. A CRL that cannot be used is left out and named in `problems`: its CA's certificates will be refused.
+            The index. A CRL that cannot be used is left out and named in `problems`; its CA's certificates are refused.
         """
         lists: dict[bytes, list[Crl]] = {}
         problems: list[str] = []
