@@ -1,7 +1,7 @@
 """CRLs as an index: each verified and read once, then asked per certificate.
 
-Fetches nothing (whoever refreshes brings octets) and knows no OCSP: PKIoverheid's CAs are checked by CRL. Delta CRLs,
-indirect CRLs and CRLs for some reasons only are not supported; they count as missing, so they refuse.
+Fetches nothing (whoever refreshes brings octets) and knows no OCSP: PKIoverheid's CAs are checked by CRL. Indirect CRLs
+and CRLs for some reasons only count as missing, so they refuse. A delta CRL only adds: what it takes off stays revoked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -48,6 +49,8 @@ class Crl:
     revoked: frozenset[int]
     """Serial numbers, on hold included."""
     scope: Scope
+    delta: bool
+    """True: speaks of changes since an earlier one, so never enough by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +112,13 @@ class CrlIndex:
             raise _unavailable(issuer, "a CA that may not sign CRLs")
         known = [crl for crl in self.lists.get(_issuer_key(issuer), ()) if crl.scope.covers(certificate)]
         current = [crl for crl in known if crl.this_update <= at <= crl.next_update]
-        if not current:
+        newest = next((crl for crl in current if not crl.delta), None)
+        if newest is None:
             raise _unavailable(issuer, _dates(known) if known else "no CRL")
-        if certificate.x509.serial_number in current[0].revoked:
-            raise PeerError(
-                "certificate-revoked",
-                where=certificate.subject,
-                found=f"serial number {certificate.x509.serial_number:x} on the CRL of {current[0].this_update:%F %T}Z",
-                expected="a certificate that is not revoked",
-            )
-        return current[0].this_update, current[0].next_update
+        for crl in (newest, *(crl for crl in current if crl.delta)):
+            if certificate.x509.serial_number in crl.revoked:
+                raise _revoked(certificate, crl)
+        return newest.this_update, newest.next_update
 
 
 def load_crls(octets: bytes) -> tuple[bytes, ...]:
@@ -151,24 +151,24 @@ class _Unusable(Exception):
     """A CRL is left out; the text says which and why."""
 
 
-def _read(der: bytes, by_name: Mapping[bytes, list[Certificate]]) -> tuple[bytes, Crl]:
+def _read(der: bytes, by_name: Mapping[str, list[Certificate]]) -> tuple[bytes, Crl]:
     try:
         crl = x509.load_der_x509_crl(der)
         issuer = _signer_of(crl, by_name)
-        scope = _scope_of(crl)
-        revoked = frozenset(_serials(crl))
+        scope, delta = _scope_of(crl)
+        revoked = frozenset(_serials(crl, delta))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise _Unusable(f"CRL of {len(der)} octets: malformed: {error}") from error
     if crl.next_update_utc is None:
         raise _unusable(crl, "no nextUpdate")
-    return _issuer_key(issuer), Crl(crl.last_update_utc, crl.next_update_utc, revoked, scope)
+    return _issuer_key(issuer), Crl(crl.last_update_utc, crl.next_update_utc, revoked, scope, delta)
 
 
-def _signer_of(crl: x509.CertificateRevocationList, by_name: Mapping[bytes, list[Certificate]]) -> Certificate:
+def _signer_of(crl: x509.CertificateRevocationList, by_name: Mapping[str, list[Certificate]]) -> Certificate:
     algorithm = crl.signature_hash_algorithm
     if algorithm is None or algorithm.name not in SIGNATURE_HASHES:
         raise _unusable(crl, f"signed with {crl.signature_algorithm_oid.dotted_string}")
-    for issuer in by_name.get(crl.issuer.public_bytes(), []):
+    for issuer in by_name.get(_comparable(crl.issuer), []):
         if _verifies(crl, issuer):
             return issuer
     raise _unusable(crl, "signature of none of the known CAs")
@@ -181,16 +181,17 @@ def _verifies(crl: x509.CertificateRevocationList, issuer: Certificate) -> bool:
         return False
 
 
-def _scope_of(crl: x509.CertificateRevocationList) -> Scope:
-    scope = Scope()
+def _scope_of(crl: x509.CertificateRevocationList) -> tuple[Scope, bool]:
+    """The scope, and whether it is a delta CRL."""
+    scope, delta = Scope(), False
     for extension in crl.extensions:
         if isinstance(extension.value, x509.IssuingDistributionPoint):
             scope = _read_scope(crl, extension.value)
         elif isinstance(extension.value, x509.DeltaCRLIndicator):
-            raise _unusable(crl, "a delta CRL")
+            delta = True
         elif extension.critical and not isinstance(extension.value, x509.CRLNumber | x509.AuthorityKeyIdentifier):
             raise _unusable(crl, f"unknown critical extension {extension.oid.dotted_string}")
-    return scope
+    return scope, delta
 
 
 def _read_scope(crl: x509.CertificateRevocationList, point: x509.IssuingDistributionPoint) -> Scope:
@@ -199,25 +200,32 @@ def _read_scope(crl: x509.CertificateRevocationList, point: x509.IssuingDistribu
     return Scope(frozenset(point.full_name or ()), point.only_contains_user_certs, point.only_contains_ca_certs)
 
 
-def _serials(crl: x509.CertificateRevocationList) -> Iterator[int]:
+def _serials(crl: x509.CertificateRevocationList, delta: bool) -> Iterator[int]:
     """All serial numbers; one entry that we cannot understand spoils the list (RFC 5280 5.3)."""
+    released = x509.CRLReason(x509.ReasonFlags.remove_from_crl)
     for entry in crl:
         if any(extension.critical for extension in entry.extensions):
             raise _unusable(crl, f"a critical extension in the entry of serial number {entry.serial_number:x}")
-        yield entry.serial_number
+        if not (delta and any(extension.value == released for extension in entry.extensions)):
+            yield entry.serial_number
 
 
-def _by_subject(issuers: Iterable[Certificate]) -> dict[bytes, list[Certificate]]:
-    found: dict[bytes, list[Certificate]] = {}
+def _by_subject(issuers: Iterable[Certificate]) -> dict[str, list[Certificate]]:
+    found: dict[str, list[Certificate]] = {}
     for issuer in issuers:
-        found.setdefault(issuer.x509.subject.public_bytes(), []).append(issuer)
+        found.setdefault(_comparable(issuer.x509.subject), []).append(issuer)
     return found
 
 
 def _issuer_key(issuer: Certificate) -> bytes:
     """Name and key, so that a namesake's CRL does not count."""
     key = issuer.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(issuer.x509.subject.public_bytes() + key).digest()
+    return hashlib.sha256(_comparable(issuer.x509.subject).encode() + key).digest()
+
+
+def _comparable(name: x509.Name) -> str:
+    """Equal for names that are equal by RFC 5280 7.1: string type, case and spaces do not count."""
+    return str(asn1.Name.load(name.public_bytes()).hashable)
 
 
 def _points_of(certificate: Certificate) -> Iterator[x509.GeneralName]:
@@ -232,6 +240,15 @@ def _dates(known: list[Crl]) -> str:
 
 def _unusable(crl: x509.CertificateRevocationList, reason: str) -> _Unusable:
     return _Unusable(f"CRL of {crl.issuer.rfc4514_string()}: {reason}")
+
+
+def _revoked(certificate: Certificate, crl: Crl) -> PeerError:
+    return PeerError(
+        "certificate-revoked",
+        where=certificate.subject,
+        found=f"serial number {certificate.x509.serial_number:x} on the CRL of {crl.this_update:%F %T}Z",
+        expected="a certificate that is not revoked",
+    )
 
 
 def _unavailable(issuer: Certificate, found: str) -> PeerError:
