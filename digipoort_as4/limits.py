@@ -15,6 +15,23 @@ MINIMUM_RATE: Final = 1 * KIB
 """Octets per second of body after the grace time; slower is closed (threats M02)."""
 RATE_GRACE: Final = timedelta(seconds=10)
 KEEPALIVE: Final = timedelta(seconds=30)
+"""A connection that waits for its next request; aiohttp's own default is an hour."""
+ANSWER_STALL: Final = timedelta(seconds=30)
+"""A peer that takes none of our answer for this long is cut off (threats M03)."""
+LINGER: Final = timedelta(seconds=5)
+"""How long the rest of a refused body is read and thrown away, so that the peer sees our answer and not a reset."""
+CONNECTIONS: Final = 1_000
+"""Open connections of one listener; above it the one idle longest makes room (threats M04)."""
+CONNECTIONS_PER_CERTIFICATE: Final = 200
+"""Of those, with one and the same TLS certificate."""
+CALL: Final = timedelta(seconds=30)
+"""A whole call of ours to a peer, answer included; a silent agency costs a delivery slot for this long."""
+CONNECT: Final = timedelta(seconds=10)
+"""Of that, to open the connection, the TLS handshake included."""
+POOL_KEEPALIVE: Final = timedelta(seconds=15)
+"""A pooled connection of ours; well below what servers keep, so that we hardly ever post into a closing one."""
+ANSWER: Final = 4 * MIB
+"""Octets of an answer that we read: an answer with many statusdetails fits, a flood does not."""
 WUS_BODY: Final = 120 * MIB
 """A whole WUS request (decision 12)."""
 INLINE_BODY: Final = 1 * MIB

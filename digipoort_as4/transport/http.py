@@ -1,11 +1,14 @@
-"""One HTTP request and one answer as values, the words between sockets and protocols. Sends nothing and judges nothing."""
+"""One HTTP request and one answer as values: the words between sockets and protocols.
+
+Sends nothing and judges nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from digipoort_as4.payload import BytesPayload, Payload
+from digipoort_as4.payload import Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class HttpRequest:
     tls_certificate: bytes | None = None
     """DER of the peer's certificate; None without TLS or when it showed none."""
     trouble: str = ""
-    """A key of errors.CAUSES that the transport met: body-too-large, body-truncated or content-encoding. Then `body` is
-    empty, and the service answers in its own shape."""
+    """A key of errors.CAUSES that the transport met: body-too-large, body-truncated, content-encoding, or unavailable when
+    the spool failed. Then `body` is empty, and the service answers in its own shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +39,4 @@ class HttpAnswer:
     status: int
     headers: Mapping[str, str]
     """Of an answer that came, names in lower case."""
-    body: Payload = BytesPayload(b"")
+    body: Payload
