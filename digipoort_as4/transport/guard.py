@@ -32,6 +32,7 @@ class Guard:
     """Also the longest pause within a body."""
     keepalive: timedelta = limits.KEEPALIVE
     answer_stall: timedelta = limits.ANSWER_STALL
+    linger: timedelta = limits.LINGER
     connections: int = limits.CONNECTIONS
     per_certificate: int = limits.CONNECTIONS_PER_CERTIFICATE
 
@@ -67,7 +68,7 @@ class GuardedConnection(web.RequestHandler):
             door,
             loop=loop,
             keepalive_timeout=door.guard.keepalive.total_seconds(),
-            lingering_time=limits.LINGER.total_seconds(),
+            lingering_time=door.guard.linger.total_seconds(),
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to switch it off
         )
@@ -82,7 +83,7 @@ class GuardedConnection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the first header."""
         self._wire = cast(asyncio.Transport, transport)
-        # Any octet that waits for the peer starts the answer's clock. Not 0: asyncio's TLS would pause with nothing to send.
+        # One octet that waits for the peer starts the answer's clock; at 0 asyncio's TLS would pause with none to send.
         self._wire.set_write_buffer_limits(high=1, low=0)
         super().connection_made(transport)
         self._header_clock.start(self._header_until)
@@ -194,6 +195,31 @@ class Door(web.Server):
         leaving = min(idle, key=lambda c: c.heard_at, default=newcomer)
         self.journal.write("connection-dropped", cause="too-many-connections")
         leaving.abort()
+
+
+def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:
+    """TLS for asyncio's server side that says why it refuses: the alert leaves before the connection closes.
+
+    asyncio drops the alert of a failed handshake, and the peer is left with a bare reset. Answering "more octets
+    wanted" once makes it send what OpenSSL has ready; the peer then hangs up, or the header's time is over.
+    """
+
+    class SpeakingTls(ssl.SSLObject):
+        failure: ssl.SSLError | None = None
+
+        def do_handshake(self) -> None:
+            if self.failure is not None:
+                raise self.failure
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as failure:
+                journal.write("tls-refused", cause=str(failure.reason), detail=getattr(failure, "verify_message", ""))
+                self.failure = failure
+                raise ssl.SSLWantReadError from failure
+
+    return SpeakingTls
 
 
 def peer_certificate(transport: asyncio.BaseTransport | None) -> bytes | None:

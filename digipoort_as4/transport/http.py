@@ -28,8 +28,8 @@ class HttpRequest:
     tls_certificate: bytes | None = None
     """DER of the peer's certificate; None without TLS or when it showed none."""
     trouble: str = ""
-    """A key of errors.CAUSES that the transport met: body-too-large, body-truncated, content-encoding, or unavailable when
-    the spool failed. Then `body` is empty, and the service answers in its own shape."""
+    """A key of errors.CAUSES that the transport met: body-too-large, body-truncated, content-encoding, or unavailable
+    when the spool failed. Then `body` is empty, and the service answers in its own shape."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
-from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate
+from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate, speaking_tls
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
@@ -83,6 +83,7 @@ async def serve(
     door = Door(desk.handle, guard, journal)
     tls: dict[str, Any] = {}
     if context is not None:
+        context.sslobject_class = speaking_tls(journal)
         tls = {"ssl_handshake_timeout": guard.header.total_seconds(), "ssl_shutdown_timeout": TLS_SHUTDOWN}
     loop = asyncio.get_running_loop()
     return Server(await loop.create_server(door, host, port, ssl=context, backlog=BACKLOG, **tls), door)

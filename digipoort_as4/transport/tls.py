@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from digipoort_as4.errors import ConfigError
-from digipoort_as4.pki.keys import TlsIdentity
+
+if TYPE_CHECKING:
+    from digipoort_as4.pki.keys import TlsIdentity
 
 SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; all suites of 1.3 are of this kind. "Goed" in the Dutch NCSC TLS guidelines."""
