@@ -19,7 +19,7 @@ from digipoort_as4.journal import Journal
 from digipoort_as4.storage.store import Store
 
 Work = Callable[[Job], Awaitable[bool]]
-"""Does one job up to its commit, the job's end or postponement included. True: the destination answered."""
+"""Does one job up to its commit, the job's end or postponement included. False: the destination did not answer."""
 
 POSTPONED: Final = timedelta(seconds=10)
 """A job that broke our code is tried again after this, times its attempts."""
@@ -65,12 +65,11 @@ class Circuit:
         async with self._changed:
             await self._changed.wait_for(lambda: self._inside < (1 if self.open else self._width))
             self._inside += 1
-        answered = False
         try:
             answered = await work(job)
+            self._failures = 0 if answered else self._failures + 1
         finally:
             self._inside -= 1
-            self._failures = 0 if answered else self._failures + 1
             async with self._changed:
                 self._changed.notify_all()
 
@@ -78,7 +77,13 @@ class Circuit:
 class Worker:
     """Runs the lanes over one store until told to stop."""
 
-    def __init__(self, store: Store, lanes: tuple[Lane, ...], now: Callable[[], datetime], journal: Journal) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lanes: tuple[Lane, ...],
+        now: Callable[[], datetime],
+        journal: Journal,
+    ) -> None:
         """Claims nothing yet.
 
         Args:
@@ -88,8 +93,8 @@ class Worker:
             journal: hears of jobs that break.
         """
         self._store, self._lanes, self._now, self._journal = store, lanes, now, journal
-        self._running: dict[str, dict[int, Job]] = {lane.kind: {} for lane in lanes}
         self._circuits: dict[str, Circuit] = {}
+        self._running: dict[str, dict[int, Job]] = {lane.kind: {} for lane in lanes}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -155,7 +160,8 @@ class Worker:
         try:
             if job.attempts > limits.CRASHES:
                 raise RuntimeError(f"claimed {job.attempts} times without an end")
-            await self._circuit(lane, job.destination).pass_through(lane.work, job)
+            circuit = self._circuits.setdefault(job.destination, Circuit(lane.per_destination))
+            await circuit.pass_through(lane.work, job)
         except StorageFailure as failure:
             self._failure = failure
         except Exception as error:
@@ -163,9 +169,6 @@ class Worker:
         finally:
             self._running[lane.kind].pop(job.id, None)
             self._wake.set()
-
-    def _circuit(self, lane: Lane, destination: str) -> Circuit:
-        return self._circuits.setdefault(f"{lane.kind} {destination}", Circuit(lane.per_destination))
 
     async def _set_aside(self, job: Job, error: Exception) -> None:
         parked = job.attempts >= limits.POISON
