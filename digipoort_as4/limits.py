@@ -76,18 +76,9 @@ REPEAT_KEPT: Final = timedelta(days=7)
 RETRY_FOR: Final = timedelta(hours=72)
 """Delivery to an agency (digipoort 3.1, status 420)."""
 
-# --- payloads ---------------------------------------------------------------------------------------------------------
-INLINE_PAYLOAD: Final = 64 * KIB
-"""Up to here octets live in the row, above it in a file (design 5.6)."""
-CHUNK: Final = 256 * KIB
-"""Octets per read of a payload."""
-DOCUMENTS: Final = 50
-"""Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten."""
-
 # --- work -------------------------------------------------------------------------------------------------------------
 LEASE: Final = timedelta(seconds=90)
-"""How long a claimed job is ours without a heartbeat: three heartbeats, and longer than any one call (CALL)."""
-HEARTBEAT: Final = timedelta(seconds=30)
+"""How long a claimed job is ours without a heartbeat; longer than any one call (CALL)."""
 PROCESSING: Final = 16
 """Messages in processing at once: enough that commits share a transaction, few enough that none waits long."""
 PER_DESTINATION: Final = 4
@@ -102,3 +93,11 @@ CRASHES: Final = 10
 """Claims without any end, as when the process died each time, after which a job is parked unseen."""
 WORKER_PAUSE: Final = timedelta(seconds=5)
 """Longest sleep of the worker; it wakes at each commit and due time, this bounds what a moved clock can do."""
+
+# --- payloads ---------------------------------------------------------------------------------------------------------
+INLINE_PAYLOAD: Final = 64 * KIB
+"""Up to here octets live in the row, above it in a file (design 5.6)."""
+CHUNK: Final = 256 * KIB
+"""Octets per read of a payload."""
+DOCUMENTS: Final = 50
+"""Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten."""

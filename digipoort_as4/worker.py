@@ -25,6 +25,8 @@ POSTPONED: Final = timedelta(seconds=10)
 """A job that broke our code is tried again after this, times its attempts."""
 CROWDED: Final = timedelta(seconds=0.25)
 """Pause between claims while some destination has more due jobs than may run."""
+HEARTBEATS: Final = 3
+"""In one lease: two may be lost to a busy moment."""
 GRACE: Final = timedelta(seconds=10)
 """What is in work when the process shall stop may take this long; what is cut off is done again with the same key."""
 
@@ -83,6 +85,8 @@ class Worker:
         lanes: tuple[Lane, ...],
         now: Callable[[], datetime],
         journal: Journal,
+        *,
+        lease: timedelta = limits.LEASE,
     ) -> None:
         """Claims nothing yet.
 
@@ -91,8 +95,10 @@ class Worker:
             lanes: what can be done.
             now: the clock, also of leases.
             journal: hears of jobs that break.
+            lease: how long a claimed job is ours without a heartbeat; there are three in it.
         """
         self._store, self._lanes, self._now, self._journal = store, lanes, now, journal
+        self._lease = lease
         self._circuits: dict[str, Circuit] = {}
         self._running: dict[str, dict[int, Job]] = {lane.kind: {} for lane in lanes}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +140,7 @@ class Worker:
         free = lane.limit - len(self._running[lane.kind])
         if free <= 0:
             return
-        jobs = await self._store.claim([lane.kind], now, now + limits.LEASE, free, lane.per_destination)
+        jobs = await self._store.claim([lane.kind], now, now + self._lease, free, lane.per_destination)
         for job in jobs:
             self._running[lane.kind][job.id] = job
             task = asyncio.create_task(self._do(lane, job))
@@ -190,10 +196,10 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(limits.HEARTBEAT.total_seconds())
+            await asyncio.sleep(self._lease.total_seconds() / HEARTBEATS)
             for job in [job for running in self._running.values() for job in running.values()]:
                 try:
-                    held = await self._store.extend(job, self._now() + limits.LEASE)
+                    held = await self._store.extend(job, self._now() + self._lease)
                 except StorageFailure as failure:
                     self._failure = failure
                     self._wake.set()
