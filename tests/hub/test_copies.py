@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -82,17 +83,34 @@ def test_after_a_withdrawal_a_new_consent_stands() -> None:
     assert found is not None and "R-2" == found.reference
 
 
-def test_withdrawal_reaches_another_process(tmp_path: Path) -> None:
-    """Whoever holds the file sees the withdrawal at the next look, without a restart."""
+def test_file_is_changed_in_one_go(tmp_path: Path) -> None:
+    """Grant and withdrawal are in the file when the call returns, and nothing but the lock is left beside it."""
     path = tmp_path / copies.FILE
     path.write_text(SHIPPED, encoding="utf-8")
-    reader, writer = tables.ConsentFile(path), tables.ConsentFile(path)
-    assert still_stands(reader.current(), "CBS-HBAG-1", NOW)
-    writer.withdraw("CBS-HBAG-1", "CBS", NOW)
-    assert not still_stands(reader.current(), "CBS-HBAG-1", NOW)
-    writer.grant(consent())
-    assert still_stands(reader.current(), "R-1", NOW)
+    file = tables.ConsentFile(path)
+    file.withdraw("CBS-HBAG-1", "CBS", NOW)
+    assert not still_stands(tables.load_consents(path), "CBS-HBAG-1", NOW)
+    file.grant(consent())
+    assert still_stands(tables.load_consents(path), "R-1", NOW)
     assert {".consents.toml.lock", "consents.toml"} == {file.name for file in tmp_path.iterdir()}
+
+
+def test_refused_change_leaves_the_file(tmp_path: Path) -> None:
+    path = tmp_path / copies.FILE
+    path.write_text(SHIPPED, encoding="utf-8")
+    with pytest.raises(UsageError):
+        tables.ConsentFile(path).withdraw("nobody", "CBS", NOW)
+    assert SHIPPED == path.read_text(encoding="utf-8")
+
+
+def test_two_writers_lose_nothing(tmp_path: Path) -> None:
+    """Forty grants by four writers at once are forty consents."""
+    path = tmp_path / copies.FILE
+    path.write_text("", encoding="utf-8")
+    with ThreadPoolExecutor(4) as writers:
+        for done in [writers.submit(tables.ConsentFile(path).grant, consent(f"R-{n}")) for n in range(40)]:
+            done.result()
+    assert {f"R-{n}" for n in range(40)} == {row.reference for row in tables.load_consents(path).rows}
 
 
 def test_shipped_consents_fit_the_shipped_routes() -> None:
