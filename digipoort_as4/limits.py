@@ -78,6 +78,24 @@ REPEAT_KEPT: Final = timedelta(days=7)
 RETRY_FOR: Final = timedelta(hours=72)
 """Delivery to an agency (digipoort 3.1, status 420)."""
 
+# --- work -------------------------------------------------------------------------------------------------------------
+LEASE: Final = timedelta(seconds=90)
+"""How long a claimed job is ours without a heartbeat; longer than any one call (CALL)."""
+PROCESSING: Final = 16
+"""Messages in processing at once: enough that commits share a transaction, few enough that none waits long."""
+PER_DESTINATION: Final = 4
+"""Deliveries to one agency at once; a silent agency holds these and no more (P6)."""
+DELIVERIES: Final = 1_000
+"""Deliveries at once in all: 250 silent agencies must not stand in the way of the next one (P6)."""
+CIRCUIT: Final = 3
+"""Failures of one agency in a row after which one delivery at a time probes it, until one is answered."""
+POISON: Final = 3
+"""Claims after which a job that breaks our own code is parked for the operator."""
+CRASHES: Final = 10
+"""Claims without any end, as when the process died each time, after which a job is parked unseen."""
+WORKER_PAUSE: Final = timedelta(seconds=5)
+"""Longest sleep of the worker; it wakes at each commit and due time, this bounds what a moved clock can do."""
+
 # --- payloads ---------------------------------------------------------------------------------------------------------
 INLINE_PAYLOAD: Final = 64 * KIB
 """Up to here octets live in the row, above it in a file (design 5.6)."""
