@@ -58,7 +58,7 @@ class FaultTable:
         mistakes = [mistake for row in rows for mistake in _mistakes(*row)]
         if mistakes:
             raise ConfigError("\n".join(mistakes))
-        return cls(MappingProxyType({(service, cause): code for service, cause, code in rows}))
+        return cls(MappingProxyType({(service, cause): str(code) for service, cause, code in rows}))
 
     def code(self, service: Service, cause: Cause) -> str:
         """The foutcode.

@@ -6,11 +6,12 @@ Makes none of them; gateway and worker do, and tests hand in their own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import DigipoortError, PeerError
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.hub.routes import Routes
@@ -23,6 +24,7 @@ from digipoort_as4.transport.http import HttpAnswer
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
 from digipoort_as4.wus import faults
 from digipoort_as4.wus.faults import FaultTable, Hint
+from digipoort_as4.wus.operations import Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,43 @@ class Office:
     foutcodes: FaultTable = faults.DEFAULT
 
 
-def refuse(refusal: PeerError, hint: Hint, office: Office, opened: Opened | None = None) -> HttpAnswer:
+def note(
+    event: str,
+    opened: Opened,
+    operation: Operation,
+    office: Office,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """The one journal line of an answered request; SHA-1 is a warning each time (decision 10).
+
+    Args:
+        event: accepted, told, status-set or repeated.
+        opened: the request.
+        operation: of the request.
+        office: its journal.
+        facts: what else the operator wants to see; never a payload or a file name.
+    """
+    office.journal.write(
+        event,
+        level=logging.WARNING if opened.algorithms.weak else logging.INFO,
+        operation=operation.name,
+        oin=opened.oin,
+        message_id=opened.addressing.message_id,
+        algorithms=f"{opened.algorithms.signature}/{opened.algorithms.digest}",
+        **(facts or {}),
+    )
+
+
+def refuse(trouble: DigipoortError | OSError, hint: Hint, office: Office, opened: Opened | None = None) -> HttpAnswer:
     """Write the one journal line of a refusal and answer with the fault.
 
     Args:
-        refusal: why.
+        trouble: why; anything but a PeerError is ours and becomes cause `storage`.
         hint: what the fault is about.
         office: for journal, fault table and a fresh MessageID.
         opened: the verified message, when it came that far, so that the journal names the sender.
     """
+    refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause
     foutcode = office.foutcodes.code(hint.service, cause)
     number = office.journal.write(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 
@@ -40,6 +41,19 @@ _WORDS: Final = {
     "inhoudType": "base64",
     "autorisatieAdresType": "een URI",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """One error of libxml2."""
+
+    line: int
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, entry: Any) -> _Error:
+        return cls(int(entry.line), str(entry.type_name), str(entry.message))
 
 
 @cache
@@ -74,10 +88,13 @@ def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     raise PeerError("schema", where=f"{len(errors)} plaatsen", found=listed + more, fix=_FIX)
 
 
-def _validate(operation: etree._Element) -> list[etree._LogEntry]:
+def _validate(operation: etree._Element) -> list[_Error]:
     schema = compiled()
     with _validating:
-        return [] if schema.validate(operation) else list(schema.error_log)
+        if schema.validate(operation):
+            return []
+        log: Any = schema.error_log  # iterable, which its stub does not say
+        return [_Error.of(entry) for entry in log]
 
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
@@ -91,12 +108,12 @@ def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[i
     return lambda line: line + sum(count for at, count in moved if at < line)
 
 
-def _explain(entry: etree._LogEntry, shift: Callable[[int], int]) -> tuple[str, str, str]:
+def _explain(entry: _Error, shift: Callable[[int], int]) -> tuple[str, str, str]:
     """One error of libxml2 as where, found and expected."""
-    message = _QUALIFIED.sub("", entry.message or "")
+    message = _QUALIFIED.sub("", entry.message)
     name = _ELEMENT.match(message)
     where = f"regel {shift(entry.line)}, element {name[1][:80] if name else '?'}"
-    explain = _BY_TYPE.get(entry.type_name, _other)
+    explain = _BY_TYPE.get(entry.kind, _other)
     found, expected = explain(message)
     return where, found, expected
 
