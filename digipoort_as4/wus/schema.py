@@ -100,11 +100,10 @@ def _validate(operation: etree._Element) -> list[_Error]:
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
     """Maps a line of the tree to the line of the message: large texts take their line breaks with them."""
     breaks = {text.placeholder: sum(chunk.count(b"\n") for chunk in text.text.open()) for text in large}
-    moved = [
-        (element.sourceline or 0, breaks[element.text or ""])
-        for element in operation.iter(q(KV, "inhoud"))
-        if breaks.get(element.text or "")
-    ]
+    moved: list[tuple[int, int]] = []
+    for element in operation.iter(q(KV, "inhoud")):
+        line: Any = element.sourceline
+        moved.append((int(line or 0), breaks.get(element.text or "", 0)))
     return lambda line: line + sum(count for at, count in moved if at < line)
 
 
