@@ -1,29 +1,25 @@
-"""The post office as a process: the door for HTTP, its tables, and the worker beside it on the same event loop.
+"""The accepting side of the post office: its tables, the collaborators of its services, and the door for HTTP.
 
-Reads no message itself: wus.services answers requests, wus.afleveren and hub.verwerken do the worker's jobs.
+Reads no message itself: wus.services answers requests.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import ssl
 import time
 import tomllib
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import hub, limits, worker
+from digipoort_as4 import hub
 from digipoort_as4.config import KeyFiles, Settings
-from digipoort_as4.errors import ConfigError, PeerError, StorageFailure
-from digipoort_as4.hub import copies, verwerken
+from digipoort_as4.errors import ConfigError
+from digipoort_as4.hub import copies
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.decision import Job
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
@@ -31,21 +27,15 @@ from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import (
     PRODUCTION_POLICIES,
     TEST_POLICIES,
-    Purpose,
-    load_certificate,
     load_pem,
     read_oin,
 )
-from digipoort_as4.pki.keys import FileSigner, TlsFiles
+from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 from digipoort_as4.storage.sqlite import SqliteStore
-from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.transport.peers import Peers
-from digipoort_as4.transport.server import serve
-from digipoort_as4.validation.bench import Bench
-from digipoort_as4.wus import afleveren, operations, services
+from digipoort_as4.wus import operations, services
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
 
@@ -214,135 +204,3 @@ def new_id() -> str:
 
 def _signer(files: KeyFiles) -> FileSigner:
     return FileSigner.load(files.certificate, files.key, files.password)
-
-
-# --- the worker's paths -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The two paths of the worker over one office."""
-
-    office: Office
-    settings: Settings
-    peers: Peers
-    bench: Bench
-
-    def lanes(self) -> tuple[worker.Lane, ...]:
-        """For the worker's loop."""
-        processing, delivering = self._processing(), self._delivering()
-
-        async def process(job: Job) -> bool:
-            await verwerken.process(job, processing)
-            return True
-
-        async def deliver(job: Job) -> bool:
-            return await afleveren.deliver(job, delivering)
-
-        return worker.lanes(process, deliver)
-
-    def _processing(self) -> verwerken.Ports:
-        office = self.office
-
-        def tables() -> verwerken.Tables:
-            at = office.snapshot()
-            return verwerken.Tables(at.routes, at.parties, at.consents, at.agencies)
-
-        def tell(event: str, **fields: str) -> object:
-            return office.journal.write(event, level=logging.INFO, number="", **fields)
-
-        return verwerken.Ports(
-            store=office.store,
-            validation=self.bench,
-            tables=tables,
-            clock=office.now,
-            new_id=office.new_id,
-            journal=tell,
-        )
-
-    def _delivering(self) -> afleveren.Dispatch:
-        office, agencies = self.office, self.settings.agencies
-
-        def view() -> afleveren.View:
-            at = office.snapshot()
-            return afleveren.View(at.trust, at.routes, at.consents, agencies)
-
-        return afleveren.Dispatch(
-            store=office.store,
-            view=view,
-            signer=office.signer,
-            policy=office.snapshot().policy,
-            post=self.peers.post,
-            now=office.now,
-            new_id=office.new_id,
-            journal=office.journal,
-        )
-
-
-def judge_tls(office: Office) -> Callable[[str, bytes], None]:
-    """Judges the certificate that an agency's endpoint shows: trusted, for servers, and of the OIN we want to reach."""
-
-    def judge(oin: str, der: bytes) -> None:
-        certificate = load_certificate(der)
-        office.snapshot().trust.judge(certificate, office.now(), Purpose.TLS_SERVER)
-        if read_oin(certificate) != oin:
-            raise PeerError("oin-differs", where="TLS", found=read_oin(certificate), expected=oin)
-
-    return judge
-
-
-# --- the process ------------------------------------------------------------------------------------------------------
-
-
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Accept, process and deliver until `stop` is set or the store fails.
-
-    Args:
-        settings: of digipoort.toml.
-        stop: set by a signal; then nobody new is let in and what is in work ends.
-
-    Raises:
-        ConfigError: something of the settings cannot be used.
-        StorageFailure: the store broke its promise; the process must end (P5).
-    """
-    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    journal = Journal(settings.folder / "journal.jsonl")
-    store = SqliteStore.open(settings.folder, now)
-    office = open_office(settings, store, journal)
-    tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
-    peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
-    bench = Bench()
-    try:
-        await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
-    finally:
-        await peers.close()
-        await bench.close()
-        await store.close()
-        journal.close()
-
-
-async def _run(
-    settings: Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
-) -> None:
-    office, gateway = paths.office, Gateway(paths.office)
-    loop = worker.Worker(store, paths.lanes(), office.now, office.journal)
-    store.on_commit = loop.wake
-
-    def failed() -> None:
-        gateway.ready = False
-        stop.set()
-
-    store.on_failure = failed
-    server = await serve(
-        gateway, context, office.spool, settings.host, settings.port, limits.WUS_BODY, journal=office.journal
-    )
-    office.journal.write("started", url=settings.public_url, oin=office.oin)
-    working = asyncio.create_task(loop.run())
-    working.add_done_callback(lambda _: stop.set())
-    await stop.wait()
-    await server.close(GRACE)
-    loop.stop()
-    await working
-    office.journal.write("stopped")
-    if not gateway.ready:
-        raise StorageFailure("the store failed; see the journal")

@@ -1,7 +1,7 @@
 """The post office on one machine: `up` starts it and its agencies as processes, `down` stops them.
 
-Also the entry of the post-office process itself (`python -m digipoort_as4.local serve --dir DIR`): gateway and worker on
-one event loop over one SQLite file. Never for production: keys and certificates are those of the test PKI.
+Also the entry of the post-office process itself (`python -m digipoort_as4.local serve --dir DIR`): gateway and worker
+on one event loop over one SQLite file. Never for production: keys and certificates are those of the test PKI.
 """
 
 from __future__ import annotations
@@ -26,10 +26,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import config, gateway
+from digipoort_as4 import config, gateway, limits
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
+from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
+from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.storage.sqlite import SqliteStore
+from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.peers import Peers
+from digipoort_as4.transport.server import serve as listen
+from digipoort_as4.validation.bench import Bench
+from digipoort_as4.worker import Paths, Worker, judge_tls
 
 FILE: Final = "post-office.json"
 CONFIG: Final = "digipoort.toml"
@@ -401,13 +409,67 @@ async def serve(folder: Path) -> None:
     stop = stop_signal()
     async with asyncio.TaskGroup() as tasks:
         renewal = tasks.create_task(renew_crls(settings))
-        await gateway.run(settings, stop)
+        await run(settings, stop)
         renewal.cancel()
 
 
 async def serve_agency(folder: Path, name: str) -> None:
     """Run one agency's endpoint until SIGTERM or SIGINT."""
     raise NotImplementedError
+
+
+async def run(settings: config.Settings, stop: asyncio.Event) -> None:
+    """Accept, process and deliver until `stop` is set or the store fails.
+
+    Args:
+        settings: of digipoort.toml.
+        stop: set by a signal; then nobody new is let in and what is in work ends.
+
+    Raises:
+        ConfigError: something of the settings cannot be used.
+        StorageFailure: the store broke its promise; the process must end (P5).
+    """
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    journal = Journal(settings.folder / "journal.jsonl")
+    store = SqliteStore.open(settings.folder, gateway.now)
+    office = gateway.open_office(settings, store, journal)
+    tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
+    peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
+    bench = Bench()
+    try:
+        await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
+    finally:
+        await peers.close()
+        await bench.close()
+        await store.close()
+        journal.close()
+
+
+async def _run(
+    settings: config.Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
+) -> None:
+    office, door = paths.office, gateway.Gateway(paths.office)
+    loop = Worker(store, paths.lanes(), office.now, office.journal)
+    store.on_commit = loop.wake
+
+    def failed() -> None:
+        door.ready = False
+        stop.set()
+
+    store.on_failure = failed
+    server = await listen(
+        door, context, office.spool, settings.host, settings.port, limits.WUS_BODY, journal=office.journal
+    )
+    office.journal.write("started", url=settings.public_url, oin=office.oin)
+    working = asyncio.create_task(loop.run())
+    working.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    await server.close(gateway.GRACE)
+    loop.stop()
+    await working
+    office.journal.write("stopped")
+    if not door.ready:
+        raise StorageFailure("the store failed; see the journal")
 
 
 def stop_signal() -> asyncio.Event:
