@@ -14,6 +14,7 @@ import http.client
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -394,6 +395,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="")
     given = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    raise_file_limit()
     run = serve(given.dir) if given.what == "serve" else serve_agency(given.dir, given.name)
     try:
         asyncio.run(run)
@@ -401,6 +403,15 @@ def main(words: Sequence[str] | None = None) -> int:
         logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
         return StorageFailure.exit_code if isinstance(error, StorageFailure) else error.exit_code
     return 0
+
+
+def raise_file_limit() -> None:
+    """Let the process have as many open files as it may: each connection is one, and the usual 1,024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 8 * limits.CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        most = enough if hard == resource.RLIM_INFINITY else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def serve(folder: Path) -> None:
@@ -464,8 +475,8 @@ async def _run(
     working = asyncio.create_task(loop.run())
     working.add_done_callback(lambda _: stop.set())
     await stop.wait()
-    await server.close(gateway.GRACE)
     loop.stop()
+    await server.close(gateway.GRACE)
     await working
     office.journal.write("stopped")
     if not door.ready:
