@@ -121,13 +121,22 @@ def read_snapshot(settings: Settings) -> Snapshot:
         ConfigError: names the file and the mistakes.
     """
     try:
-        routes = Routes.of(_toml(settings, "routes"))
+        routes = read_routes(settings)
         consents = Consents.of(_toml(settings, "consents"))
         copies.check_against(consents, routes)
         parties = Parties.of(_toml(settings, "parties"))
         return Snapshot(read_trust(settings), routes, parties, consents, frozenset(settings.agencies))
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
+
+
+def read_routes(settings: Settings) -> Routes:
+    """The routes alone.
+
+    Raises:
+        ConfigError: names the file and all its mistakes.
+    """
+    return Routes.of(_toml(settings, "routes"))
 
 
 def _toml(settings: Settings, name: str) -> Mapping[str, Any]:

@@ -21,13 +21,13 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import config, gateway, limits
+from digipoort_as4 import agency, config, gateway, limits
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
@@ -100,10 +100,10 @@ def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
             _stop([process for process in _alive(before) if process["name"] == HUB])
         running = {process["name"]: process for process in _alive(before)}
         fresh = [place for place in places if place.name not in running]
+        _write_record(folder, places, running)  # the agencies read where the hub is
         for place in fresh:
             running[place.name] = _start(folder, place)
-        record = _record(folder, places, [running[place.name] for place in places])
-        _write(folder / FILE, json.dumps(record, indent=2).encode())
+        record = _write_record(folder, places, running)
         tell(f"{len(fresh)} processes started, {len(places) - len(fresh)} were running")
         try:
             _await(folder, places, running)
@@ -133,7 +133,7 @@ def down(folder: Path) -> list[str]:
         stopped = _alive(record)
         _stop(stopped)
         record["processes"] = []
-        _write(folder / FILE, json.dumps(record, indent=2).encode())
+        _write(folder / FILE, _json(record))
         return [process["name"] for process in stopped]
 
 
@@ -193,6 +193,16 @@ def _port_of(url: str) -> int:
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
+
+
+def _write_record(folder: Path, places: Sequence[Place], running: Mapping[str, Record]) -> Record:
+    record = _record(folder, places, [running[place.name] for place in places if place.name in running])
+    _write(folder / FILE, _json(record))
+    return record
+
+
+def _json(record: Record) -> bytes:
+    return json.dumps(record, indent=2).encode() + b"\n"
 
 
 def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> Record:
@@ -426,7 +436,7 @@ async def serve(folder: Path) -> None:
 
 async def serve_agency(folder: Path, name: str) -> None:
     """Run one agency's endpoint until SIGTERM or SIGINT."""
-    raise NotImplementedError
+    await agency.run(agency.local_settings(folder, name), stop_signal())
 
 
 async def run(settings: config.Settings, stop: asyncio.Event) -> None:
