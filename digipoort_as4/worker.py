@@ -14,15 +14,16 @@ from typing import Final
 
 from digipoort_as4 import limits
 from digipoort_as4.config import Settings
-from digipoort_as4.errors import PeerError, StorageFailure
+from digipoort_as4.errors import StorageFailure
 from digipoort_as4.hub import verwerken
 from digipoort_as4.hub.decision import Decision, Job, PostponeJob
 from digipoort_as4.journal import Journal
-from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
+from digipoort_as4.pki.certificates import Purpose
 from digipoort_as4.storage.store import Store
-from digipoort_as4.transport.peers import Peers
+from digipoort_as4.transport.peers import Judge, Peers
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.wus import afleveren
+from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.office import Office
 
 Work = Callable[[Job], Awaitable[bool]]
@@ -284,13 +285,10 @@ class Paths:
         )
 
 
-def judge_tls(office: Office) -> Callable[[str, bytes], None]:
+def judge_tls(office: Office) -> Judge:
     """Judges the certificate that an agency's endpoint shows: trusted, for servers, and of the OIN we want to reach."""
 
     def judge(oin: str, der: bytes) -> None:
-        certificate = load_certificate(der)
-        office.snapshot().trust.judge(certificate, office.now(), Purpose.TLS_SERVER)
-        if read_oin(certificate) != oin:
-            raise PeerError("oin-differs", where="TLS", found=read_oin(certificate), expected=oin)
+        judge_peer(oin, der, office.snapshot().trust, office.now(), Purpose.TLS_SERVER)
 
     return judge
