@@ -88,7 +88,7 @@ class Tables:
     def _read_again(self) -> None:
         try:
             self._snapshot = read_snapshot(self._settings)
-        except ConfigError as error:
+        except (ConfigError, PeerError, ValueError) as error:  # also a file that is half written; its end is seen next
             self._journal.write("tables-refused", level=logging.ERROR, detail=str(error))
         else:
             self._journal.write("tables-read", trust=self._snapshot.trust.version)
