@@ -66,3 +66,5 @@ CHUNK: Final = 256 * KIB
 """Octets per read of a payload."""
 DOCUMENTS: Final = 50
 """Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten."""
+ORPHAN_KEPT: Final = timedelta(hours=24)
+"""A payload file that no row names is swept at start when older; far above the longest upload (design 5.6)."""
