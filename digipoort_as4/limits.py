@@ -45,6 +45,8 @@ TRANSFORMS: Final = 2
 PREFIX_LIST: Final = 16
 RSA_BITS: Final = 2048
 """Smallest RSA key of a signer."""
+RSA_BITS_MOST: Final = 8192
+"""Largest; verifying costs 16 times RSA-2048 here, and a token of 16 KiB has room for 100,000 bits."""
 TOKEN: Final = 16 * KIB
 """Octets of a BinarySecurityToken's DER; real ones are about 2 KiB."""
 
