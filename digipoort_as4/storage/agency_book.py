@@ -1,27 +1,26 @@
-"""What an agency remembers: hand-overs taken, answers given, statuses still to tell. SQLite, one process, one thread.
+"""What an agency remembers: hand-overs taken, answers given, statuses still to tell. SQLite, one process, one writer.
 
 Keeps no document (storage.inbox does) and decides nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from digipoort_as4.errors import ConfigError, StorageFailure
+from digipoort_as4.errors import StorageFailure
 from digipoort_as4.hub.decision import StoredReply
+from digipoort_as4.storage.group import GroupCommit, Undone
+from digipoort_as4.storage.payloads import sync_folder
+from digipoort_as4.storage.sqlite import connect, make_folder, take_lock
 
 FILE: Final = "agency.sqlite"
 LOCK: Final = "agency.lock"
-T = TypeVar("T")
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS hand_over (
@@ -115,85 +114,76 @@ class Wish:
 class AgencyBook:
     """The agency's own database; after a failure it refuses everything until the process starts anew (P5)."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: int, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, connection: sqlite3.Connection, lock: int, on_failure: Callable[[], None]) -> None:
         """Made by `open`."""
-        self._connection, self._lock, self._thread = connection, lock, thread
-        self._failed = ""
+        self._connection, self._lock = connection, lock
+        self._group = GroupCommit(connection, on_failure)
 
     @classmethod
-    async def open(cls, folder: Path) -> AgencyBook:
+    def open(cls, folder: Path, on_failure: Callable[[], None] = lambda: None) -> AgencyBook:
         """Open or make the database and take the folder for this process alone.
+
+        Args:
+            folder: made when it is not there.
+            on_failure: called once when the book can not keep its promise any more: the process has to stop.
 
         Raises:
             ConfigError: another process has it.
             StorageFailure: the database cannot be opened.
         """
-        thread = ThreadPoolExecutor(1, thread_name_prefix="agency-book")
+        make_folder(folder)
+        lock = take_lock(folder / LOCK)
         try:
-            return await asyncio.get_running_loop().run_in_executor(thread, cls._open, folder, thread)
-        except BaseException:
-            thread.shutdown(wait=False)
-            raise
-
-    @classmethod
-    def _open(cls, folder: Path, thread: ThreadPoolExecutor) -> AgencyBook:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _take(folder / LOCK)
-        try:
-            connection = sqlite3.connect(folder / FILE, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection = connect(
+                folder / FILE,
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",  # as the hub's: an answer given survives a power cut
+                "PRAGMA trusted_schema = OFF",
+            )
             connection.executescript(SCHEMA)
-            _sync(folder)
+            sync_folder(folder)
         except (sqlite3.Error, OSError) as error:
             os.close(lock)
             raise StorageFailure(f"{folder / FILE}: {error}") from error
-        return cls(connection, lock, thread)
+        return cls(connection, lock, on_failure)
 
-    # --- reading ------------------------------------------------------------------------------------------------------
+    # --- reading: tens of microseconds each, so inline ----------------------------------------------------------------
 
-    async def find_reply(self, hub_oin: str, message_id: str, now: datetime) -> StoredReply | None:
+    def find_reply(self, hub_oin: str, message_id: str, now: datetime) -> StoredReply | None:
         """The answer given to this message, unless its time to be kept is over."""
-        rows = await self._read(
+        rows = self._read(
             "SELECT signature_value, octets FROM reply WHERE hub_oin = ? AND message_id = ? AND until > ?",
             (hub_oin, message_id, _text(now)),
         )
         return StoredReply(rows[0][0], rows[0][1]) if rows else None
 
-    async def find_hand_over(self, hub_oin: str, berichtkenmerk: str) -> HandOver | None:
+    def find_hand_over(self, hub_oin: str, berichtkenmerk: str) -> HandOver | None:
         """The hand-over under this key, done or not."""
-        rows = await self._read(
-            "SELECT * FROM hand_over WHERE hub_oin = ? AND berichtkenmerk = ?", (hub_oin, berichtkenmerk)
-        )
+        rows = self._read("SELECT * FROM hand_over WHERE hub_oin = ? AND berichtkenmerk = ?", (hub_oin, berichtkenmerk))
         return _hand_over(rows[0]) if rows else None
 
-    async def open_hand_overs(self) -> list[HandOver]:
+    def open_hand_overs(self) -> list[HandOver]:
         """All that are committed and not yet done, oldest first."""
-        return [
-            _hand_over(row)
-            for row in await self._read("SELECT * FROM hand_over WHERE done_at IS NULL ORDER BY delivered_at", ())
-        ]
+        rows = self._read("SELECT * FROM hand_over WHERE done_at IS NULL ORDER BY delivered_at", ())
+        return [_hand_over(row) for row in rows]
 
-    async def due_wishes(self, now: datetime, limit: int) -> list[Wish]:
+    def due_wishes(self, now: datetime, limit: int) -> list[Wish]:
         """Statuses whose next attempt is due and whose documents the back end can see; longest due first."""
-        rows = await self._read(
+        rows = self._read(
             "SELECT wish.* FROM wish JOIN hand_over USING (hub_oin, berichtkenmerk)"
             " WHERE due <= ? AND done_at IS NOT NULL ORDER BY due LIMIT ?",
             (_text(now), limit),
         )
         return [_wish(row) for row in rows]
 
-    async def wishes(self, berichtkenmerk: str) -> list[Wish]:
+    def wishes(self, berichtkenmerk: str) -> list[Wish]:
         """All statuses of a hand-over, settled or not."""
-        return [
-            _wish(row)
-            for row in await self._read("SELECT * FROM wish WHERE berichtkenmerk = ? ORDER BY at", (berichtkenmerk,))
-        ]
+        rows = self._read("SELECT * FROM wish WHERE berichtkenmerk = ? ORDER BY at", (berichtkenmerk,))
+        return [_wish(row) for row in rows]
 
-    async def next_due(self) -> datetime | None:
+    def next_due(self) -> datetime | None:
         """When the next status is due, or None when all are settled."""
-        rows = await self._read("SELECT min(due) FROM wish", ())
-        return _time(rows[0][0])
+        return _time(self._read("SELECT min(due) FROM wish", ())[0][0])
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -206,18 +196,8 @@ class AgencyBook:
         Raises:
             StorageFailure: not durable; answer nothing.
         """
-
-        def work() -> bool:
-            try:
-                self._insert("hand_over", _hand_over_row(hand_over))
-                self._insert("reply", _reply_row(reply))
-                for wish in wishes:
-                    self._insert("wish", _wish_row(wish))
-            except sqlite3.IntegrityError:
-                return False
-            return True
-
-        return await self._write(work)
+        rows = [_insert("hand_over", _hand_over_row(hand_over)), _insert("reply", _reply_row(reply))]
+        return await self._write([*rows, *(_insert("wish", _wish_row(wish)) for wish in wishes)])
 
     async def remember(self, reply: KeptReply) -> bool:
         """Commit the answer to a retry of a hand-over already taken.
@@ -225,27 +205,12 @@ class AgencyBook:
         Returns:
             False when the MessageID is there already.
         """
-
-        def work() -> bool:
-            try:
-                self._insert("reply", _reply_row(reply))
-            except sqlite3.IntegrityError:
-                return False
-            return True
-
-        return await self._write(work)
+        return await self._write([_insert("reply", _reply_row(reply))])
 
     async def done(self, hand_over: HandOver, at: datetime) -> None:
         """Note that the back end can see it."""
-
-        def work() -> bool:
-            self._connection.execute(
-                "UPDATE hand_over SET done_at = ? WHERE hub_oin = ? AND berichtkenmerk = ?",
-                (_text(at), hand_over.hub_oin, hand_over.berichtkenmerk),
-            )
-            return True
-
-        await self._write(work)
+        statement = "UPDATE hand_over SET done_at = ? WHERE hub_oin = ? AND berichtkenmerk = ?"
+        await self._write([(statement, (_text(at), hand_over.hub_oin, hand_over.berichtkenmerk))])
 
     async def wish(self, wish: Wish) -> bool:
         """Commit a status that the back end asks for later.
@@ -253,99 +218,56 @@ class AgencyBook:
         Returns:
             False when this status of this hand-over is there already.
         """
-
-        def work() -> bool:
-            try:
-                self._insert("wish", _wish_row(wish))
-            except sqlite3.IntegrityError:
-                return False
-            return True
-
-        return await self._write(work)
+        return await self._write([_insert("wish", _wish_row(wish))])
 
     async def note_attempt(self, wish: Wish) -> None:
         """Replace due, attempts and note of a status."""
-
-        def work() -> bool:
-            self._connection.execute(
-                "UPDATE wish SET due = ?, attempts = ?, note = ?"
-                " WHERE hub_oin = ? AND berichtkenmerk = ? AND statuscode = ?",
-                (_text(wish.due), wish.attempts, wish.note, wish.hub_oin, wish.berichtkenmerk, wish.statuscode),
-            )
-            return True
-
-        await self._write(work)
+        statement = (
+            "UPDATE wish SET due = ?, attempts = ?, note = ?"
+            " WHERE hub_oin = ? AND berichtkenmerk = ? AND statuscode = ?"
+        )
+        key = (wish.hub_oin, wish.berichtkenmerk, wish.statuscode)
+        await self._write([(statement, (_text(wish.due), wish.attempts, wish.note, *key))])
 
     async def forget_replies(self, now: datetime) -> None:
         """Drop answers whose time to be kept is over."""
-
-        def work() -> bool:
-            self._connection.execute("DELETE FROM reply WHERE until <= ?", (_text(now),))
-            return True
-
-        await self._write(work)
+        await self._write([("DELETE FROM reply WHERE until <= ?", (_text(now),))])
 
     async def close(self) -> None:
-        """Close the database and give the folder free."""
-
-        def work() -> None:
+        """Wait for the running commit, close and give the folder free."""
+        sound = self._group.failure is None
+        await self._group.close()
+        if sound:
             self._connection.close()
-            os.close(self._lock)
+        os.close(self._lock)
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        self._thread.shutdown()
+    # --- helpers ------------------------------------------------------------------------------------------------------
 
-    # --- the one thread -----------------------------------------------------------------------------------------------
+    def _read(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        self._group.check()
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._group.fail(f"reading failed: {error}") from error
 
-    async def _read(self, statement: str, values: tuple[object, ...]) -> list[Any]:
-        return await self._run(lambda: self._connection.execute(statement, values).fetchall())
-
-    async def _write(self, work: Callable[[], bool]) -> bool:
-        def transaction() -> bool:
-            self._connection.execute("BEGIN IMMEDIATE")
-            if work():
-                self._connection.execute("COMMIT")
-                return True
-            self._connection.execute("ROLLBACK")
-            return False
-
-        # Shielded: a peer that hangs up must not leave us not knowing whether the commit took place.
-        return await asyncio.shield(self._run(transaction))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        def guarded() -> T:
-            if self._failed:
-                raise StorageFailure(f"refused after an earlier failure: {self._failed}")
+    async def _write(self, statements: Sequence[_Statement]) -> bool:
+        def operation(connection: sqlite3.Connection) -> bool:
             try:
-                return work()
-            except sqlite3.Error as error:
-                # After a failed fsync nobody knows what is on disk: a later COMMIT must not seem to succeed.
-                self._failed = str(error)
-                raise StorageFailure(f"{FILE}: {error}") from error
+                for statement, values in statements:
+                    connection.execute(statement, values)
+            except sqlite3.IntegrityError:
+                raise Undone(False) from None
+            return True
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
-
-    def _insert(self, table: str, row: tuple[object, ...]) -> None:
-        # `table` is one of three names above, never anybody's data.
-        self._connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        return bool((await self._group.run([operation]))[0])
 
 
-def _take(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ConfigError(f"{path.parent}: another agency process has this folder; stop it or give another") from None
-    return lock
+_Statement = tuple[str, tuple[object, ...]]
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _insert(table: str, row: tuple[object, ...]) -> _Statement:
+    # `table` is one of three names above, never anybody's data
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row
 
 
 def _text(at: datetime | None) -> str | None:

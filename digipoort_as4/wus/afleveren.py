@@ -202,10 +202,10 @@ def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
         berichtkenmerk=delivery.berichtkenmerk,
         aanleverkenmerk=aanlevering.aanleverkenmerk,
         tijdstempel_aangeleverd=process.received_at,
-        belanghebbende=aanlevering.belanghebbende,
+        identiteit_belanghebbende=aanlevering.belanghebbende,
         rol_belanghebbende=aanlevering.rol_belanghebbende,
-        aanleveraar=aanlevering.sender_oin,
-        ontvanger=Identiteit(delivery.recipient_oin, "OIN"),
+        identiteit_aanleveraar=aanlevering.sender_oin,
+        identiteit_ontvanger=Identiteit(delivery.recipient_oin, "OIN"),
         # the role was written for the recipient that the sender knows of
         rol_ontvanger=None if delivery.copy else aanlevering.rol_ontvanger,
         documents=tuple(by_key[key] for key in delivery.documents),
@@ -231,9 +231,9 @@ def build_call(
     new_id: Callable[[], str],
 ) -> Call:
     """The sealed octets of one attempt; base64 of large documents is made while sending."""
-    written = koppelvlak.write_aflever_request(request)
+    written = koppelvlak.write_aflever_request(request, token=new_id().replace("-", ""))
     sealed = seal(
-        written.operation,
+        written.octets,
         Addressing(to=facts.url, action=OPERATION.request_action, message_id=message_id),
         signer,
         Algorithms(),
@@ -284,7 +284,7 @@ def _read_response(opened: Opened, facts: Facts) -> Attempt:
     ):
         if found != expected:
             raise PeerError("kenmerk-unknown", where=name, found=found[:60], expected=expected)
-    fout = response.fout
+    fout = response.status_foutcode
     return hub_delivery.read_response(
         response.statuscode, fout and fout.foutcode, fout and fout.foutbeschrijving, response.statusdetails
     )

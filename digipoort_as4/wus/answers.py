@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from lxml import etree
-
 from digipoort_as4.errors import PeerError, TransportError
 from digipoort_as4.payload import read_all
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap import xml_guard
 from digipoort_as4.soap.message import SoapMessage
-from digipoort_as4.soap.names import KV, SOAP11, WSA, q
+from digipoort_as4.soap.names import WSA, q
 from digipoort_as4.transport.http import HttpAnswer
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
-from digipoort_as4.wus import schema
+from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.koppelvlak import Fault
 from digipoort_as4.wus.operations import Operation
 
 FAULT_STATUS: Final = 500
@@ -99,17 +98,15 @@ def open_answer(
     """
     if answer.status not in (200, FAULT_STATUS):
         raise TransportError(f"HTTP {answer.status}", sent=True)
-    octets = read_all(answer.body)
-    message = xml_guard.parse(octets)
-    fault = message.body.find(q(SOAP11, "Fault"))
+    message = xml_guard.parse(read_all(answer.body))
+    fault = koppelvlak.read_fault(message)
     if fault is not None:
-        return _read_fault(message, fault, question, octets)
+        return _read_fault(message, fault, question)
     if answer.status == FAULT_STATUS:
         raise PeerError("envelope", where="HTTP 500", found="geen Fault", expected="een Fault of HTTP 200")
     opened = open_message(message, policy, trust, at)
     check_timestamp(opened, policy, at)
     _check_fit(opened, question)
-    schema.check(opened.operation, message.large)
     return opened
 
 
@@ -125,14 +122,10 @@ def _check_fit(opened: Opened, question: Question) -> None:
             raise PeerError(cause, where=where, found=found[:120], expected=expected)
 
 
-def _read_fault(message: SoapMessage, fault: etree._Element, question: Question, octets: bytes) -> FaultAnswer:
-    relates_to = message.header.findtext(q(WSA, "RelatesTo")) if message.header is not None else None
+def _read_fault(message: SoapMessage, fault: Fault, question: Question) -> FaultAnswer:
+    relates_to = message.header.findtext(q(WSA, "RelatesTo"))
     if relates_to is not None and relates_to.strip() != question.message_id:
         raise PeerError("header-value", where="wsa:RelatesTo", found=relates_to[:120], expected=question.message_id)
-    for element in fault.iterfind("detail/*"):
-        foutcode = (element.findtext(q(KV, "foutcode")) or "").strip()
-        if foutcode:
-            return FaultAnswer(
-                foutcode[:20], " ".join((element.findtext(q(KV, "foutbeschrijving")) or "").split()), octets
-            )
-    raise PeerError("envelope", where="Fault", found="geen foutcode", expected="een fout van het koppelvlak in detail")
+    if fault.fout is None or not fault.fout.foutcode:
+        raise PeerError("envelope", where="Fault", found="geen foutcode", expected="een fout van het koppelvlak")
+    return FaultAnswer(fault.fout.foutcode[:20], fault.fout.foutbeschrijving, message.octets)

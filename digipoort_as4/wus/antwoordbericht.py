@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from digipoort_as4.soap.addressing import escape
-from digipoort_as4.wus.koppelvlak import timestamp
+from digipoort_as4.wus.koppelvlak import escape, write_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def write(statuscode: str, kenmerk: str, berichtkenmerk: str, own_id: str, at: d
         f"<MessageId>{escape(berichtkenmerk)}</MessageId>"
         f"<RefersToMessageId>{escape(kenmerk)}</RefersToMessageId>"
         f"<MessageIdBd>{escape(own_id)}</MessageIdBd>"
-        f"<DatumTijdOntvangst>{timestamp(at)}</DatumTijdOntvangst>"
+        f"<DatumTijdOntvangst>{write_moment(at)}</DatumTijdOntvangst>"
         f"<ResponseType>{verdict.response_type}</ResponseType>"
         "</Identification><Specification>"
         f"<Class>{verdict.klass}</Class><Code>{verdict.code}</Code>"

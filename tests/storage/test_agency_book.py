@@ -23,22 +23,22 @@ WISH = Wish(HUB, "bk-1", "k-1", "500", NOW, details="<ok/>", due=NOW)
 
 @pytest.fixture
 async def book(tmp_path: Path) -> AsyncIterator[AgencyBook]:
-    book = await AgencyBook.open(tmp_path)
+    book = AgencyBook.open(tmp_path)
     yield book
     await book.close()
 
 
 async def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
     """Hand-over, answer and status wish come back from disk as they went in."""
-    book = await AgencyBook.open(tmp_path)
+    book = AgencyBook.open(tmp_path)
     assert await book.take(TAKEN, REPLY, [WISH])
     await book.close()
 
-    again = await AgencyBook.open(tmp_path)
-    assert TAKEN == await again.find_hand_over(HUB, "bk-1")
-    assert REPLY.reply == await again.find_reply(HUB, "urn:uuid:1", NOW)
-    assert [WISH] == await again.wishes("bk-1")
-    assert [TAKEN] == await again.open_hand_overs()
+    again = AgencyBook.open(tmp_path)
+    assert TAKEN == again.find_hand_over(HUB, "bk-1")
+    assert REPLY.reply == again.find_reply(HUB, "urn:uuid:1", NOW)
+    assert [WISH] == again.wishes("bk-1")
+    assert [TAKEN] == again.open_hand_overs()
     await again.close()
 
 
@@ -49,9 +49,9 @@ async def test_a_key_is_taken_once(book: AgencyBook) -> None:
     other = KeptReply(HUB, "urn:uuid:2", StoredReply("YW5k", b"<other/>"), REPLY.until)
     assert not await book.take(replace(TAKEN, staged="bb"), other, [WISH])
 
-    assert TAKEN == await book.find_hand_over(HUB, "bk-1")
-    assert await book.find_reply(HUB, "urn:uuid:2", NOW) is None
-    assert [] == await book.wishes("bk-1")
+    assert TAKEN == book.find_hand_over(HUB, "bk-1")
+    assert book.find_reply(HUB, "urn:uuid:2", NOW) is None
+    assert [] == book.wishes("bk-1")
 
 
 async def test_another_hubs_key_is_another_key(book: AgencyBook) -> None:
@@ -67,7 +67,7 @@ async def test_a_message_id_is_answered_once(book: AgencyBook) -> None:
     assert await book.take(TAKEN, REPLY)
 
     assert not await book.take(replace(TAKEN, berichtkenmerk="bk-2"), REPLY)
-    assert await book.find_hand_over(HUB, "bk-2") is None
+    assert book.find_hand_over(HUB, "bk-2") is None
     assert not await book.remember(REPLY)
 
 
@@ -75,8 +75,8 @@ async def test_a_reply_has_its_time(book: AgencyBook) -> None:
     """Until its last moment it is found, then not, and forgetting makes room for the MessageID."""
     await book.take(TAKEN, REPLY)
 
-    assert await book.find_reply(HUB, "urn:uuid:1", REPLY.until - timedelta(milliseconds=1))
-    assert await book.find_reply(HUB, "urn:uuid:1", REPLY.until) is None
+    assert book.find_reply(HUB, "urn:uuid:1", REPLY.until - timedelta(milliseconds=1))
+    assert book.find_reply(HUB, "urn:uuid:1", REPLY.until) is None
     assert not await book.remember(REPLY)
     await book.forget_replies(REPLY.until)
     assert await book.remember(REPLY)
@@ -85,23 +85,23 @@ async def test_a_reply_has_its_time(book: AgencyBook) -> None:
 async def test_a_status_waits_for_the_hand_over(book: AgencyBook) -> None:
     """It is due only when the back end can see the documents, and settled without a due time."""
     await book.take(TAKEN, REPLY, [WISH])
-    assert [] == await book.due_wishes(NOW, 10)
+    assert [] == book.due_wishes(NOW, 10)
 
     await book.done(TAKEN, NOW)
-    assert [] == await book.open_hand_overs()
-    assert [WISH] == await book.due_wishes(NOW, 10)
-    assert [] == await book.due_wishes(NOW - timedelta(seconds=1), 10)
+    assert [] == book.open_hand_overs()
+    assert [WISH] == book.due_wishes(NOW, 10)
+    assert [] == book.due_wishes(NOW - timedelta(seconds=1), 10)
 
     await book.note_attempt(replace(WISH, due=NOW + timedelta(seconds=5), attempts=1, note="no answer"))
-    assert NOW + timedelta(seconds=5) == await book.next_due()
+    assert NOW + timedelta(seconds=5) == book.next_due()
     await book.note_attempt(replace(WISH, due=None, attempts=2))
-    assert await book.next_due() is None
+    assert book.next_due() is None
 
 
 async def test_one_process_owns_the_folder(book: AgencyBook, tmp_path: Path) -> None:
     """A second one is refused with the way out."""
-    with pytest.raises(ConfigError, match="another agency process"):
-        await AgencyBook.open(tmp_path)
+    with pytest.raises(ConfigError, match="is in use by process"):
+        AgencyBook.open(tmp_path)
 
 
 async def test_after_a_failure_everything_is_refused(book: AgencyBook, tmp_path: Path) -> None:
@@ -112,15 +112,15 @@ async def test_after_a_failure_everything_is_refused(book: AgencyBook, tmp_path:
 
     with pytest.raises(StorageFailure):
         await book.take(TAKEN, REPLY)
-    with pytest.raises(StorageFailure, match="refused after an earlier failure"):
+    with pytest.raises(StorageFailure):
         await book.done(TAKEN, NOW)
     with pytest.raises(StorageFailure):
-        await book.find_hand_over(HUB, "bk-1")
+        book.find_hand_over(HUB, "bk-1")
 
 
 async def test_every_commit_waits_for_the_disk(book: AgencyBook, tmp_path: Path) -> None:
     """WAL with synchronous=FULL: read back from the connection in use."""
-    values = [await book._read(f"PRAGMA {name}", ()) for name in ("journal_mode", "synchronous")]
+    values = [book._read(f"PRAGMA {name}", ()) for name in ("journal_mode", "synchronous")]
 
     assert [[("wal",)], [(2,)]] == values
     assert (tmp_path / "agency.sqlite").exists()
