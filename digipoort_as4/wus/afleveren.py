@@ -33,7 +33,7 @@ from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
 from digipoort_as4.wssecurity.seal_message import Sealed, seal
 from digipoort_as4.wus import koppelvlak
-from digipoort_as4.wus.answers import FaultAnswer, Question, headers_of, open_answer
+from digipoort_as4.wus.asking import FaultAnswer, Question, headers_of, open_answer
 from digipoort_as4.wus.koppelvlak import AfleverRequest
 from digipoort_as4.wus.operations import AFLEVEREN
 
@@ -285,9 +285,8 @@ def _read_response(opened: Opened, facts: Facts) -> Attempt:
         if found != expected:
             raise PeerError("kenmerk-unknown", where=name, found=found[:60], expected=expected)
     fout = response.status_foutcode
-    return hub_delivery.read_response(
-        response.statuscode, fout and fout.foutcode, fout and fout.foutbeschrijving, response.statusdetails
-    )
+    foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)
+    return hub_delivery.read_response(response.statuscode, foutcode, foutbeschrijving, response.statusdetails)
 
 
 # --- 6 judge and 7 commit ---------------------------------------------------------------------------------------------
