@@ -16,8 +16,8 @@ from typing import Any, Final
 from digipoort_as4.errors import StorageFailure
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.storage.group import GroupCommit, Undone
-from digipoort_as4.storage.payloads import sync_folder
-from digipoort_as4.storage.sqlite import connect, make_folder, take_lock
+from digipoort_as4.storage.payloads import make_folder, sync_folder
+from digipoort_as4.storage.sqlite import connect, take_lock
 
 FILE: Final = "agency.sqlite"
 LOCK: Final = "agency.lock"
@@ -232,6 +232,10 @@ class AgencyBook:
     async def forget_replies(self, now: datetime) -> None:
         """Drop answers whose time to be kept is over."""
         await self._write([("DELETE FROM reply WHERE until <= ?", (_text(now),))])
+
+    def check(self) -> None:
+        """Raise StorageFailure when an earlier failure took the promise away."""
+        self._group.check()
 
     async def close(self) -> None:
         """Wait for the running commit, close and give the folder free."""

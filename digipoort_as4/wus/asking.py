@@ -5,7 +5,7 @@ Sends nothing, retries nothing, and reads no operation's fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -104,7 +104,8 @@ def open_answer(
         return _read_fault(message, fault, question)
     if answer.status == FAULT_STATUS:
         raise PeerError("envelope", where="HTTP 500", found="geen Fault", expected="een Fault of HTTP 200")
-    opened = open_message(message, policy, trust, at)
+    # DK-WUS WA001: an answer without To is for whoever asked
+    opened = open_message(message, replace(policy, to_required=False), trust, at)
     check_timestamp(opened, policy, at)
     _check_fit(opened, question)
     return opened

@@ -10,19 +10,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import BytesPayload, Spool
-from digipoort_as4.pki.certificates import Purpose
+from digipoort_as4.payload import Spool
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
-from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import WSA_ANONYMOUS
@@ -31,8 +28,7 @@ from digipoort_as4.storage.inbox import Inbox, folder_name
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
 from digipoort_as4.wssecurity.seal_message import seal
-from digipoort_as4.wus import antwoordbericht, faults, koppelvlak
-from digipoort_as4.wus.asking import judge_peer
+from digipoort_as4.wus import answers, antwoordbericht, faults, intake, koppelvlak
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.koppelvlak import AfleverRequest, AfleverResponse, Intake, write_moment
 from digipoort_as4.wus.operations import AFLEVEREN
@@ -82,65 +78,39 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     """
     hint = Hint.before(request, AFLEVEREN)
     try:
-        message = await off_loop(request, parse, request, desk.new_id())  # parse
+        message = await intake.parse(request, desk.new_id())  # parse
         hint = hint.of(message)
-        opened = await off_loop(request, verify, message, request, desk)  # verify
+        opened = await verify(message, request, desk)  # verify
         return await answer(opened, request, desk)  # facts, decide, build, commit, answer
     except PeerError as refusal:
         return refuse(refusal, hint, desk)
-    except StorageFailure as failure:
+    except (StorageFailure, OSError) as failure:
         return refuse(PeerError("storage", detail=str(failure)), hint, desk)
 
 
-async def off_loop(request: HttpRequest, work: Callable[..., Any], *arguments: object) -> Any:
-    """Run what takes long for a large message in a thread (design 6)."""
-    if request.body.size > limits.INLINE_BODY:
-        return await asyncio.to_thread(work, *arguments)
-    return work(*arguments)
+# --- verify -----------------------------------------------------------------------------------------------------------
 
 
-# --- parse and verify -------------------------------------------------------------------------------------------------
+async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Opened:
+    """Sent by the hub, signed by the hub, meant for this service. Freshness comes later: a repeat may be old.
 
+    Raises:
+        PeerError: tls-certificate, oin-differs, the first finding of open_message, soap-action, header-value.
 
-def parse(request: HttpRequest, token: str) -> SoapMessage:
-    """From HTTP to one guarded tree."""
-    if request.trouble:
-        raise PeerError(request.trouble)
-    if request.method != "POST":
-        raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
-    if request.path != AFLEVEREN.path:
-        raise PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "text/xml":
-        raise PeerError("content-type", found=media_type[:80] or "geen", expected="text/xml")
-    skeleton, large = inhoud.extract(request.body, token)
-    return xml_guard.parse(skeleton, large)
-
-
-def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Opened:
-    """Signed by the hub, sent by the hub, meant for this service. Freshness comes later: a repeat may be old."""
+    Source: decision 9.
+    """
     trust, now = desk.trust(), desk.now()
-    judge_peer(desk.hub_oin, request.tls_certificate or b"", trust, now, Purpose.TLS_CLIENT)
-    opened = open_message(message, desk.policy, trust, now)
-    if opened.oin != desk.hub_oin:
-        raise PeerError("oin-differs", where="handtekening", found=opened.oin, expected=desk.hub_oin)
-    check_addressing(opened.addressing, request)
+    check_hub(intake.read_tls_party(request.tls_certificate, trust, now), "TLS", desk.hub_oin)
+    opened = await intake.off_loop(request.body.size, open_message, message, desk.policy, trust, now)
+    check_hub(opened.oin, "handtekening", desk.hub_oin)
+    intake.read_operation(opened, request, AFLEVEREN)
     return opened
 
 
-def check_addressing(addressing: Addressing, request: HttpRequest) -> None:
-    """To, Action and SOAPAction name this service and its operation.
-
-    Source: digipoort 1.3, 1.8.
-    """
-    action = OPERATION.request_action
-    if addressing.action != action:
-        raise PeerError("header-value", where="wsa:Action", found=addressing.action[:120], expected=action)
-    if faults.soap_action(request) not in ("", action):
-        found = faults.soap_action(request)[:120]
-        raise PeerError("soap-action", where="SOAPAction", found=found, expected=action)
-    if urlsplit(addressing.to).path != AFLEVEREN.path:
-        raise PeerError("header-value", where="wsa:To", found=addressing.to[:120], expected=AFLEVEREN.path)
+def check_hub(found: str, where: str, hub_oin: str) -> None:
+    """Nobody but the hub delivers here."""
+    if found != hub_oin:
+        raise PeerError("oin-differs", where=where, found=found, expected=hub_oin)
 
 
 # --- facts, decide, build, commit, answer -----------------------------------------------------------------------------
@@ -150,15 +120,13 @@ async def answer(opened: Opened, request: HttpRequest, desk: Desk) -> HttpAnswer
     """The stored bytes for a verbatim repeat, else an answer of its own."""
     repeated = find_repeat(opened, desk)
     if repeated is not None:
-        return signed(repeated)
+        return answers.send(repeated)
     check_timestamp(opened, desk.policy, desk.now())
-    asked = await off_loop(request, koppelvlak.read_aflever_request, opened, Intake(desk.spool, desk.new_id))
-    try:
+    with intake.Quarantine(desk.spool) as quarantine:
+        receiving = Intake(quarantine, desk.new_id)
+        asked = await intake.off_loop(request.body.size, koppelvlak.read_aflever_request, opened, receiving)
         check_recipient(asked, desk.oin)
         return await take_or_retry(asked, opened, desk)
-    finally:
-        for document in asked.documents:
-            Spool.discard(document.payload)
 
 
 def find_repeat(opened: Opened, desk: Desk) -> bytes | None:
@@ -169,15 +137,8 @@ def find_repeat(opened: Opened, desk: Desk) -> bytes | None:
 
     Source: decision 8.
     """
-    message_id = opened.addressing.message_id
-    reply = desk.book.find_reply(opened.oin, message_id, desk.now())
-    if reply is None:
-        return None
-    if reply.signature_value != opened.signature_value:
-        raise PeerError(
-            "message-id-reused", where="wsa:MessageID", found=message_id[:120], expected="een nieuw MessageID"
-        )
-    return reply.octets
+    earlier = desk.book.find_reply(opened.oin, opened.addressing.message_id, desk.now())
+    return None if earlier is None else intake.same_reply(earlier, opened)
 
 
 def check_recipient(asked: AfleverRequest, oin: str) -> None:
@@ -193,10 +154,10 @@ async def take_or_retry(asked: AfleverRequest, opened: Opened, desk: Desk) -> Ht
         known = desk.book.find_hand_over(opened.oin, asked.berichtkenmerk)
         octets = await (again(known, asked, opened, desk) if known else take(asked, opened, desk))
         if octets is not None:
-            return signed(octets)
+            return answers.send(octets)
         repeated = find_repeat(opened, desk)
         if repeated is not None:
-            return signed(repeated)
+            return answers.send(repeated)
         await desk.book.forget_replies(desk.now())  # an answer whose time is over still holds its MessageID
     raise PeerError("unavailable", detail=f"no answer for {asked.berichtkenmerk} could be kept")
 
@@ -289,11 +250,6 @@ def build_envelope(asked: AfleverRequest) -> dict[str, object]:
 
 def _identiteit(value: Identiteit | None) -> dict[str, str] | None:
     return None if value is None else {"nummer": value.nummer, "type": value.type}
-
-
-def signed(octets: bytes) -> HttpAnswer:
-    """A signed answer over HTTP."""
-    return HttpAnswer(200, {"content-type": faults.XML_TYPE}, BytesPayload(octets))
 
 
 def refuse(refusal: PeerError, hint: Hint, desk: Desk) -> HttpAnswer:
