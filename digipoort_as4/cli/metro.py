@@ -70,7 +70,7 @@ def ends_at(berichtsoort: str | None) -> frozenset[str]:
     """
     from digipoort_as4.storage import tables
 
-    route = tables.shipped_routes().find(berichtsoort) if berichtsoort else None
+    route = tables.load_routes().find(berichtsoort) if berichtsoort else None
     return frozenset({FINAL_WITHOUT_VERDICT}) if route is not None and not route.agency_validates else frozenset()
 
 

@@ -60,7 +60,7 @@ def send(
     \b
     Examples:
       digipoort send return.xbrl --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow
-      digipoort send invoice.xml --berichtsoort e-factuur --belanghebbende KvK:90000002 \\
+      digipoort send invoice.xml --berichtsoort e-factuur --belanghebbende KvK:90001102 \\
                 --ontvanger 00000099000000020000 --as installatie-deboer
       digipoort send --raw envelope.xml
     """

@@ -34,12 +34,13 @@ def is_root(certificate: Certificate) -> bool:
     return certificate.x509.subject == certificate.x509.issuer
 
 
-def trust_of(pem: Sequence[Path], crls: Sequence[Path]) -> Trust:
+def trust_of(pem: Sequence[Path], crls: Sequence[Path] | None) -> Trust:
     """What these files make trusted.
 
     Args:
         pem: their self-issued certificates are anchors, other CAs lie between; end entities are left out.
         crls: one or more CRLs each, PEM or DER. Each CA on a path needs one, or everything below it is refused.
+            None: revocation is not checked, which only looking at old messages may do.
 
     Raises:
         ConfigError: unreadable files, no anchor, or test and production mixed.
@@ -50,7 +51,7 @@ def trust_of(pem: Sequence[Path], crls: Sequence[Path]) -> Trust:
     if not anchors:
         raise ConfigError(f"no self-issued certificate in {', '.join(map(str, pem))}; a trust anchor is one")
     test = any(mark in anchor.subject for anchor in anchors for mark in TEST_MARKS)
-    index = CrlIndex.from_crls(read_crls(crls), (*anchors, *between))
+    index = None if crls is None else CrlIndex.from_crls(read_crls(crls), (*anchors, *between))
     policies, kind = (TEST_POLICIES, "test") if test else (PRODUCTION_POLICIES, "production")
     return build_trust(anchors, between, index, policies, kind)
 

@@ -17,7 +17,7 @@ from digipoort_as4.pki.keys import FileSigner, Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.sdk import anchors
 from digipoort_as4.sdk.office import Party, PostOffice
-from digipoort_as4.wssecurity.algorithms import SHA256, Algorithms
+from digipoort_as4.wssecurity.algorithms import Algorithms
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=10)
 READ_TIMEOUT: Final = timedelta(seconds=60)
@@ -53,7 +53,7 @@ class Connection:
     """For the signature of answers."""
     hub_oin: str
     """Only answers signed by this OIN are read."""
-    algorithms: Algorithms = SHA256
+    algorithms: Algorithms = Algorithms()
     patience: timedelta = PATIENCE
     clock: Callable[[], datetime] = utc_now
     new_id: Callable[[], str] = fresh_id
