@@ -62,3 +62,13 @@ def identity_of(text: str) -> tuple[str, str]:
 def recipient_of(text: str) -> tuple[str, str]:
     """A recipient as (number, type): TYPE:NUMBER, or twenty digits for an OIN."""
     return (text, "OIN") if len(text) == 20 and text.isdigit() else identity_of(text)
+
+
+def pki_folder(office: Path) -> Path:
+    """Where a local post office keeps its test PKI."""
+    return office / "pki"
+
+
+def consents_file(office: Path) -> Path:
+    """Where a local post office records consents."""
+    return office / "consents.toml"
