@@ -282,8 +282,10 @@ def refusal(fault: etree._Element) -> Refused:
 
 def cause_lines(text: str) -> list[str]:
     """The lines after `De volgende fout is opgetreden:`, or all when that is not there."""
-    _, marker, rest = text.partition("De volgende fout is opgetreden:")
-    return [line.strip() for line in (rest if marker else text).splitlines() if line.strip()] or [text.strip()]
+    general, marker, rest = text.partition("De volgende fout is opgetreden:")
+    causes = [line.strip() for line in (rest if marker else general).splitlines() if line.strip()]
+    # Recorded faults of Digipoort leave the line empty (digipoort 2.6).
+    return causes or [f"{general.strip()} (no cause is given)"]
 
 
 def operation_name(element: etree._Element) -> str:
