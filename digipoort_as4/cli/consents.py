@@ -55,7 +55,9 @@ def line(row: Consent) -> str:
     )
 
 
-@consents.command(epilog="Example: digipoort consents grant Statistiek_Groothandel --to 00000099000000015000 --by 'CBS, J. Bos'")
+@consents.command(
+    epilog="Example: digipoort consents grant Statistiek_Groothandel --to 00000099000000015000 --by 'CBS, J. Bos'"
+)
 @click.argument("berichtsoort")
 @click.option("--to", "to_oin", required=True, help="OIN of the body that gets the copy.")
 @click.option("--by", required=True, help="Who consents, for the record.")

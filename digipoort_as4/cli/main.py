@@ -118,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(words: list[str]) -> int:
     """One command line to its exit code."""
     try:
-        result = cli.main(args=[word for word in words if word not in EVERYWHERE], prog_name="digipoort", standalone_mode=False)
+        result = cli.main(
+            args=[word for word in words if word not in EVERYWHERE], prog_name="digipoort", standalone_mode=False
+        )
         return result if isinstance(result, int) else 0
     except DigipoortError as error:
         return report(error, words)

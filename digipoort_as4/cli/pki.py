@@ -38,7 +38,9 @@ def list_identities(folder: Path, as_json: bool) -> None:
             record = {"name": identity.name, "role": identity.role, "oin": identity.oin, "shape": identity.shape}
             streams.out_json({**record, "notAfter": ends.isoformat(), "folder": str(identity.signing_cert.parent)})
         else:
-            streams.out(f"{identity.name:<29} {identity.role:<9} {identity.oin}  {identity.shape}  until {ends:%Y-%m-%d}")
+            streams.out(
+                f"{identity.name:<29} {identity.role:<9} {identity.oin}  {identity.shape}  until {ends:%Y-%m-%d}"
+            )
 
 
 def made(folder: Path) -> list[test_pki.Identity]:

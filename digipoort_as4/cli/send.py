@@ -27,8 +27,12 @@ from digipoort_as4.sdk.wus_transport import AnswerLost
 @click.option("--berichtsoort", help="Kind of message, e.g. Omzetbelasting.")
 @click.option("--belanghebbende", metavar="TYPE:NUMBER", help="Whom it concerns, e.g. BTW:001000044B37.")
 @click.option("--rol", default="Bedrijf", show_default=True, help="rolBelanghebbende.")
-@click.option("--ontvanger", metavar="[TYPE:]NUMBER", help="To whom, where the berichtsoort does not say; an OIN will do.")
-@click.option("--bijlage", "bijlagen", type=click.Path(dir_okay=False, path_type=Path), multiple=True, help="May repeat.")
+@click.option(
+    "--ontvanger", metavar="[TYPE:]NUMBER", help="To whom, where the berichtsoort does not say; an OIN will do."
+)
+@click.option(
+    "--bijlage", "bijlagen", type=click.Path(dir_okay=False, path_type=Path), multiple=True, help="May repeat."
+)
 @click.option("--aanleverkenmerk", help="Your own reference, at most 40 characters.")
 @click.option("--mime", "mime_type", help="mimeType of FILE, when its name does not tell.")
 @click.option("--as", "identity", help="Which business of post-office.json sends; the first one when not given.")

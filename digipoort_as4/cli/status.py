@@ -14,11 +14,15 @@ from digipoort_as4.sdk.connection import connect
 from digipoort_as4.sdk.status import ask
 
 
-@click.command(epilog="Exit codes: 0 good so far, 3 document invalid (311), 4 refused, 5 answer not to be trusted, 6 no answer.")
+@click.command(
+    epilog="Exit codes: 0 good so far, 3 document invalid (311), 4 refused, 5 answer not to be trusted, 6 no answer."
+)
 @click.argument("kenmerk")
 @click.option("--follow", is_flag=True, help="Show each status as it comes, until the end.")
 @click.option("--wait", type=click.FloatRange(min=0), default=600, show_default=True, help="Seconds to follow at most.")
-@click.option("--all", "everything", is_flag=True, help="Also each delivery and copy, from the post office's own store.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also each delivery and copy, from the post office's own store."
+)
 @click.option("--as", "identity", help="Which business asks; the one that sent it from here when not given.")
 @dir_option
 @json_option

@@ -20,15 +20,21 @@ from digipoort_as4.sdk.verify import verify as examine_message
 
 
 @click.command(
-    epilog="Exit codes: 0 all holds, 4 an unsigned fault (shown), 5 something was found or the second engine differs.\n\n"
+    epilog="Exit codes: 0 all holds, 4 an unsigned fault (shown), 5 found wanting, or the second engine differs.\n\n"
     "The anchors of --trust count; without it those of the local post office, when there is one."
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
-@click.option("--at", "at_text", metavar="TIME|recorded", help="Moment to judge by: ISO 8601, or the message's own Created.")
+@click.option(
+    "--at", "at_text", metavar="TIME|recorded", help="Moment to judge by: ISO 8601, or the message's own Created."
+)
 @click.option("--legacy-sha1", is_flag=True, help="Do not report SHA-1.")
 @click.option("--second-engine", is_flag=True, help="Let xmlsec judge too, in a process of its own.")
-@click.option("--trust", "trust_files", type=click.Path(path_type=Path), multiple=True, help="PEM with roots and CAs; may repeat.")
-@click.option("--crl", "crl_files", type=click.Path(path_type=Path), multiple=True, help="CRLs, PEM or DER; may repeat.")
+@click.option(
+    "--trust", "trust_files", type=click.Path(path_type=Path), multiple=True, help="PEM with roots and CAs; may repeat."
+)
+@click.option(
+    "--crl", "crl_files", type=click.Path(path_type=Path), multiple=True, help="CRLs, PEM or DER; may repeat."
+)
 @dir_option
 @json_option
 def verify(
@@ -128,6 +134,8 @@ def lines(report: Report) -> Iterator[str]:
     yield f"judged at   {report.at.isoformat()}"
     if not report.signed:
         yield "signature   none: nothing in this message is proven"
+        if report.no_opinion:
+            yield f"second      {report.no_opinion}"
     else:
         yield from signature_lines(report)
     for finding in found.findings:
@@ -159,7 +167,7 @@ def trust_line(report: Report) -> str:
     if report.trusted is None:
         return "not checked: no --trust, and no local post office"
     path = report.examination.certificate_path
-    names = " < ".join(common_name(step.subject) for step in path) if path else bad("no path to an anchor")
+    names = " < ".join(common_name(step.subject) for step in path) if path else bad("not established")
     return names + ("" if report.trusted.crls is not None else "; revocation not checked")
 
 
@@ -170,7 +178,9 @@ def opinion_line(report: Report) -> str:
         return ""
     broken = [uri for uri, ok in opinion.digests if not ok]
     digests = f"{len(opinion.digests) - len(broken)} of {len(opinion.digests)} digests"
-    return f"SignatureValue {verdict(opinion.signature_value)}, {digests}" + (f", not {', '.join(broken)}" if broken else "")
+    return f"SignatureValue {verdict(opinion.signature_value)}, {digests}" + (
+        f", not {', '.join(broken)}" if broken else ""
+    )
 
 
 def finding_lines(finding: PeerError) -> Iterator[str]:

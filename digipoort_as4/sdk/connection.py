@@ -28,6 +28,10 @@ LIFE: Final = timedelta(minutes=5)
 """Created to Expires of a request; what WCF and others send (digipoort 2.2)."""
 
 
+SIGNED_WITH: Final = Algorithms()
+"""RSA with SHA-256 unless a caller says otherwise."""
+
+
 def utc_now() -> datetime:
     """The machine's clock."""
     return datetime.now(UTC)
@@ -53,7 +57,7 @@ class Connection:
     """For the signature of answers."""
     hub_oin: str
     """Only answers signed by this OIN are read."""
-    algorithms: Algorithms = Algorithms()
+    algorithms: Algorithms = SIGNED_WITH
     patience: timedelta = PATIENCE
     clock: Callable[[], datetime] = utc_now
     new_id: Callable[[], str] = fresh_id

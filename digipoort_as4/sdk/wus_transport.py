@@ -3,7 +3,7 @@
     client = zeep.Client(wsdl, transport=WusTransport(connection))
 
 It is a transport and not a `wsse` object, because a signature is over octets: what was sealed is what is sent, what was
-received is what is verified, and zeep reads the tree that was verified. Retries only the same signed octets (decision 36).
+received is what is verified, and zeep reads the tree that was verified. Retries only the same signed octets.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lxml import etree
 from zeep.transports import Transport
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import OutcomeUnknown, PeerError, Refused, SignatureError, TransportError
-from digipoort_as4.payload import BytesPayload, Payload
+from digipoort_as4.errors import OutcomeUnknown, PeerError, Refused, SignatureError, TransportError, UsageError
+from digipoort_as4.payload import Payload
 from digipoort_as4.sdk.connection import CONNECT_TIMEOUT, LIFE, READ_TIMEOUT, Connection
 from digipoort_as4.soap import xml_guard
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
-from digipoort_as4.soap.names import KV, SOAP11, local_name, q
+from digipoort_as4.soap.names import KV, SOAP11, q
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
 from digipoort_as4.wssecurity.seal_message import seal
 
@@ -126,15 +126,12 @@ class WusTransport(Transport):  # type: ignore[misc]
 
     def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
         operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
-        octets = etree.tostring(operation, encoding="utf-8")
+        if operation is None:
+            raise UsageError("the Body is empty")
         addressing = Addressing(to=address, action=action, message_id=message_id)
-        c = self.connection
-        return seal(operation_without(octets), addressing, c.signer, c.algorithms, at, LIFE, c.new_id, self.large).payload
-
-
-def operation_without(octets: bytes) -> bytes:
-    """An element's octets without an XML declaration."""
-    return octets.partition(b"?>")[2].lstrip() if octets.startswith(b"<?xml") else octets
+        mark = message_id.rpartition(":")[2]
+        c, octets = self.connection, xml_guard.serialise(operation)
+        return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large).payload
 
 
 # --- sending ----------------------------------------------------------------------------------------------------------
@@ -206,7 +203,9 @@ def tls_refused(url: str, reason: requests.exceptions.SSLError) -> TransportErro
     """TLS did not come about."""
     error = TransportError(f"{url}: TLS was refused")
     error.add_note(f"found: {innermost(reason)}")
-    error.add_note("expected: a server certificate below the ca of post-office.json, and our client certificate trusted there")
+    error.add_note(
+        "expected: a server certificate below the ca of post-office.json, and our client certificate trusted there"
+    )
     return error
 
 
@@ -286,13 +285,3 @@ def cause_lines(text: str) -> list[str]:
     causes = [line.strip() for line in (rest if marker else general).splitlines() if line.strip()]
     # Recorded faults of Digipoort leave the line empty (digipoort 2.6).
     return causes or [f"{general.strip()} (no cause is given)"]
-
-
-def operation_name(element: etree._Element) -> str:
-    """The local name of the element in a Body."""
-    return local_name(element.tag)
-
-
-def in_memory(request: Payload) -> bytes:
-    """A small request's octets, for showing and saving."""
-    return request.octets if isinstance(request, BytesPayload) else b"".join(request.open())
