@@ -44,8 +44,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }
 
-ABOUT: Final = """An electronic post office for messages to government on your own machine: signed SOAP in, a signed receipt
-back, delivery to the right agencies, statuses. Independent, not Logius; never for production keys.
+ABOUT: Final = """An electronic post office for messages to government on your own machine: signed SOAP in, a signed
+receipt back, delivery to the right agencies, statuses. Independent, not Logius; never for production keys.
 
 \b
 Examples:

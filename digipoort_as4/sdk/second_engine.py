@@ -1,7 +1,7 @@
 """A second opinion on a WS-Security signature, from xmlsec: an engine nobody here wrote, in a process of its own.
 
 Judges SignatureValue and each digest, and nothing else: no path, no time, no coverage. Only messages whose XML and
-SignedInfo keep to our narrow shape reach it (`why_not`): with others the engine itself would open files or burn minutes.
+SignedInfo keep to our narrow shape reach it (`why_not`): others could make it open files or burn minutes.
 """
 
 from __future__ import annotations
