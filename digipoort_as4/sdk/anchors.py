@@ -52,8 +52,8 @@ def trust_of(pem: Sequence[Path], crls: Sequence[Path] | None) -> Trust:
         raise ConfigError(f"no self-issued certificate in {', '.join(map(str, pem))}; a trust anchor is one")
     test = any(mark in anchor.subject for anchor in anchors for mark in TEST_MARKS)
     index = None if crls is None else CrlIndex.from_crls(read_crls(crls), (*anchors, *between))
-    policies, kind = (TEST_POLICIES, "test") if test else (PRODUCTION_POLICIES, "production")
-    return build_trust(anchors, between, index, policies, kind)
+    policies = TEST_POLICIES if test else PRODUCTION_POLICIES
+    return build_trust(anchors, between, index, policies, "test" if test else "production")
 
 
 def read_crls(files: Iterable[Path]) -> list[bytes]:

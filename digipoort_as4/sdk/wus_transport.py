@@ -88,7 +88,7 @@ class Answer:
     encoding: str = "utf-8"
 
 
-class WusTransport(Transport):  # type: ignore[misc]
+class WusTransport(Transport):
     """zeep's transport for one post office."""
 
     def __init__(self, connection: Connection, large: Mapping[str, Payload] | None = None) -> None:
@@ -98,7 +98,7 @@ class WusTransport(Transport):  # type: ignore[misc]
             connection: keys, trust, addresses.
             large: base64 text that stands in the body instead of a document, to that document; it is streamed.
         """
-        super().__init__(session=connection.session)
+        super().__init__(session=connection.session)  # type: ignore[no-untyped-call]
         self.connection = connection
         self.large = large or {}
         self.exchanges: list[Exchange] = []
