@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from digipoort_as4.payload import BytesPayload
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.pki.test_pki import Identity
@@ -18,7 +19,6 @@ from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import KV, WSA, WSA_ANONYMOUS, q
-from digipoort_as4.payload import BytesPayload
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.seal_message import seal, unsigned
 
