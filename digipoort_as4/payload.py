@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -121,6 +121,11 @@ class Document:
     """32 octets over the decoded octets."""
     key: str
     """Random, ours; under it the store keeps the octets."""
+
+
+def content_digest(documents: Sequence[Document]) -> bytes:
+    """SHA-256 over the SHA-256 of each document in order, 32 octets: equal for the same documents sent again."""
+    return hashlib.sha256(b"".join(document.sha256 for document in documents)).digest()
 
 
 class Spool:

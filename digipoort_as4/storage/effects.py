@@ -1,0 +1,317 @@
+"""What each effect of a decision does to the tables, one function per effect, joined in one table.
+
+Decides nothing; opens, commits and rolls back nothing: the savepoint around a decision is the caller's.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from digipoort_as4 import limits
+from digipoort_as4.hub.decision import (
+    Advance,
+    AlreadyThere,
+    ChangeDelivery,
+    Committed,
+    Decision,
+    FinishJob,
+    KeepEvidence,
+    MarkSeen,
+    Outcome,
+    PostponeJob,
+    QueueJob,
+    RememberReply,
+    Stale,
+    StartDelivery,
+    StartProcess,
+    Status,
+    StoredReply,
+)
+from digipoort_as4.payload import Document, content_digest
+from digipoort_as4.storage.group import Undone
+from digipoort_as4.storage.payloads import Payloads, inline_octets
+from digipoort_as4.storage.times import to_stored
+
+REPLIES_FORGOTTEN: Final = 2
+"""Expired replies removed with each new one: more than one, so the table shrinks without a job of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What an effect works with."""
+
+    connection: sqlite3.Connection
+    payloads: Payloads
+    now: datetime
+    """The store's clock; only the expiry of replies looks at it."""
+
+
+def carry_out(decision: Decision, writing: Writing) -> Outcome:
+    """All effects of a decision, in order.
+
+    Raises:
+        Undone: with AlreadyThere or Stale; the caller rolls back what was done so far.
+        ValueError: an effect no decider may make, such as a large document that was not kept.
+    """
+    try:
+        for effect in decision.effects:
+            EFFECTS[type(effect)](effect, writing)
+    except sqlite3.IntegrityError as error:
+        # A key that is taken or a process that is not there: the facts are not those decided on.
+        raise Undone(Stale(str(error))) from None
+    return Committed()
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+INSERT_PROCESS: Final = """
+    INSERT INTO process (kenmerk, sender_oin, berichtsoort, belanghebbende_nummer, belanghebbende_type,
+        rol_belanghebbende, aanleverkenmerk, eerder_aanleverkenmerk, ontvanger_nummer, ontvanger_type, rol_ontvanger,
+        autorisatie_adres, content, received_at, state, version, last_seq, last_status_at, duplicate_of)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', 0, ?, ?, ?)"""
+
+
+def start_process(effect: StartProcess, writing: Writing) -> None:
+    """Insert the process, its documents and its first statuses."""
+    unit = effect.aanlevering
+    ontvanger = (unit.ontvanger.nummer, unit.ontvanger.type) if unit.ontvanger else (None, None)
+    last = effect.statuses[-1].at if effect.statuses else effect.received_at
+    _check_order(effect.kenmerk, None, effect.statuses)
+    process = writing.connection.execute(
+        INSERT_PROCESS,
+        (
+            effect.kenmerk,
+            unit.sender_oin,
+            unit.berichtsoort,
+            unit.belanghebbende.nummer,
+            unit.belanghebbende.type,
+            unit.rol_belanghebbende,
+            unit.aanleverkenmerk,
+            unit.eerder_aanleverkenmerk,
+            *ontvanger,
+            unit.rol_ontvanger,
+            unit.autorisatie_adres,
+            content_digest(unit.documents),
+            to_stored(effect.received_at),
+            len(effect.statuses),
+            to_stored(last),
+            effect.duplicate_of,
+        ),
+    ).lastrowid
+    for position, document in enumerate(unit.documents):
+        _insert_document(process, position, document, writing)
+    _insert_statuses(process, 0, effect.statuses, writing)
+
+
+def _insert_document(process: int | None, position: int, document: Document, writing: Writing) -> None:
+    payload = writing.connection.execute(
+        "INSERT INTO payload (key, size, sha256, octets) VALUES (?, ?, ?, ?)",
+        (document.key, document.size, document.sha256, _row_octets(document, writing.payloads)),
+    ).lastrowid
+    writing.connection.execute(
+        "INSERT INTO document (process, position, payload, part, mime_type, bestandsnaam) VALUES (?, ?, ?, ?, ?, ?)",
+        (process, position, payload, document.part, document.mime_type, document.bestandsnaam),
+    )
+
+
+def _row_octets(document: Document, payloads: Payloads) -> bytes | None:
+    """Octets for the row, or None when a file holds them, which must be there before the row that names it."""
+    if document.size <= limits.INLINE_PAYLOAD:
+        return inline_octets(document)
+    if not payloads.holds(document.key, document.size):
+        raise ValueError(f"document {document.key} was not kept before the decision that names it")
+    return None
+
+
+def _insert_statuses(process: int | None, last_seq: int, statuses: Sequence[Status], writing: Writing) -> None:
+    writing.connection.executemany(
+        "INSERT INTO status (process, seq, code, at, omschrijving, foutcode, foutbeschrijving, details)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (process, seq, s.code, to_stored(s.at), s.omschrijving, s.foutcode, s.foutbeschrijving, s.details)
+            for seq, s in enumerate(statuses, last_seq + 1)
+        ],
+    )
+
+
+def _check_order(kenmerk: str, last: int | None, statuses: Sequence[Status]) -> None:
+    """Status times rise within a process (decision 11); the decider shifts them, here they are only refused."""
+    for status in statuses:
+        at = to_stored(status.at)
+        if last is not None and at <= last:
+            raise Undone(Stale(f"status {status.code} of {kenmerk} is not later than the one before"))
+        last = at
+
+
+def advance(effect: Advance, writing: Writing) -> None:
+    """Move a process on when it is still as decided on."""
+    row = writing.connection.execute(
+        "UPDATE process SET version = version + 1, state = ? WHERE kenmerk = ? AND version = ?"
+        " RETURNING id, last_seq, last_status_at",
+        (effect.state, effect.kenmerk, effect.version),
+    ).fetchone()
+    if not row:
+        raise Undone(Stale(f"process {effect.kenmerk} is not at version {effect.version}"))
+    process, last_seq, last_status_at = row
+    if effect.statuses:
+        _check_order(effect.kenmerk, last_status_at, effect.statuses)
+        _insert_statuses(process, last_seq, effect.statuses, writing)
+        writing.connection.execute(
+            "UPDATE process SET last_seq = ?, last_status_at = ? WHERE id = ?",
+            (last_seq + len(effect.statuses), to_stored(effect.statuses[-1].at), process),
+        )
+
+
+# --- replies, evidence, what an asker was told ----------------------------------------------------------------------
+
+
+def remember_reply(effect: RememberReply, writing: Writing) -> None:
+    """Keep the answer, in the place of an expired one if need be; an answer that still counts wins over this one."""
+    now = to_stored(writing.now)
+    row = writing.connection.execute(
+        "INSERT INTO reply (party, message_id, signature_value, octets, until) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (party, message_id) DO UPDATE SET"
+        " signature_value = excluded.signature_value, octets = excluded.octets, until = excluded.until"
+        " WHERE reply.until <= ? RETURNING id",
+        (
+            effect.party,
+            effect.message_id,
+            effect.reply.signature_value,
+            effect.reply.octets,
+            to_stored(effect.until),
+            now,
+        ),
+    ).fetchone()
+    if not row:
+        raise Undone(AlreadyThere(_stored_reply(effect, writing)))
+    writing.connection.execute(
+        "DELETE FROM reply WHERE id IN (SELECT id FROM reply WHERE until <= ? ORDER BY until LIMIT ?)",
+        (now, REPLIES_FORGOTTEN),
+    )
+
+
+def _stored_reply(effect: RememberReply, writing: Writing) -> StoredReply:
+    return StoredReply(
+        *writing.connection.execute(
+            "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ?",
+            (effect.party, effect.message_id),
+        ).fetchone()
+    )
+
+
+def keep_evidence(effect: KeepEvidence, writing: Writing) -> None:
+    """Append one row."""
+    writing.connection.execute(
+        "INSERT INTO evidence (kenmerk, kind, at, coverage, octets) VALUES (?, ?, ?, ?, ?)",
+        (effect.kenmerk, effect.kind, to_stored(effect.at), effect.coverage, effect.octets),
+    )
+
+
+def mark_seen(effect: MarkSeen, writing: Writing) -> None:
+    """Note the furthest an asker was told; a slower answer never takes it back."""
+    writing.connection.execute(
+        "INSERT INTO seen (asker_oin, kenmerk, seq) VALUES (?, ?, ?)"
+        " ON CONFLICT (asker_oin, kenmerk) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seen.seq",
+        (effect.asker_oin, effect.kenmerk, effect.seq),
+    )
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def queue_job(effect: QueueJob, writing: Writing) -> None:
+    """Add a job that nobody holds."""
+    writing.connection.execute(
+        "INSERT INTO job (kind, destination, subject, due) VALUES (?, ?, ?, ?)",
+        (effect.kind, effect.destination, effect.subject, to_stored(effect.due)),
+    )
+
+
+def finish_job(effect: FinishJob, writing: Writing) -> None:
+    """Remove a job; only its latest holder can, even when his lease has run out but nobody took over."""
+    found = writing.connection.execute(
+        "DELETE FROM job WHERE id = ? AND token = ? AND lease_until > 0", (effect.job, effect.token)
+    ).rowcount
+    _check_token(found, effect)
+
+
+def postpone_job(effect: PostponeJob, writing: Writing) -> None:
+    """Give a job back; the token is of no use afterwards."""
+    found = writing.connection.execute(
+        "UPDATE job SET due = ?, lease_until = 0, parked = ?, attempts = iif(?, 0, attempts)"
+        " WHERE id = ? AND token = ? AND lease_until > 0",
+        (to_stored(effect.due), int(effect.parked), int(effect.reset_attempts), effect.job, effect.token),
+    ).rowcount
+    _check_token(found, effect)
+
+
+def _check_token(found: int, effect: FinishJob | PostponeJob) -> None:
+    if not found:
+        raise Undone(Stale(f"job {effect.job} is no longer held under token {effect.token}"))
+
+
+# --- deliveries -----------------------------------------------------------------------------------------------------
+
+
+def start_delivery(effect: StartDelivery, writing: Writing) -> None:
+    """Insert a delivery of a process that is there."""
+    new = effect.delivery
+    found = writing.connection.execute(
+        "INSERT INTO delivery (berichtkenmerk, process, recipient_oin, is_copy, documents, state, version, started_at,"
+        " attempts, consent, note) SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM process WHERE kenmerk = ?",
+        (
+            new.berichtkenmerk,
+            new.recipient_oin,
+            int(new.copy),
+            json.dumps(new.documents),
+            new.state,
+            new.version,
+            to_stored(new.started_at) if new.started_at else None,
+            new.attempts,
+            new.consent,
+            new.note,
+            new.kenmerk,
+        ),
+    ).rowcount
+    if not found:
+        raise Undone(Stale(f"process {new.kenmerk} is not there"))
+
+
+def change_delivery(effect: ChangeDelivery, writing: Writing) -> None:
+    """Replace state, start, attempts, consent and note; recipient and documents stay as they were started."""
+    new = effect.delivery
+    found = writing.connection.execute(
+        "UPDATE delivery SET version = version + 1, state = ?, started_at = ?, attempts = ?, consent = ?, note = ?"
+        " WHERE berichtkenmerk = ? AND version = ?",
+        (
+            new.state,
+            to_stored(new.started_at) if new.started_at else None,
+            new.attempts,
+            new.consent,
+            new.note,
+            new.berichtkenmerk,
+            new.version,
+        ),
+    ).rowcount
+    if not found:
+        raise Undone(Stale(f"delivery {new.berichtkenmerk} is not at version {new.version}"))
+
+
+EFFECTS: Final[dict[type, Callable[[Any, Writing], None]]] = {
+    StartProcess: start_process,
+    Advance: advance,
+    RememberReply: remember_reply,
+    KeepEvidence: keep_evidence,
+    MarkSeen: mark_seen,
+    QueueJob: queue_job,
+    FinishJob: finish_job,
+    PostponeJob: postpone_job,
+    StartDelivery: start_delivery,
+    ChangeDelivery: change_delivery,
+}
+"""Effect → what carries it out; a test holds it against hub.decision.Effect."""

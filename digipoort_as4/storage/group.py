@@ -1,0 +1,190 @@
+"""Group commit: what waits while one transaction goes to disk shares the next one.
+
+Knows no table and no decision; an operation is a function of the connection. Why the statements run on the event loop
+and only COMMIT in a thread: docs/adr/0001-sqlite-writer.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from digipoort_as4.errors import StorageFailure
+
+Operation = Callable[[sqlite3.Connection], Any]
+"""Carries out one thing inside a savepoint of its own and returns what its caller gets."""
+
+CALLERS_MISTAKE: Final = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    sqlite3.DataError,
+)
+"""What SQLite and Python raise for values that no column takes: that caller's bug, not the disk's trouble."""
+
+CHECKPOINT_ROWS: Final = 4000
+"""Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
+
+SQLite's own automatic checkpoint hides its I/O errors and runs before COMMIT returns; ours runs after the promises are
+kept, and an error in it ends the store like any other.
+"""
+
+
+class Undone(Exception):
+    """Raised by an operation that shall leave no trace; `result` is what its caller gets."""
+
+    def __init__(self, result: Any) -> None:
+        """Keep the result."""
+        super().__init__()
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One caller's operations and the promise made to him."""
+
+    operations: Sequence[Operation]
+    promise: asyncio.Future[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The result of an operation that raised; thrown at its caller alone."""
+
+    error: Exception
+
+
+class GroupCommit:
+    """The only writer of a connection.
+
+    After an error of the engine every caller gets a StorageFailure, now and later: the kernel may report a failed fsync
+    once and then forget it, so a later commit that seems to succeed proves nothing (P5).
+    """
+
+    def __init__(self, connection: sqlite3.Connection, on_failure: Callable[[], None]) -> None:
+        """Take over a connection in autocommit mode, without automatic checkpoints, that nobody else writes through.
+
+        Args:
+            connection: may be used by one thread at a time, not always the same.
+            on_failure: called once, when the promise is broken.
+        """
+        self.connection = connection
+        self.failure: StorageFailure | None = None
+        self._on_failure = on_failure
+        self._waiting: list[Waiting] = []
+        self._rows = 0
+        """Written since the last checkpoint."""
+        self._writer: asyncio.Task[None] | None = None
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+
+    def check(self) -> None:
+        """Refuse when an earlier failure took the promise away.
+
+        Raises:
+            StorageFailure: the store failed or is closed.
+        """
+        if self.failure:
+            raise StorageFailure(*self.failure.args)
+
+    def fail(self, reason: str) -> StorageFailure:
+        """Refuse everything from here on, for the first reason given."""
+        if not self.failure:
+            self.failure = StorageFailure(reason)
+            self._on_failure()
+        return StorageFailure(*self.failure.args)
+
+    async def run(self, operations: Sequence[Operation]) -> list[Any]:
+        """Carry operations out in one transaction and return their results once it is durable.
+
+        Raises:
+            StorageFailure: nothing may be believed to have happened.
+        """
+        self.check()
+        promise: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Waiting(operations, promise))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_while_waiting(), name="group commit")
+        results = await promise
+        for result in results:
+            if isinstance(result, Failed):
+                raise result.error
+        return results
+
+    async def close(self) -> None:
+        """Wait for what waits, then refuse."""
+        if self._writer:
+            await asyncio.wait([self._writer])
+        self.failure = self.failure or StorageFailure("the store is closed")
+        self._disk.shutdown()
+
+    async def _write_while_waiting(self) -> None:
+        group: list[Waiting] = []
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                results = await self._write(group)
+                self.check()  # a large document may have met a bad disk meanwhile: no promise is made after that
+                for waiting, result in zip(group, results, strict=True):
+                    if not waiting.promise.done():
+                        waiting.promise.set_result(result)
+                await self._checkpoint_when_due()
+        except BaseException as error:  # whatever it was: no promise still open may look kept
+            self._refuse(group, error)
+            if not isinstance(error, sqlite3.Error | StorageFailure):
+                raise
+
+    async def _write(self, group: Sequence[Waiting]) -> list[list[Any]]:
+        """One transaction: statements here, the wait for the disk in a thread."""
+        before = self.connection.total_changes
+        self.connection.execute("BEGIN IMMEDIATE")
+        results = [[self._carry_out(operation) for operation in waiting.operations] for waiting in group]
+        written = self.connection.total_changes - before
+        if written:
+            await self._on_disk("COMMIT")
+        else:
+            self.connection.execute("COMMIT")  # nothing to wait for
+        self._rows += written
+        return results
+
+    async def _checkpoint_when_due(self) -> None:
+        """Copy the WAL's pages home; readers and what waits for the next group are not in its way."""
+        if self._rows >= CHECKPOINT_ROWS:
+            await self._on_disk("PRAGMA wal_checkpoint(PASSIVE)")
+            self._rows = 0
+
+    async def _on_disk(self, statement: str) -> None:
+        """Run what waits for the disk in the thread, while the event loop gathers the next group."""
+        await asyncio.get_running_loop().run_in_executor(self._disk, self._execute, statement)
+
+    def _execute(self, statement: str) -> None:
+        self.connection.execute(statement).fetchall()
+
+    def _carry_out(self, operation: Operation) -> Any:
+        """One operation in its savepoint, so that one undone never spoils its neighbours."""
+        execute = self.connection.execute
+        execute("SAVEPOINT one")
+        try:
+            result = operation(self.connection)
+        except Undone as undone:
+            execute("ROLLBACK TO one")
+            result = undone.result
+        except CALLERS_MISTAKE as error:
+            execute("ROLLBACK TO one")
+            result = Failed(error)
+        execute("RELEASE one")
+        return result
+
+    def _refuse(self, group: Sequence[Waiting], error: BaseException) -> None:
+        failure = self.fail(f"{type(error).__name__}: {error}")
+        left, self._waiting = self._waiting, []
+        for waiting in (*group, *left):
+            if not waiting.promise.done():
+                waiting.promise.set_exception(failure)

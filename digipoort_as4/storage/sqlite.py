@@ -1,0 +1,289 @@
+"""The store on SQLite: one process owns the file, one writer, WAL with synchronous=FULL.
+
+Takes no decision and knows no protocol; several processes or hosts need another engine (design 5.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import ConfigError, StorageFailure
+from digipoort_as4.hub.decision import (
+    Committed,
+    Decision,
+    Delivery,
+    Job,
+    Outcome,
+    Process,
+    QueueJob,
+    Status,
+    StoredReply,
+)
+from digipoort_as4.payload import Document, Payload
+from digipoort_as4.storage import jobs
+from digipoort_as4.storage.effects import Writing, carry_out
+from digipoort_as4.storage.group import GroupCommit
+from digipoort_as4.storage.payloads import Payloads, make_folder
+from digipoort_as4.storage.view import DATABASE, PATIENCE, PAYLOADS, View
+
+LOCK: Final = "store.lock"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+OLDEST_SQLITE: Final = (3, 37, 0)
+"""STRICT tables; RETURNING and UPSERT are older."""
+PAGE_SIZE: Final = 8192
+"""Messages carry blobs of 4 to 64 KiB; measured against 4096 and 16384 in docs/adr/0001-sqlite-writer.md."""
+CACHE: Final = 64 * limits.MIB
+"""Octets of page cache: a group of commits stays in memory until COMMIT writes it in one go."""
+FILE_THREADS: Final = 4
+"""Large documents written at the same time; each waits for the disk most of its time."""
+
+Values = ParamSpec("Values")
+Result = TypeVar("Result")
+
+
+class SqliteStore:
+    """storage.store.Store on one SQLite file and a folder of payloads."""
+
+    def __init__(
+        self, lock: int, writer: sqlite3.Connection, view: View, payloads: Payloads, now: Callable[[], datetime]
+    ) -> None:
+        """For `open`, which makes the parts."""
+        self.on_commit: Callable[[], None] | None = None
+        """Called on the event loop after each commit that queued a job, so that a worker need not poll."""
+        self.on_failure: Callable[[], None] | None = None
+        """Called once when the store can not keep its promise any more: the process has to stop."""
+        self._lock = lock
+        self._writer_connection = writer
+        self._group = GroupCommit(writer, self._failed)
+        self._view = view
+        self._payloads = payloads
+        self._now = now
+        self._turns = jobs.Turns()
+        self._files = ThreadPoolExecutor(max_workers=FILE_THREADS, thread_name_prefix="payload")
+
+    @classmethod
+    def open(cls, folder: Path, now: Callable[[], datetime]) -> SqliteStore:
+        """Take the folder, bring the tables up to date, tidy what a dead process left.
+
+        Args:
+            folder: made when it is not there.
+            now: the clock of the post office, aware UTC; tells when a stored reply has expired.
+
+        Raises:
+            ConfigError: another process holds the folder, or a newer version wrote it.
+            StorageFailure: the disk or the file is not sound.
+        """
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
+        try:
+            make_folder(folder)
+            lock = take_lock(folder / LOCK)
+            try:
+                return cls(lock, *open_parts(folder, now()), now)
+            except BaseException:
+                os.close(lock)
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise StorageFailure(f"{folder} can not be used: {error}") from error
+
+    # --- writing ---
+
+    async def commit(self, decision: Decision) -> Outcome:
+        """See Store.commit."""
+        return (await self.commit_many([decision]))[0]
+
+    async def commit_many(self, decisions: Sequence[Decision]) -> list[Outcome]:
+        """See Store.commit_many."""
+        outcomes: list[Outcome] = await self._group.run([partial(self._carry_out, decision) for decision in decisions])
+        if self.on_commit and any(map(_queued, decisions, outcomes)):
+            self.on_commit()
+        return outcomes
+
+    def _carry_out(self, decision: Decision, connection: sqlite3.Connection) -> Outcome:
+        return carry_out(decision, Writing(connection, self._payloads, self._now()))
+
+    async def keep(self, document: Document) -> Document:
+        """See Store.keep; the event loop never waits for a disk, so files are written in a thread."""
+        self._group.check()
+        if document.size <= limits.INLINE_PAYLOAD:
+            return self._payloads.keep(document)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._files, self._payloads.keep, document)
+        except OSError as error:
+            raise self._group.fail(f"document {document.key} could not be kept: {error}") from error
+
+    async def claim(
+        self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int
+    ) -> list[Job]:
+        """See Store.claim."""
+        return await self._write(
+            lambda connection: jobs.claim(connection, self._turns, kinds, now, lease_until, limit, per_destination)
+        )
+
+    async def extend(self, job: Job, lease_until: datetime) -> bool:
+        """See Store.extend."""
+        return await self._write(lambda connection: jobs.extend(connection, job, lease_until))
+
+    async def _write(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
+        results: list[Result] = await self._group.run([operation])
+        return results[0]
+
+    # --- reading: tens of microseconds each, so inline ---
+
+    async def find_reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
+        """See Store.find_reply."""
+        return self._read(self._view.reply, party, message_id, now)
+
+    async def find_duplicate(self, sender_oin: str, aanleverkenmerk: str, content: bytes) -> str | None:
+        """See Store.find_duplicate."""
+        return self._read(self._view.duplicate, sender_oin, aanleverkenmerk, content)
+
+    async def process(self, kenmerk: str) -> Process | None:
+        """See Store.process."""
+        return self._read(self._view.process, kenmerk)
+
+    async def statuses(self, kenmerk: str) -> list[Status]:
+        """See Store.statuses."""
+        return self._read(self._view.statuses, kenmerk)
+
+    async def seen(self, asker_oin: str, kenmerk: str) -> int:
+        """See Store.seen."""
+        return self._read(self._view.seen, asker_oin, kenmerk)
+
+    async def delivery(self, berichtkenmerk: str) -> Delivery | None:
+        """See Store.delivery."""
+        return self._read(self._view.delivery, berichtkenmerk)
+
+    async def deliveries(self, kenmerk: str) -> list[Delivery]:
+        """See Store.deliveries."""
+        return self._read(self._view.deliveries, kenmerk)
+
+    async def next_due(self, now: datetime) -> datetime | None:
+        """See Store.next_due."""
+        return self._read(self._view.next_due, now)
+
+    async def payload(self, key: str) -> Payload | None:
+        """See Store.payload."""
+        return self._read(self._view.payload, key)
+
+    def _read(self, look_up: Callable[Values, Result], *values: Values.args, **named: Values.kwargs) -> Result:
+        """A read that fails says as little good of the disk as a failed write."""
+        self._group.check()
+        try:
+            return look_up(*values, **named)
+        except sqlite3.Error as error:
+            raise self._group.fail(f"reading failed: {error}") from error
+
+    # --- the end ---
+
+    @property
+    def failure(self) -> StorageFailure | None:
+        """Why the store refuses everything, or None while it keeps its promise."""
+        return self._group.failure
+
+    def _failed(self) -> None:
+        if self.on_failure:
+            self.on_failure()
+
+    async def close(self) -> None:
+        """See Store.close; after a failure the file is left as it is, for recovery to read at the next start."""
+        sound = self._group.failure is None
+        await self._group.close()
+        self._files.shutdown()
+        self._view.close()
+        if sound:
+            self._writer_connection.close()
+        os.close(self._lock)
+
+
+def _queued(decision: Decision, outcome: Outcome) -> bool:
+    return isinstance(outcome, Committed) and any(isinstance(effect, QueueJob) for effect in decision.effects)
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def take_lock(path: Path) -> int:
+    """Own the folder until the descriptor is closed or the process ends.
+
+    Raises:
+        ConfigError: somebody owns it; says who.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise ConfigError(
+            f"{path.parent} is in use by process {holder}; one process owns a SQLite store. "
+            "Stop that process, or give this one a folder of its own."
+        ) from None
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_parts(folder: Path, now: datetime) -> tuple[sqlite3.Connection, View, Payloads]:
+    """What the owner of the folder works with; frees the leases and sweeps the files of an owner that died."""
+    payloads = Payloads(folder / PAYLOADS)
+    make_folder(payloads.folder)
+    writer = open_writer(folder / DATABASE)
+    jobs.release_all(writer)
+    view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
+    payloads.sweep(lambda key: view.payload(key) is not None, now - limits.ORPHAN_KEPT)
+    return writer, view, payloads
+
+
+def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
+    """A connection in autocommit mode; used by one thread at a time, not always the same."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
+    for pragma in pragmas:
+        connection.execute(pragma)
+    return connection
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The connection that writes, with the tables up to date."""
+    connection = connect(
+        path,
+        f"PRAGMA page_size = {PAGE_SIZE}",  # before WAL: it cannot change afterwards
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",  # NORMAL does not survive a power cut, and a receipt does (P1)
+        "PRAGMA wal_autocheckpoint = 0",  # GroupCommit does it, where an error is seen
+        "PRAGMA foreign_keys = ON",
+        f"PRAGMA cache_size = -{CACHE // limits.KIB}",
+        "PRAGMA temp_store = MEMORY",  # a savepoint keeps copies of pages; not in a file
+        "PRAGMA trusted_schema = OFF",
+    )
+    migrate(connection)
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the migrations that are not in yet, each in a transaction of its own.
+
+    Raises:
+        ConfigError: the file was written by a newer version.
+    """
+    scripts = sorted(MIGRATIONS.glob("[0-9][0-9][0-9]_*.sql"))
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(scripts):
+        raise ConfigError(f"the store has version {version}, this program knows {len(scripts)}: use a newer program")
+    for number, script in enumerate(scripts[version:], version + 1):
+        text = script.read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,262 @@
+"""Reading what the post office remembers: for the store itself, and read-only for another process while the owner runs.
+
+Writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from digipoort_as4.errors import ConfigError
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
+from digipoort_as4.hub.decision import Delivery, Process, Status, StoredReply
+from digipoort_as4.payload import BytesPayload, Document, Payload
+from digipoort_as4.storage.jobs import next_due
+from digipoort_as4.storage.payloads import Payloads
+from digipoort_as4.storage.times import from_stored, to_stored
+
+DATABASE: Final = "store.sqlite3"
+PAYLOADS: Final = "payloads"
+PATIENCE: Final = 5.0
+"""Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint."""
+
+PROCESS_COLUMNS: Final = """id, kenmerk, sender_oin, berichtsoort, belanghebbende_nummer, belanghebbende_type,
+    rol_belanghebbende, aanleverkenmerk, eerder_aanleverkenmerk, ontvanger_nummer, ontvanger_type, rol_ontvanger,
+    autorisatie_adres, received_at, state, version, last_status_at, duplicate_of"""
+
+DELIVERY_COLUMNS: Final = """berichtkenmerk, kenmerk, recipient_oin, is_copy, documents, delivery.state,
+    delivery.version, started_at, attempts, consent, note"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One evidence row."""
+
+    kenmerk: str
+    kind: str
+    at: datetime
+    coverage: str
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """One job as an operator sees it."""
+
+    kind: str
+    destination: str
+    subject: str
+    due: datetime
+    attempts: int
+    held: bool
+    parked: bool
+
+
+class View:
+    """Look-ups on one connection; every answer is one consistent read of what was committed."""
+
+    def __init__(self, connection: sqlite3.Connection, payloads: Payloads) -> None:
+        """Read through this connection, which nobody writes through."""
+        self._connection = connection
+        self._payloads = payloads
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    # --- processes ---
+
+    def process(self, kenmerk: str) -> Process | None:
+        """A process with its documents, payloads readable."""
+        row = self._row(f"SELECT {PROCESS_COLUMNS} FROM process WHERE kenmerk = ?", kenmerk)
+        return self._process(row) if row else None
+
+    def processes(self, limit: int = 100) -> list[Process]:
+        """The newest processes, newest first."""
+        rows = self._rows(f"SELECT {PROCESS_COLUMNS} FROM process ORDER BY id DESC LIMIT ?", limit)
+        return [self._process(row) for row in rows]
+
+    def _process(self, row: tuple[Any, ...]) -> Process:
+        (
+            process,
+            kenmerk,
+            sender_oin,
+            berichtsoort,
+            nummer,
+            soort,
+            rol_belanghebbende,
+            aanleverkenmerk,
+            eerder_aanleverkenmerk,
+            ontvanger_nummer,
+            ontvanger_type,
+            rol_ontvanger,
+            autorisatie_adres,
+            received_at,
+            state,
+            version,
+            last_status_at,
+            duplicate_of,
+        ) = row
+        unit = Aanlevering(
+            sender_oin=sender_oin,
+            berichtsoort=berichtsoort,
+            belanghebbende=Identiteit(nummer, soort),
+            rol_belanghebbende=rol_belanghebbende,
+            documents=self._documents(process),
+            aanleverkenmerk=aanleverkenmerk,
+            eerder_aanleverkenmerk=eerder_aanleverkenmerk,
+            ontvanger=None if ontvanger_nummer is None else Identiteit(ontvanger_nummer, ontvanger_type),
+            rol_ontvanger=rol_ontvanger,
+            autorisatie_adres=autorisatie_adres,
+        )
+        times = from_stored(received_at), from_stored(last_status_at)
+        return Process(kenmerk, unit, times[0], state, version, times[1], duplicate_of)
+
+    def _documents(self, process: int) -> tuple[Document, ...]:
+        rows = self._rows(
+            "SELECT part, mime_type, bestandsnaam, key, size, sha256, octets FROM document"
+            " JOIN payload ON payload.id = document.payload WHERE process = ? ORDER BY position",
+            process,
+        )
+        return tuple(
+            Document(part, mime_type, bestandsnaam, self._payload(key, size, sha256, octets), size, sha256, key)
+            for part, mime_type, bestandsnaam, key, size, sha256, octets in rows
+        )
+
+    def statuses(self, kenmerk: str) -> list[Status]:
+        """All statuses of a process in order."""
+        rows = self._rows(
+            "SELECT code, at, omschrijving, foutcode, foutbeschrijving, details, seq FROM status"
+            " WHERE process = (SELECT id FROM process WHERE kenmerk = ?) ORDER BY seq",
+            kenmerk,
+        )
+        return [Status(code, from_stored(at), *rest) for code, at, *rest in rows]
+
+    def seen(self, asker_oin: str, kenmerk: str) -> int:
+        """The last seq this asker was told; 0 when none."""
+        row = self._row("SELECT seq FROM seen WHERE asker_oin = ? AND kenmerk = ?", asker_oin, kenmerk)
+        return int(row[0]) if row else 0
+
+    def duplicate(self, sender_oin: str, aanleverkenmerk: str, content: bytes) -> str | None:
+        """kenmerk of the newest process of this sender with the same aanleverkenmerk and content digest."""
+        row = self._row(
+            "SELECT kenmerk FROM process WHERE sender_oin = ? AND aanleverkenmerk = ? AND content = ?"
+            " ORDER BY id DESC LIMIT 1",
+            sender_oin,
+            aanleverkenmerk,
+            content,
+        )
+        return str(row[0]) if row else None
+
+    # --- deliveries, replies, evidence, jobs, payloads ---
+
+    def delivery(self, berichtkenmerk: str) -> Delivery | None:
+        """One delivery."""
+        row = self._row(
+            f"SELECT {DELIVERY_COLUMNS} FROM delivery JOIN process ON process.id = delivery.process"
+            " WHERE berichtkenmerk = ?",
+            berichtkenmerk,
+        )
+        return _delivery(row) if row else None
+
+    def deliveries(self, kenmerk: str) -> list[Delivery]:
+        """All deliveries of a process, the owner's first, then copies in the order made."""
+        rows = self._rows(
+            f"SELECT {DELIVERY_COLUMNS} FROM process JOIN delivery ON delivery.process = process.id"
+            " WHERE kenmerk = ? ORDER BY is_copy, delivery.id",
+            kenmerk,
+        )
+        return [_delivery(row) for row in rows]
+
+    def reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
+        """The answer given, unless its time to be kept is over."""
+        row = self._row(
+            "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ? AND until > ?",
+            party,
+            message_id,
+            to_stored(now),
+        )
+        return StoredReply(*row) if row else None
+
+    def evidence(self, kenmerk: str) -> list[Evidence]:
+        """All evidence about a process in the order kept."""
+        rows = self._rows("SELECT kind, at, coverage, octets FROM evidence WHERE kenmerk = ? ORDER BY id", kenmerk)
+        return [Evidence(kenmerk, kind, from_stored(at), coverage, octets) for kind, at, coverage, octets in rows]
+
+    def jobs(self, subject: str | None = None) -> list[WaitingJob]:
+        """Jobs in the order queued: all, or those about one kenmerk or berichtkenmerk."""
+        rows = self._rows(
+            "SELECT kind, destination, subject, due, attempts, lease_until, parked FROM job"
+            " WHERE ?1 IS NULL OR subject = ?1 ORDER BY id",
+            subject,
+        )
+        return [
+            WaitingJob(kind, destination, about, from_stored(due), attempts, bool(lease), bool(parked))
+            for kind, destination, about, due, attempts, lease, parked in rows
+        ]
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next job can be claimed, caps aside, or None when there is none."""
+        return next_due(self._connection, now)
+
+    def payload(self, key: str) -> Payload | None:
+        """Octets kept under a key."""
+        row = self._row("SELECT key, size, sha256, octets FROM payload WHERE key = ?", key)
+        return self._payload(*row) if row else None
+
+    def _payload(self, key: str, size: int, sha256: bytes, octets: bytes | None) -> Payload:
+        return self._payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
+
+    # --- plumbing: fetching all ends the read, so that no checkpoint has to wait for it ---
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def _row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        rows = self._rows(sql, *values)
+        return rows[0] if rows else None
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    berichtkenmerk, kenmerk, recipient, is_copy, documents, state, version, started_at, attempts, consent, note = row
+    return Delivery(
+        berichtkenmerk=berichtkenmerk,
+        kenmerk=kenmerk,
+        recipient_oin=recipient,
+        copy=bool(is_copy),
+        documents=tuple(json.loads(documents)),
+        state=state,
+        version=version,
+        started_at=None if started_at is None else from_stored(started_at),
+        attempts=attempts,
+        consent=consent,
+        note=note,
+    )
+
+
+@contextmanager
+def open_view(folder: Path) -> Iterator[View]:
+    """Look into a store from another process, whether its owner runs or not; cannot write.
+
+    Args:
+        folder: the store's folder, as given to SqliteStore.open.
+
+    Raises:
+        ConfigError: there is no store in this folder.
+    """
+    if not (folder / DATABASE).exists():
+        raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")
+    connection = sqlite3.connect(
+        f"{(folder / DATABASE).resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=PATIENCE
+    )
+    try:
+        yield View(connection, Payloads(folder / PAYLOADS))
+    finally:
+        connection.close()
