@@ -1,8 +1,23 @@
-"""Where shipped data lies. Settings from digipoort.toml, environment and flags join here."""
+"""Where shipped data lies, and the operator's settings: digipoort.toml and environment to frozen values.
+
+Opens no key and no certificate; whoever needs one does, from the paths here.
+"""
 
 from __future__ import annotations
 
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from digipoort_as4.errors import ConfigError
+
+PROFILES: Final = ("local", "production")
+"""Production is never the default, and refuses the test PKI."""
 
 
 def data_file(name: str) -> Path:
@@ -17,3 +32,259 @@ def data_file(name: str) -> Path:
     package = Path(__file__).parent
     installed = package / "_data" / name
     return installed if installed.exists() else package.parent / name
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """Certificate and private key of one use."""
+
+    certificate: Path
+    """PEM: the certificate, then the CAs above it without the root."""
+    key: Path
+    """PEM."""
+    password: bytes | None = field(default=None, repr=False)
+    """Of the key, from the file that `password_file` names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that an operator decides about the post office."""
+
+    folder: Path
+    """Database, payloads, spool and journal."""
+    tls: KeyFiles
+    signing: KeyFiles
+    ca: Path
+    """PEM bundle of the roots that peers' certificates lead to."""
+    intermediates: tuple[Path, ...] = ()
+    crls: tuple[Path, ...] = ()
+    policies: frozenset[str] = frozenset()
+    """Accepted certificate policies; empty: those of the profile."""
+    test_pki: Path | None = None
+    """Folder of the test PKI; None outside the local profile."""
+    profile: str = "local"
+    host: str = "127.0.0.1"
+    port: int = 8443
+    public_url: str = ""
+    """What peers call us, without a path; empty: https://localhost and the port."""
+    routes: Path | None = None
+    """None: the shipped file; so parties and consents."""
+    parties: Path | None = None
+    consents: Path | None = None
+    agencies: Mapping[str, str] = field(default_factory=dict)
+    """OIN of each agency to the URL of its AfleverService."""
+    foutcodes: Mapping[str, Any] = field(default_factory=dict)
+    """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
+
+
+# --- one row per key --------------------------------------------------------------------------------------------------
+
+Reader = Callable[[Any, Path], Any]
+"""Turns a value of the file into one of ours; paths are relative to the file's folder. Raises ValueError."""
+
+
+def _text(value: Any, base: Path) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a text")
+    return value
+
+
+def _path(value: Any, base: Path) -> Path:
+    return (base / Path(_text(value, base)).expanduser()).absolute()
+
+
+def _file(value: Any, base: Path) -> Path:
+    path = _path(value, base)
+    if not path.is_file():
+        raise ValueError(f"{path} is not there")
+    return path
+
+
+def _files(value: Any, base: Path) -> tuple[Path, ...]:
+    return tuple(_file(one, base) for one in _list(value))
+
+
+def _texts(value: Any, base: Path) -> frozenset[str]:
+    return frozenset(_text(one, base) for one in _list(value))
+
+
+def _list(value: Any) -> list[Any]:
+    if isinstance(value, str):  # the environment has no lists
+        return [one.strip() for one in value.split(",") if one.strip()]
+    if not isinstance(value, list):
+        raise ValueError("expected a list")
+    return value
+
+
+def _port(value: Any, base: Path) -> int:
+    number = int(value) if isinstance(value, (int, str)) and str(value).isdigit() else -1
+    if not 0 < number < 65536:
+        raise ValueError("expected a number from 1 to 65535")
+    return number
+
+
+def _url(value: Any, base: Path) -> str:
+    text = _text(value, base)
+    if urlsplit(text).scheme != "https" or not urlsplit(text).hostname:
+        raise ValueError("expected an https URL")
+    return text.rstrip("/")
+
+
+def _profile(value: Any, base: Path) -> str:
+    if value not in PROFILES:
+        raise ValueError(f"expected one of {', '.join(PROFILES)}")
+    return str(value)
+
+
+def _secret(value: Any, base: Path) -> bytes:
+    return _file(value, base).read_bytes().rstrip(b"\r\n")
+
+
+KEYS: Final[dict[str, Reader]] = {
+    "profile": _profile,
+    "folder": _path,
+    "listen.host": _text,
+    "listen.port": _port,
+    "listen.public_url": _url,
+    "tls.certificate": _file,
+    "tls.key": _file,
+    "tls.password_file": _secret,
+    "signing.certificate": _file,
+    "signing.key": _file,
+    "signing.password_file": _secret,
+    "trust.ca": _file,
+    "trust.intermediates": _files,
+    "trust.crls": _files,
+    "trust.policies": _texts,
+    "trust.test_pki": _path,
+    "data.routes": _file,
+    "data.parties": _file,
+    "data.consents": _file,
+}
+"""Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
+REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
+TABLES: Final = ("agencies", "foutcodes")
+"""Tables whose keys the operator chooses."""
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; environment before file before defaults.
+
+    Args:
+        path: of digipoort.toml; None looks in the usual places.
+        environment: DIGIPOORT_LISTEN_PORT and the like; DIGIPOORT_CONFIG names the file.
+
+    Raises:
+        ConfigError: lists every mistake of file and environment at once.
+    """
+    path = path or _find(environment)
+    base = path.parent.absolute()
+    tree = _read(path)
+    mistakes: list[str] = []
+    tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
+    mistakes += _agencies(tables["agencies"])
+    given = {key: (value, path.name) for key, value in _flat(tree).items()}
+    given |= _from_environment(environment)
+    values = _values(given, base, mistakes)
+    mistakes += [f"{key}: is missing" for key in REQUIRED if key not in given]
+    mistakes += _together(values)
+    if mistakes:
+        raise ConfigError(f"{path} has {len(mistakes)} mistake(s):\n" + "\n".join(f"  {one}" for one in mistakes))
+    return _settings(values, tables)
+
+
+def _find(environment: Mapping[str, str]) -> Path:
+    if named := environment.get("DIGIPOORT_CONFIG"):
+        return Path(named)
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    places = (Path("digipoort.toml"), home / "digipoort" / "digipoort.toml", Path("/etc/digipoort/digipoort.toml"))
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigError(f"no digipoort.toml; looked in {', '.join(map(str, places))}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    names = {f"DIGIPOORT_{key.upper().replace('.', '_')}": key for key in KEYS}
+    return {key: (environment[name], name) for name, key in names.items() if name in environment}
+
+
+def _values(given: Mapping[str, tuple[Any, str]], base: Path, mistakes: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, (value, origin) in given.items():
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, [*KEYS, *TABLES], n=1)
+            mistakes.append(f"{key}: unknown key{f'; did you mean {near[0]}?' if near else ''}")
+            continue
+        try:
+            values[key] = KEYS[key](value, base)
+        except (ValueError, OSError) as error:
+            mistakes.append(f"{key} ({origin}): {error}, found {value!r}")
+    return values
+
+
+def _table(name: str, table: Any, mistakes: list[str]) -> dict[str, Any]:
+    if isinstance(table, dict):
+        return table
+    mistakes.append(f"{name}: expected a table")
+    return {}
+
+
+def _agencies(table: Mapping[str, Any]) -> list[str]:
+    mistakes = []
+    for oin, url in table.items():
+        if len(oin) != 20 or not oin[:8].isdigit():
+            mistakes.append(f"agencies.{oin}: an agency is named by its OIN, 20 positions")
+        try:
+            _url(url, Path())
+        except ValueError as error:
+            mistakes.append(f"agencies.{oin}: {error}, found {url!r}")
+    return mistakes
+
+
+def _together(values: Mapping[str, Any]) -> list[str]:
+    """What no key alone shows."""
+    production = values.get("profile") == "production"
+    if production and "trust.test_pki" in values:
+        return ["trust.test_pki: production never trusts the test PKI; name trust.ca, intermediates and crls"]
+    if "trust.test_pki" not in values and not values.get("trust.crls"):
+        return ["trust.crls: without revocation lists nobody can be trusted"]
+    return []
+
+
+def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Settings:
+    def keys(use: str) -> KeyFiles:
+        return KeyFiles(values[f"{use}.certificate"], values[f"{use}.key"], values.get(f"{use}.password_file"))
+
+    optional = {
+        key.rpartition(".")[2]: value
+        for key, value in values.items()
+        if key not in REQUIRED and not key.startswith(("tls.", "signing."))
+    }
+    port = optional.get("port", Settings.__dataclass_fields__["port"].default)
+    return Settings(
+        folder=values["folder"],
+        tls=keys("tls"),
+        signing=keys("signing"),
+        ca=values["trust.ca"],
+        agencies=tables["agencies"],
+        foutcodes=tables["foutcodes"],
+        **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
+    )

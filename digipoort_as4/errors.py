@@ -162,6 +162,16 @@ class TransportError(DigipoortError):
 
     category, exit_code = "network", 6
 
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        """Say whether the peer may have got the request.
+
+        Args:
+            message: what stood in the way.
+            sent: False: no octet of the request can have been read. True: the outcome was not learnt.
+        """
+        self.sent = sent
+        super().__init__(message)
+
 
 class OutcomeUnknown(TransportError):
     """The request may have been accepted; its text says what to ask next (decision 36)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lxml import etree
 
@@ -29,3 +30,5 @@ class SoapMessage:
     octets: bytes
     """The guarded octets the tree was built from, placeholders included: evidence."""
     large: tuple[LargeText, ...] = ()
+    ids: Mapping[str, etree._Element] = field(default_factory=dict)
+    """Elements by wsu:Id, Id, ID, id or xml:id; each value occurs once in the message."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+from lxml import etree
 
 SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP12: Final = "http://www.w3.org/2003/05/soap-envelope"
+SOAP_NEXT: Final = "http://schemas.xmlsoap.org/soap/actor/next"
+"""The actor that every receiver plays, so a header for it is for us too (SOAP 1.1 4.2.2)."""
 WSA: Final = "http://www.w3.org/2005/08/addressing"
 WSA_ANONYMOUS: Final = "http://www.w3.org/2005/08/addressing/anonymous"
 WSA_NONE: Final = "http://www.w3.org/2005/08/addressing/none"
 WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
+WSSE11: Final = "http://docs.oasis-open.org/wss/oasis-wss-wssecurity-secext-1.1.xsd"
 WSU: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 DS: Final = "http://www.w3.org/2000/09/xmldsig#"
 EC: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
@@ -18,6 +24,9 @@ KV: Final = "http://logius.nl/digipoort/koppelvlakservices/1.2/"
 """All request, response and fault elements of the koppelvlak."""
 BASE64_BINARY: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary"
 X509V3: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3"
+
+WHITE_SPACE: Final = " \t\r\n"
+"""White space of XML; str.strip() would take more."""
 
 
 def q(namespace: str, local: str) -> str:
@@ -28,3 +37,13 @@ def q(namespace: str, local: str) -> str:
 def local_name(tag: object) -> str:
     """The local part of an element's tag; '#comment' or '#pi' for what is no element."""
     return tag.rpartition("}")[2] if isinstance(tag, str) else "#node"
+
+
+def has_text(parent: etree._Element, children: Sequence[etree._Element]) -> bool:
+    """True when something other than white space stands between the children."""
+    if (text := parent.text) and text.strip(WHITE_SPACE):
+        return True
+    for child in children:
+        if (tail := child.tail) and tail.strip(WHITE_SPACE):
+            return True
+    return False

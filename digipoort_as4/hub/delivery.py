@@ -1,0 +1,335 @@
+"""What an attempt to deliver means: statuses, the delivery's state, and when to try again.
+
+Sends nothing and reads no clock; wus.afleveren and wus.zet_status bring the facts and commit the decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import PeerError
+from digipoort_as4.hub import statuses
+from digipoort_as4.hub.decision import (
+    Advance,
+    ChangeDelivery,
+    Decision,
+    Delivery,
+    Effect,
+    FinishJob,
+    Job,
+    PostponeJob,
+    Process,
+    Status,
+)
+
+FIRST_PAUSE: Final = timedelta(seconds=2)
+"""After the first failed attempt: an agency that is restarting is back in seconds."""
+LONGEST_PAUSE: Final = timedelta(minutes=30)
+"""At most; Postfix, for the same job, grows from 5 minutes to 67."""
+SPREAD: Final = 0.25
+"""Share of a pause that chance may take off, so that a returning agency is not met by all at once."""
+
+FINAL_STATES: Final = frozenset({"accepted", "rejected", "expired", "withdrawn"})
+"""A delivery in one of these is never sent again."""
+DONE_STATES: Final = FINAL_STATES | {"delivered"}
+"""Nothing is left to send."""
+AGENCY_STATUSES: Final = {"500": "accepted", "510": "rejected"}
+"""What an agency may say after receiving, and the delivery's state after it."""
+GIVEN_UP: Final = (
+    "De verantwoordingsinformatie kan niet worden afgeleverd bij de betreffende uitvragende partij. "
+    "De volgende fout is geconstateerd: binnen 72 uur is geen bevestiging van de uitvragende partij ontvangen."
+)
+"""foutbeschrijving with AFS600. Source: digipoort 3.3 for the first sentence; the cause is ours."""
+
+
+# --- what an attempt came to ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyStatus:
+    """A statuscode that an agency set, in its afleverResponse or by zetStatus."""
+
+    code: str
+    foutcode: str | None = None
+    foutbeschrijving: str | None = None
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A verified afleverResponse without a fault."""
+
+    status: AgencyStatus | None = None
+    """500 or 510 when the response carried it; None otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """An afleverFault, or an afleverResponse that carries a statusFoutcode: the agency refuses for good."""
+
+    foutcode: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotLearnt:
+    """No answer, a time-out, an HTTP error, an unreadable or unverifiable answer."""
+
+    reason: str
+    """For the operator."""
+    sent: bool
+    """True: octets left, so the agency may have it; False: it cannot have it."""
+
+
+Attempt = Accepted | Faulted | NotLearnt
+
+
+def read_response(
+    statuscode: str | None, foutcode: str | None, foutbeschrijving: str | None, details: str | None
+) -> Attempt:
+    """What the fields of a verified afleverResponse mean.
+
+    Args:
+        statuscode: or None; anything but 500 and 510 says no more than the response itself.
+        foutcode: of statusFoutcode, or None.
+        foutbeschrijving: of statusFoutcode, or None.
+        details: statusdetails, or None.
+
+    Source: decision 19. A 510 comes with its statusFoutcode: there the statuscode decides.
+    """
+    if statuscode in AGENCY_STATUSES:
+        return Accepted(AgencyStatus(statuscode, foutcode, foutbeschrijving, details))
+    if foutcode is not None:
+        return Faulted(foutcode, foutbeschrijving or "")
+    return Accepted()
+
+
+# --- one attempt ------------------------------------------------------------------------------------------------------
+
+
+def is_done(delivery: Delivery) -> bool:
+    """True when nothing is left to send; its job is finished without an attempt."""
+    return delivery.state in DONE_STATES
+
+
+def decide_start(process: Process, delivery: Delivery, now: datetime) -> Decision | None:
+    """What the first attempt leaves behind before it sends: started_at, and 405 for the owner's delivery.
+
+    Args:
+        process: as stored.
+        delivery: as stored.
+        now: the 72 hours count from here.
+
+    Returns:
+        None when an earlier attempt did it already.
+
+    Source: decision 19, 405 once per delivery.
+    """
+    if delivery.started_at is not None:
+        return None
+    effects: list[Effect] = [ChangeDelivery(replace(delivery, started_at=now))]
+    if not delivery.copy:
+        effects.append(_advance(process, process.state, [statuses.make("405", now)]))
+    return Decision(b"", tuple(effects))
+
+
+def decide_finish(job: Job) -> Decision:
+    """End a job whose delivery is done already."""
+    return Decision(b"", (FinishJob(job.id, job.token),))
+
+
+def decide_withdrawn(job: Job, delivery: Delivery) -> Decision:
+    """A copy whose consent no longer stands does not leave."""
+    note = f"consent {delivery.consent or '-'} does not stand"
+    return Decision(
+        b"", (ChangeDelivery(replace(delivery, state="withdrawn", note=note)), FinishJob(job.id, job.token))
+    )
+
+
+def judge(
+    job: Job,
+    process: Process,
+    delivery: Delivery,
+    attempt: Attempt,
+    *,
+    agency_validates: bool,
+    now: datetime,
+    jitter: float,
+) -> Decision:
+    """Decide what one attempt means.
+
+    Args:
+        job: claimed.
+        process: as stored, read after the attempt or before; a stale one makes the commit Stale.
+        delivery: as stored, started.
+        attempt: what came of it.
+        agency_validates: of the route: 500 or 510 follows.
+        now: the moment of judging.
+        jitter: from 0 up to 1, chance brought by the caller.
+
+    Source: decisions 17 and 19.
+    """
+    if is_done(delivery):  # zetStatus was quicker than the response
+        return decide_finish(job)
+    delivery = replace(delivery, attempts=delivery.attempts + 1)
+    match attempt:
+        case Accepted(status):
+            changed, told, state = _accepted(delivery, status, agency_validates, now)
+        case Faulted(foutcode, text):
+            changed = replace(delivery, state="rejected", note=f"fault {foutcode}")
+            told, state = [_refused(foutcode, text, now)], "ended"
+        case NotLearnt():
+            return _try_again(job, process, delivery, attempt, now, jitter)
+    return _settled(job, process, changed, told, state)
+
+
+def _accepted(
+    delivery: Delivery, status: AgencyStatus | None, agency_validates: bool, now: datetime
+) -> tuple[Delivery, list[Status], str]:
+    told = [statuses.make("400", now)]
+    if status is not None and (agency_validates or delivery.copy):
+        changed = replace(delivery, state=AGENCY_STATUSES[status.code], note=f"status {status.code}")
+        return changed, [*told, _of_agency(status, now)], "ended"
+    return replace(delivery, state="delivered", note=""), told, "waiting" if agency_validates else "ended"
+
+
+def _refused(foutcode: str, text: str, now: datetime) -> Status:
+    return statuses.make("410", now, foutcode=foutcode[:20], foutbeschrijving=text)
+
+
+def _of_agency(status: AgencyStatus, now: datetime) -> Status:
+    return statuses.make(
+        status.code,
+        now,
+        foutcode=status.foutcode,
+        foutbeschrijving=status.foutbeschrijving or "" if status.foutcode else None,
+        details=status.details,
+    )
+
+
+def _try_again(
+    job: Job, process: Process, delivery: Delivery, attempt: NotLearnt, now: datetime, jitter: float
+) -> Decision:
+    deadline = (delivery.started_at or now) + limits.RETRY_FOR
+    note = attempt.reason
+    if now >= deadline:
+        changed = replace(delivery, state="expired", note=note)
+        last = statuses.make("420", now, foutcode="AFS600", foutbeschrijving=GIVEN_UP)
+        return _settled(job, process, changed, [last], "ended")
+    first = delivery.attempts == 1
+    changed = replace(delivery, state="unknown" if attempt.sent else "retrying", note=note)
+    due = min(now + pause(delivery.attempts, jitter), deadline)
+    effects: list[Effect] = [
+        ChangeDelivery(changed),
+        PostponeJob(job.id, job.token, due, reset_attempts=True),
+    ]
+    if first and not delivery.copy:
+        effects.append(_advance(process, process.state, [statuses.make("420", now)]))
+    return Decision(b"", tuple(effects))
+
+
+def _settled(job: Job, process: Process, delivery: Delivery, told: Sequence[Status], state: str) -> Decision:
+    effects: list[Effect] = [ChangeDelivery(delivery), FinishJob(job.id, job.token)]
+    if not delivery.copy:
+        effects.append(_advance(process, state, told))
+    return Decision(b"", tuple(effects))
+
+
+def _advance(process: Process, state: str, told: Sequence[Status]) -> Advance:
+    return Advance(process.kenmerk, process.version, state, statuses.in_order(process.last_status_at, told))
+
+
+def pause(attempts: int, jitter: float) -> timedelta:
+    """How long to wait after so many failed attempts.
+
+    Args:
+        attempts: from 1.
+        jitter: from 0 up to 1.
+
+    Returns:
+        2, 4, 8 … seconds, at most 30 minutes, less up to a quarter.
+    """
+    grown: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+    return timedelta(seconds=grown.total_seconds() * (1 - SPREAD * jitter))
+
+
+# --- zetStatus --------------------------------------------------------------------------------------------------------
+
+
+def judge_zet_status(
+    process: Process,
+    deliveries: Sequence[Delivery],
+    stored: Sequence[Status],
+    *,
+    setter_oin: str,
+    berichtkenmerk: str | None,
+    status: AgencyStatus,
+    agency_validates: bool,
+    now: datetime,
+) -> tuple[Effect, ...]:
+    """Decide what an agency's zetStatus does.
+
+    Args:
+        process: as stored.
+        deliveries: all of the process.
+        stored: all statuses of the process.
+        setter_oin: OIN of the signer.
+        berichtkenmerk: of the delivery, when the request names it.
+        status: what is set.
+        agency_validates: of the route.
+        now: time of the new statuses.
+
+    Returns:
+        Effects for the answer's decision; none when the same status stands already.
+
+    Raises:
+        PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
+            delivery that never began, and after an end status.
+
+    Source: decision 21.
+    """
+    delivery = _delivery_of(deliveries, setter_oin, berichtkenmerk)
+    if status.code not in AGENCY_STATUSES:
+        raise _not_now(f"statuscode {status.code}", "500 of 510", "Zet status 500 of 510.")
+    if delivery.started_at is None:
+        raise _not_now("een bericht dat nog niet is afgeleverd", "een afgeleverd bericht", "Wacht op de aflevering.")
+    if _stands_already(delivery, stored, status):
+        return ()
+    if delivery.state in FINAL_STATES or (not delivery.copy and process.state == "ended"):
+        raise _not_now("een proces met een eindstatus", "een lopend proces", "Zet geen status na een eindstatus.")
+    told = [] if delivery.state == "delivered" else [statuses.make("400", now)]
+    shown = agency_validates or delivery.copy
+    changed = replace(
+        delivery, state=AGENCY_STATUSES[status.code] if shown else "delivered", note=f"status {status.code}"
+    )
+    effects: tuple[Effect, ...] = (ChangeDelivery(changed),)
+    if delivery.copy:  # the sender does not see copies: decision 17
+        return effects
+    return (*effects, _advance(process, "ended", [*told, _of_agency(status, now)] if shown else told))
+
+
+def _delivery_of(deliveries: Sequence[Delivery], setter_oin: str, berichtkenmerk: str | None) -> Delivery:
+    for delivery in deliveries:
+        if delivery.recipient_oin == setter_oin and berichtkenmerk in (None, delivery.berichtkenmerk):
+            return delivery
+    raise PeerError(
+        "kenmerk-unknown",
+        where="kenmerk" if berichtkenmerk is None else "berichtkenmerk",
+        expected="een kenmerk van een bericht dat aan u is afgeleverd",
+        fix="Neem kenmerk en berichtkenmerk over uit het afleververzoek.",
+        detail=f"zetStatus by {setter_oin}",
+    )
+
+
+def _stands_already(delivery: Delivery, stored: Sequence[Status], status: AgencyStatus) -> bool:
+    if delivery.copy:
+        return delivery.note == f"status {status.code}"
+    return any(given.code == status.code for given in stored)
+
+
+def _not_now(found: str, expected: str, fix: str) -> PeerError:
+    return PeerError("status-refused", where="statuscode", found=found, expected=expected, fix=fix)

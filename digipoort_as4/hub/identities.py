@@ -1,0 +1,78 @@
+"""Numbers of parties: what shape each kind has, and when two are the same.
+
+Knows no register and computes no check digits; a type it does not know passes as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from digipoort_as4.hub.aanlevering import Identiteit
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a number of one type looks like."""
+
+    pattern: re.Pattern[str]
+    """Matches the normalised number as a whole."""
+    expected: str
+    """The same for people, in Dutch."""
+
+
+_VAT: Final = Shape(re.compile(r"[0-9]{9}B[0-9]{2}", re.ASCII), "9 cijfers, de letter B en 2 cijfers, zonder NL")
+_NINE: Final = Shape(re.compile(r"[0-9]{9}", re.ASCII), "9 cijfers")
+
+SHAPES: Final[dict[str, Shape]] = {
+    # positions 9 to 17 may be alphanumeric for some registers (BRIN): Digikoppeling Identificatie en Authenticatie
+    "oin": Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}", re.ASCII), "20 posities"),
+    "hrn": Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}", re.ASCII), "20 posities"),
+    "kvk": Shape(re.compile(r"[0-9]{8}", re.ASCII), "8 cijfers"),
+    "btw": _VAT,
+    # Fi is seen in the form of a VAT number (digipoort 4.2) and is, by its name, the nine-digit fiscal number
+    "fi": Shape(re.compile(r"[0-9]{9}(B[0-9]{2})?", re.ASCII), "9 cijfers, al dan niet gevolgd door B en 2 cijfers"),
+    "lhnr": Shape(re.compile(r"[0-9]{9}L[0-9]{2}", re.ASCII), "9 cijfers, de letter L en 2 cijfers"),
+    "rsin": _NINE,
+    "bsn": _NINE,
+}
+"""Shapes by type in lower case. Source: digipoort 4.2 and 6.4."""
+
+_PUNCTUATION: Final = re.compile(r"[\s.]+")
+
+
+def normalise(number: str, kind: str) -> str:
+    """A number in the form that is compared.
+
+    Args:
+        number: as somebody wrote it, e.g. `NL8200.98.395.B.01`.
+        kind: identiteit type, any case.
+
+    Returns:
+        Upper case, without dots and white space; for VAT and fiscal numbers without the country prefix. A number of a
+        type that SHAPES does not know comes back unchanged.
+    """
+    if kind.casefold() not in SHAPES:
+        return number
+    compact = _PUNCTUATION.sub("", number).upper()
+    return compact.removeprefix("NL") if kind.casefold() in {"btw", "fi"} else compact
+
+
+def same(one: Identiteit, other: Identiteit) -> bool:
+    """True when both name the same party: types equal but for case, numbers equal once normalised."""
+    return one.type.casefold() == other.type.casefold() and (
+        normalise(one.nummer, one.type) == normalise(other.nummer, other.type)
+    )
+
+
+def shape_problem(identiteit: Identiteit) -> str:
+    """What is wrong with the shape of a number, as the expectation in Dutch; empty when nothing is.
+
+    Args:
+        identiteit: as the sender gave it; a type outside SHAPES is never a problem.
+    """
+    shape = SHAPES.get(identiteit.type.casefold())
+    if shape is None or shape.pattern.fullmatch(normalise(identiteit.nummer, identiteit.type)):
+        return ""
+    return shape.expected

@@ -1,0 +1,313 @@
+"""The processing path: from an accepted envelope to its deliveries, or to a refusal.
+
+Knows no protocol, no engine and no rule: store, tables and validators are handed to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from digipoort_as4.errors import DigipoortError, PeerError
+from digipoort_as4.hub import copies, findings, mandates, statuses
+from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.copies import Consents
+from digipoort_as4.hub.decision import (
+    Advance,
+    Decision,
+    Delivery,
+    Effect,
+    FinishJob,
+    Job,
+    Outcome,
+    PostponeJob,
+    Process,
+    QueueJob,
+    Stale,
+    StartDelivery,
+    Status,
+)
+from digipoort_as4.hub.findings import Examined
+from digipoort_as4.hub.mandates import Authority, Parties
+from digipoort_as4.hub.routes import CopyRule, Route, Routes, resolve_recipient, sort_documents
+from digipoort_as4.payload import Document
+
+ROUNDS: Final = 3
+"""How often a stale decision is taken anew; after that another worker has the job."""
+TRIES: Final = 3
+"""321 at each try, the third ends the process (decision 20)."""
+PAUSES: Final = (timedelta(seconds=5), timedelta(seconds=60))
+"""After the first and the second 321: a crashed validator is back at once, a full machine in a minute."""
+OPEN_STATES: Final = frozenset({"accepted", "processing"})
+"""States in which verwerken still has something to decide."""
+NO_AUTHORITY: Final = "De afzender mag dit bericht niet aanleveren voor deze belanghebbende en berichtsoort."
+"""statusdetails at 210: the same for every reason; which one is in the journal."""
+
+
+# --- what is handed in ------------------------------------------------------------------------------------------------
+
+
+class StorePort(Protocol):
+    """The part of storage.store.Store that processing needs."""
+
+    async def process(self, kenmerk: str) -> Process | None:
+        """A process with its documents."""
+
+    async def commit(self, decision: Decision) -> Outcome:
+        """Carry out one decision."""
+
+
+class Validation(Protocol):
+    """validation.bench.Bench, or another way to have documents examined."""
+
+    async def examine(self, aanlevering: Aanlevering, route: Route) -> Examined:
+        """All steps of the route, within a time limit; a crash or a time-out is `Examined.trouble`."""
+
+
+class Journal(Protocol):
+    """Where the operator reads; journal.Journal in a process."""
+
+    def __call__(self, event: str, **fields: str) -> object:
+        """Write one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The operator's tables, as one frozen snapshot."""
+
+    routes: Routes
+    parties: Parties
+    consents: Consents
+    agencies: frozenset[str]
+    """OINs of the bodies that have an endpoint here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that the path reaches outside itself."""
+
+    store: StorePort
+    validation: Validation
+    tables: Callable[[], Tables]
+    """The snapshot of this moment."""
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    """Fresh lower-case UUIDs, for berichtkenmerken."""
+    journal: Journal
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFacts:
+    """One copy of the route and the consent it rests on."""
+
+    rule: CopyRule
+    consent: copies.Consent | None
+    """None: no consent stands now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that decides what happens to one process."""
+
+    process: Process
+    route: Route | None
+    """None: the berichtsoort has left the table since accepting."""
+    recipient: str | None
+    """OIN of the owner's delivery; None with `trouble` set."""
+    trouble: str
+    """Why there is no recipient; empty when there is one."""
+    authority: Authority
+    examined: Examined
+    """Without authority nothing is examined."""
+    copies: tuple[CopyFacts, ...]
+
+
+# --- the path ---------------------------------------------------------------------------------------------------------
+
+
+async def process(job: Job, ports: Ports) -> Outcome:
+    """Process one accepted envelope.
+
+    Args:
+        job: claimed, kind verwerken; its subject is the kenmerk.
+        ports: store, tables, validators, clock, ids, journal.
+
+    Returns:
+        What the last commit came to. Stale means that another worker has the job.
+
+    Source: design 2; digipoort 3; decisions 1, 2, 17, 18, 20.
+    """
+    for _ in range(ROUNDS):
+        accepted = await claimed(job, ports.store)  # 1 the claimed job's process
+        tables = ports.tables()  # 2 facts: the tables of this moment
+        authority = check_authority(accepted, tables, ports.clock())  # 3 facts: may the sender send this
+        examined = await examine(accepted, tables, authority, ports.validation)  # 4 facts: what validators find
+        facts = gather(accepted, tables, authority, examined, ports.clock())
+        decision = decide(job, facts, ports.clock(), [ports.new_id() for _ in range(1 + len(facts.copies))])  # 5, 6
+        outcome = await ports.store.commit(decision)  # 7
+        if not isinstance(outcome, Stale):
+            tell(facts, decision, ports.journal)
+            return outcome
+        await asyncio.sleep(0)  # whoever made it stale goes first
+    return outcome
+
+
+async def claimed(job: Job, store: StorePort) -> Process:
+    """The process a job is about."""
+    found = await store.process(job.subject)
+    if found is None:
+        raise DigipoortError(f"job {job.id} is about {job.subject}, which the store does not have")
+    return found
+
+
+def check_authority(accepted: Process, tables: Tables, now: datetime) -> Authority:
+    """What parties.toml says of this sender and message."""
+    aanlevering = accepted.aanlevering
+    route = tables.routes.find(aanlevering.berichtsoort)
+    if route is None:
+        return Authority(False, f"berichtsoort {aanlevering.berichtsoort} is in no route")
+    return mandates.authorise(tables.parties.knows(aanlevering.sender_oin), route, aanlevering, now)
+
+
+async def examine(accepted: Process, tables: Tables, authority: Authority, validation: Validation) -> Examined:
+    """What validators find; nothing is examined for a sender without authority, or twice."""
+    route = tables.routes.find(accepted.aanlevering.berichtsoort)
+    if route is None or not authority.ok or accepted.state not in OPEN_STATES:
+        return Examined()
+    return await validation.examine(accepted.aanlevering, route)
+
+
+def gather(accepted: Process, tables: Tables, authority: Authority, examined: Examined, now: datetime) -> Facts:
+    """Facts as one value: recipient and consents beside what was found before."""
+    route = tables.routes.find(accepted.aanlevering.berichtsoort)
+    if route is None:
+        return Facts(accepted, None, None, authority.reason, authority, examined, ())
+    try:
+        recipient = resolve_recipient(route, accepted.aanlevering, tables.agencies).nummer
+    except PeerError as error:
+        return Facts(accepted, route, None, str(error), authority, examined, ())
+    asked = [rule for rule in route.copies if rule.to_oin != recipient]
+    consented = tuple(
+        CopyFacts(rule, copies.standing(tables.consents, route.berichtsoort, recipient, rule.to_oin, now))
+        for rule in asked
+    )
+    return Facts(accepted, route, recipient, "", authority, examined, consented)
+
+
+def tell(facts: Facts, decision: Decision, journal: Journal) -> None:
+    """One journal line for what was decided, after it is durable."""
+    told = [status.code for effect in decision.effects if isinstance(effect, Advance) for status in effect.statuses]
+    if not told:
+        return
+    reason = ""
+    if "210" in told:
+        reason = facts.authority.reason
+    elif "321" in told:
+        reason = facts.trouble or facts.examined.trouble or "a recipient's selectors match no document"
+    fields = {"reason": reason} if reason else {}
+    journal("verwerken", kenmerk=facts.process.kenmerk, statuses=" ".join(told), **fields)
+
+
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+
+def decide(job: Job, facts: Facts, now: datetime, ids: list[str]) -> Decision:
+    """Decide what happens to the process.
+
+    Args:
+        job: claimed.
+        facts: all that counts.
+        now: time of the statuses, of the deliveries' jobs.
+        ids: fresh, one for the owner's delivery and one for each of facts.copies.
+
+    Source: digipoort 3.1; decisions 1, 2, 17, 18, 20.
+    """
+    if facts.process.state == "parked":
+        return Decision(b"", (PostponeJob(job.id, job.token, now, parked=True),))
+    if facts.process.state not in OPEN_STATES:
+        return Decision(b"", (FinishJob(job.id, job.token),))
+    if facts.route is None:
+        return _trouble(job, facts, now, "De verwerking van deze berichtsoort is niet ingericht.")
+    if not facts.authority.ok:
+        return _end(job, facts, [statuses.make("210", now, details=NO_AUTHORITY)])
+    if facts.examined.trouble:
+        return _trouble(job, facts, now, "De validatie kon niet worden uitgevoerd.")
+    if not all(step.good for step in facts.examined.steps):
+        return _end(job, facts, _validated(facts, facts.route, now))
+    return _deliver(job, facts, facts.route, now, ids)
+
+
+def _deliver(job: Job, facts: Facts, route: Route, now: datetime, ids: list[str]) -> Decision:
+    """Statuses so far, and a delivery for the owner and for each copy."""
+    if facts.recipient is None:
+        return _trouble(job, facts, now, "De ontvanger kon niet worden vastgesteld.")
+    roots = dict(facts.examined.roots)
+    documents = facts.process.aanlevering.documents
+    owner = sort_documents(route.owner_selectors, documents, roots)
+    shares = [sort_documents(copy.rule.selectors, documents, roots) for copy in facts.copies]
+    if not owner or not all(shares):
+        return _trouble(job, facts, now, "Geen enkel document is bestemd voor een van de ontvangers.")
+    effects = _start(Delivery(ids[0], facts.process.kenmerk, facts.recipient, False, _keys(owner)), now)
+    for copy, share, berichtkenmerk in zip(facts.copies, shares, ids[1:], strict=True):
+        effects += _start(_copy(facts.process.kenmerk, copy, share, berichtkenmerk), now)
+    effects += [_advance(facts.process, "delivering", _validated(facts, route, now)), FinishJob(job.id, job.token)]
+    return Decision(b"", tuple(effects))
+
+
+def _copy(kenmerk: str, copy: CopyFacts, share: tuple[Document, ...], berichtkenmerk: str) -> Delivery:
+    """A copy's delivery; without consent it is recorded as withdrawn, so that nobody misses it unseen."""
+    consent = copy.consent
+    allowed = sort_documents(consent.documents, share, {}) if consent else ()
+    if consent is None or not allowed:
+        note = "no consent stands" if consent is None else f"consent {consent.reference} covers none of the documents"
+        reference = "" if consent is None else consent.reference
+        return Delivery(berichtkenmerk, kenmerk, copy.rule.to_oin, True, (), "withdrawn", consent=reference, note=note)
+    return Delivery(berichtkenmerk, kenmerk, copy.rule.to_oin, True, _keys(allowed), consent=consent.reference)
+
+
+def _start(delivery: Delivery, now: datetime) -> list[Effect]:
+    effects: list[Effect] = [StartDelivery(delivery)]
+    if delivery.state == "queued":
+        effects.append(QueueJob("afleveren", delivery.recipient_oin, delivery.berichtkenmerk, now))
+    return effects
+
+
+def _validated(facts: Facts, route: Route, now: datetime) -> list[Status]:
+    """200 where the route shows it, then 301 for each good step and 311 for the one that was not."""
+    told = [statuses.make("200", now)] if route.shows_200 else []
+    for step in facts.examined.steps:
+        if step.good:
+            told.append(statuses.make("301", now))
+        else:
+            refused = [finding for finding in step.findings if finding.refuses]
+            text = findings.as_results(refused)
+            told.append(statuses.make("311", now, foutcode="VAS500", foutbeschrijving=text))
+    return told
+
+
+def _trouble(job: Job, facts: Facts, now: datetime, text: str) -> Decision:
+    """321 now; again after a pause, or the end at the third try."""
+    status = statuses.make("321", now, foutcode="VAS400", foutbeschrijving=text)
+    if job.attempts >= TRIES:
+        return _end(job, facts, [status])
+    due = now + PAUSES[max(job.attempts, 1) - 1]
+    effects = (_advance(facts.process, "processing", [status]), PostponeJob(job.id, job.token, due))
+    return Decision(b"", effects)
+
+
+def _end(job: Job, facts: Facts, told: list[Status]) -> Decision:
+    return Decision(b"", (_advance(facts.process, "ended", told), FinishJob(job.id, job.token)))
+
+
+def _advance(accepted: Process, state: str, told: list[Status]) -> Advance:
+    return Advance(accepted.kenmerk, accepted.version, state, statuses.in_order(accepted.last_status_at, told))
+
+
+def _keys(documents: tuple[Document, ...]) -> tuple[str, ...]:
+    return tuple(document.key for document in documents)

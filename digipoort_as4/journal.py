@@ -1,0 +1,82 @@
+"""One line of JSON for each thing that happened, for the operator. Never a payload, never a control character.
+
+Does not rotate its file, and is no evidence: a line that cannot be written stops nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+LONGEST: Final = 2_000
+"""Characters of one value; a peer's words are cut there, so that nobody fills the disk through the journal."""
+
+Fact = str | int | float | bool | None
+
+_console = logging.getLogger("digipoort")
+
+
+class Journal:
+    """The journal of one process: a file of JSON lines and the `digipoort` logger."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_number: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        """Open the file for appending.
+
+        Args:
+            path: `DIR/journal.jsonl`; None writes to the logger only.
+            now: the clock.
+            new_number: gives journal numbers, 8 hex digits each.
+        """
+        self._now, self._new_number = now, new_number
+        self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+
+    def write(self, event: str, *, level: int = logging.INFO, number: str = "", **facts: Fact) -> str:
+        """Write one line.
+
+        Args:
+            event: what happened, lower case with hyphens, e.g. `refused`.
+            level: of the logging module; the console shows it.
+            number: a journal number already told to a peer; empty makes one.
+            facts: kenmerk, berichtsoort, oin, cause, detail, …; never octets of a message.
+
+        Returns:
+            The journal number, 8 hex digits, which a peer may be told.
+        """
+        number = number or self._new_number()
+        line = _line({"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts})
+        _console.log(level, "%s", line)
+        if self._file is not None:
+            _append(self._file, line)
+        return number
+
+    def close(self) -> None:
+        """Close the file; later lines go to the logger only."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _line(facts: dict[str, Fact]) -> str:
+    # ensure_ascii escapes every control character but DEL.
+    cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
+    return json.dumps(cut, ensure_ascii=True, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+def _append(file: int, line: str) -> None:
+    # One write of one line: with O_APPEND the lines of several processes do not mix.
+    try:
+        os.write(file, line.encode("ascii") + b"\n")
+    except OSError as error:
+        _console.error("journal not written: %s", error.strerror)

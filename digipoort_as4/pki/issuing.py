@@ -1,0 +1,326 @@
+"""Build test certificates and CRLs in the shapes of PKIoverheid G1 and G4 from a recipe.
+
+Pure: keys, serial numbers and times are arguments. Knows no folder, and is of no use for a real CA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+
+# --- the recipe -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CaSpec:
+    """A CA of the recipe."""
+
+    name: str
+    shape: str
+    """`g1` or `g4`."""
+    issuer: str
+    """Name of the CA above it; empty for a root."""
+    cn: str
+    o: str
+    organization_identifier: str = ""
+    path_length: int | None = None
+    policies: tuple[str, ...] = ()
+    extended_usages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of end-entity certificate."""
+
+    name: str
+    shape: str
+    issuer: str
+    """Name of the CA."""
+    uses: tuple[str, ...]
+    """`tls`, `signing` or both."""
+    bits: int
+    days: int
+    """Validity."""
+    policies: tuple[str, ...]
+    usages: tuple[str, ...]
+    """Names as in cryptography's KeyUsage."""
+    extended_usages: tuple[str, ...]
+    """OIDs, dotted."""
+    dns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody who gets certificates."""
+
+    name: str
+    """Lower case, digits and hyphens; also the name of its folder."""
+    role: str
+    """`hub`, `business` or `agency`."""
+    oin: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What certs/test-pki.toml says."""
+
+    cas: tuple[CaSpec, ...]
+    """Each after its issuer."""
+    kinds: tuple[Kind, ...]
+    parties: tuple[Party, ...]
+
+    def kind(self, shape: str, use: str) -> Kind:
+        """The kind of certificate that a shape has for a use."""
+        return next(kind for kind in self.kinds if kind.shape == shape and use in kind.uses)
+
+
+def read_recipe(tables: Mapping[str, Any]) -> Recipe:
+    """The recipe out of parsed TOML; a wrong key is a TypeError, the file is ours."""
+
+    def frozen(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+    return Recipe(
+        tuple(CaSpec(**frozen(row)) for row in tables["ca"]),
+        tuple(Kind(**frozen(row)) for row in tables["kind"]),
+        tuple(Party(**frozen(row)) for row in tables["identity"]),
+    )
+
+
+# --- how each shape signs ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the CAs of a generation sign certificates and CRLs."""
+
+    hash: hashes.SHA256 | hashes.SHA512
+    padding: padding.PSS | None
+    """None: PKCS#1 v1.5."""
+
+
+SHAPES: Final = {
+    "g1": Shape(hashes.SHA256(), None),
+    "g4": Shape(hashes.SHA512(), padding.PSS(padding.MGF1(hashes.SHA512()), 64)),
+}
+"""Source: digipoort 6.1 (G1), 6.2 (G4: SHA-512, MGF1 with SHA-512, salt of 64 octets)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Authority:
+    """A CA that can sign."""
+
+    name: str
+    shape: str
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey
+
+
+# --- certificates -----------------------------------------------------------------------------------------------------
+
+CA_BITS: Final = 4096
+"""As G1 and G4."""
+ROOT_LIFE: Final = timedelta(days=4748)
+"""13 years, as the TRIAL roots (to 2039)."""
+CA_BACKDATED: Final = timedelta(days=800)
+"""A CA is older than what it issues, so an expired certificate in a test is wrong in nothing but its dates."""
+BACKDATED: Final = timedelta(hours=1)
+"""For certificates and CRLs: a partner whose clock is slow must be able to use them at once."""
+ADDRESS: Final = "http://pki.test.invalid"
+"""Of CRLs and CA certificates: data only, nothing is ever fetched."""
+_LEGAL_PERSON: Final = bytes.fromhex("3017 3015 0608 2b06010505070b02 3009 0607 04008bec490102")
+"""qcStatements: id-qcs-pkixQCSyntax-v2 with id-etsi-qcs-SemanticsId-Legal (EN 319 412-1 5.1.4)."""
+_QC_STATEMENTS: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3")
+
+
+def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, serial: int, now: datetime) -> Authority:
+    """A CA's certificate, signed by its issuer or, for a root, by itself.
+
+    Args:
+        spec: from the recipe.
+        key: of the new CA.
+        issuer: None for a root.
+        serial: positive, at most 159 bits.
+        now: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer.
+    """
+    end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
+    subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
+    parent = issuer.certificate.subject if issuer else subject
+    builder = _builder(subject, parent, key.public_key(), serial, now - CA_BACKDATED, end)
+    for extension, critical in _ca_extensions(spec, key, issuer):
+        builder = builder.add_extension(extension, critical)
+    return Authority(spec.name, spec.shape, _sign(builder, issuer.key if issuer else key, spec.shape), key)
+
+
+def _ca_extensions(
+    spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None
+) -> Iterable[tuple[x509.ExtensionType, bool]]:
+    yield x509.BasicConstraints(ca=True, path_length=spec.path_length), True
+    g4 = ("digital_signature",) if spec.shape == "g4" else ()
+    yield _key_usage(("key_cert_sign", "crl_sign", *g4)), True
+    yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
+    if issuer:
+        yield from _issuer_extensions(issuer)
+        yield _policies(spec.policies), False
+    if spec.extended_usages:
+        yield _extended_usage(spec.extended_usages), False
+    if spec.organization_identifier:
+        yield x509.UnrecognizedExtension(_QC_STATEMENTS, _LEGAL_PERSON), False
+
+
+def issue_end_entity(
+    kind: Kind,
+    subject: x509.Name,
+    public_key: rsa.RSAPublicKey,
+    issuer: Authority,
+    serial: int,
+    period: tuple[datetime, datetime],
+) -> x509.Certificate:
+    """A certificate of one of the recipe's kinds.
+
+    Args:
+        kind: policy, usages, names.
+        subject: see `subject_of`.
+        public_key: of the party.
+        issuer: normally the CA that the kind names.
+        serial: positive, at most 159 bits.
+        period: first and last moment.
+    """
+    builder = _builder(subject, issuer.certificate.subject, public_key, serial, *period)
+    for extension, critical in _end_entity_extensions(kind, public_key, issuer):
+        builder = builder.add_extension(extension, critical)
+    return _sign(builder, issuer.key, issuer.shape)
+
+
+def _end_entity_extensions(
+    kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority
+) -> Iterable[tuple[x509.ExtensionType, bool]]:
+    yield x509.BasicConstraints(ca=False, path_length=None), True
+    yield _key_usage(kind.usages), True
+    yield x509.SubjectKeyIdentifier.from_public_key(public_key), False
+    yield from _issuer_extensions(issuer)
+    yield _policies(kind.policies), False
+    yield _extended_usage(kind.extended_usages), False
+    if kind.dns:
+        yield x509.SubjectAlternativeName([x509.DNSName(name) for name in kind.dns]), False
+    if kind.shape == "g4":
+        yield x509.UnrecognizedExtension(_QC_STATEMENTS, _LEGAL_PERSON), False
+
+
+def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
+    """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString.
+
+    Args:
+        party: who.
+        with_oin: False leaves Subject.serialNumber out.
+    """
+    oin = party.oin if with_oin else ""
+    if party.shape == "g4":
+        name = f"TRIAL {party.name}"
+        # NTRNL and eight digits of the number inside the OIN: made up, as the number itself is
+        return _name(C="NL", O=name, CN=name, organizationIdentifier=f"NTRNL-{party.oin[9:17]}", serialNumber=oin)
+    name = f"TEST {party.name}"
+    return _name(
+        C="NL", ST="Zuid-Holland", L="Den Haag", O=f"{name} - not for Production use", serialNumber=oin, CN=name
+    )
+
+
+def make_crl(
+    issuer: Authority,
+    revoked: Iterable[tuple[int, datetime]],
+    number: int,
+    period: tuple[datetime, datetime],
+) -> x509.CertificateRevocationList:
+    """A full CRL.
+
+    Args:
+        issuer: signs it.
+        revoked: serial numbers and when.
+        number: higher than that of the CRL before.
+        period: thisUpdate and nextUpdate.
+    """
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    builder = builder.last_update(period[0]).next_update(period[1])
+    for serial, when in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when)
+        reason = x509.CRLReason(x509.ReasonFlags.cessation_of_operation)
+        builder = builder.add_revoked_certificate(entry.add_extension(reason, critical=False).build())
+    builder = builder.add_extension(_authority_key(issuer), critical=False)
+    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    shape = SHAPES[issuer.shape]
+    return builder.sign(issuer.key, shape.hash, rsa_padding=shape.padding)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, start: datetime, end: datetime
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
+    return builder.serial_number(serial).not_valid_before(start).not_valid_after(end)
+
+
+def _sign(builder: x509.CertificateBuilder, key: rsa.RSAPrivateKey, shape_name: str) -> x509.Certificate:
+    shape = SHAPES[shape_name]
+    return builder.sign(key, shape.hash, rsa_padding=shape.padding)
+
+
+_NAME_OIDS: Final = {
+    "C": NameOID.COUNTRY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "CN": NameOID.COMMON_NAME,
+    "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+}
+
+
+def _name(**parts: str) -> x509.Name:
+    # cryptography writes C and serialNumber as PrintableString, the rest as UTF8String
+    return x509.Name([x509.NameAttribute(_NAME_OIDS[key], value) for key, value in parts.items() if value])
+
+
+def _issuer_extensions(issuer: Authority) -> Iterable[tuple[x509.ExtensionType, bool]]:
+    yield _authority_key(issuer), False
+    crl = x509.UniformResourceIdentifier(f"{ADDRESS}/{issuer.name}.crl")
+    yield x509.CRLDistributionPoints([x509.DistributionPoint([crl], None, None, None)]), False
+    certificate = x509.UniformResourceIdentifier(f"{ADDRESS}/{issuer.name}.cer")
+    access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, certificate)
+    yield x509.AuthorityInformationAccess([access]), False
+
+
+def _authority_key(issuer: Authority) -> x509.AuthorityKeyIdentifier:
+    key = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key)
+
+
+_USAGES: Final = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+def _key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
+    return x509.KeyUsage(**{usage: usage in names for usage in _USAGES})
+
+
+def _extended_usage(oids: tuple[str, ...]) -> x509.ExtendedKeyUsage:
+    return x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in oids])
+
+
+def _policies(oids: tuple[str, ...]) -> x509.CertificatePolicies:
+    return x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids])

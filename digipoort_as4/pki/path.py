@@ -1,0 +1,347 @@
+"""Whether a certificate is trusted: its path to an anchor, in date, not revoked, of the right type.
+
+Pure: certificates, CRLs and the moment are arguments, nothing is fetched. Does not know whether the holder of an OIN
+may do something (hub.mandates).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+from typing import Final, Literal, TypeVar, cast
+
+from asn1crypto import algos, keys
+from asn1crypto import x509 as asn1
+from cryptography.x509.oid import NameOID
+from pyhanko_certvalidator.context import ValidationContext
+from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathError, ValidationError
+from pyhanko_certvalidator.path import ValidationPath
+from pyhanko_certvalidator.policy_decl import (
+    NO_REVOCATION,
+    AlgorithmUsageConstraint,
+    AlgorithmUsagePolicy,
+    CertRevTrustPolicy,
+    PKIXValidationParams,
+)
+from pyhanko_certvalidator.validate import async_validate_path
+
+from digipoort_as4.errors import ConfigError, PeerError
+from digipoort_as4.pki.certificates import (
+    CERTIFICATE_TYPES,
+    Certificate,
+    Purpose,
+    check_key,
+    check_purpose,
+    load_certificate,
+)
+from digipoort_as4.pki.revocation import SIGNATURE_HASHES, CrlIndex
+
+Kind = Literal["test", "production"]
+
+PATHS_TRIED: Final = 8
+"""Candidates per certificate. PKIoverheid has one, cross-signed CAs give a few; a maze gets no further (P13)."""
+VERDICTS_KEPT: Final = 10_000
+"""Only certificates that were found good are kept, so strangers cannot fill it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A certificate is good, and for how long this holds."""
+
+    path: tuple[Certificate, ...]
+    """From the certificate to the anchor."""
+    since: datetime
+    until: datetime
+    """Both included: dates of the certificates and of the CRLs."""
+    revocation_checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInputs:
+    """The policy inputs of RFC 5280 6.1.1."""
+
+    policies: frozenset[str] | None = None
+    """Acceptable policy OIDs; None: any."""
+    explicit: bool = False
+    """A path without a common acceptable policy is refused."""
+    mapping_inhibited: bool = False
+    any_inhibited: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trust:
+    """A frozen snapshot of whom we trust; refreshed by making a new one. Made by `build_trust`."""
+
+    anchors: tuple[Certificate, ...]
+    intermediates: tuple[Certificate, ...]
+    crls: CrlIndex | None
+    """None: revocation is not checked; for looking at old messages, never for a hub."""
+    policies: frozenset[str]
+    """Accepted policy OIDs; keys of CERTIFICATE_TYPES."""
+    kind: Kind
+    version: str
+    """Changes when anything above does; kept with the evidence."""
+    _verdicts: dict[tuple[bytes, Purpose], Verdict] = field(default_factory=dict, repr=False)
+
+    def judge(self, certificate: Certificate, at: datetime, purpose: Purpose) -> Verdict:
+        """A certificate is trusted for a purpose at a moment.
+
+        Found good once, the next judgement is one look in a table, for as long as nothing on the path changes.
+
+        Args:
+            certificate: of an end entity.
+            at: the moment that counts; aware.
+            purpose: what it was used for.
+
+        Raises:
+            PeerError: key-weak, certificate-purpose, certificate-untrusted, certificate-expired, certificate-revoked or
+                revocation-unavailable.
+
+        Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3.
+        """
+        key = (certificate.sha256, purpose)
+        known = self._verdicts.get(key)
+        if known is not None and known.since <= at <= known.until:
+            return known
+        verdict = self._judge(certificate, at, purpose)
+        if len(self._verdicts) >= VERDICTS_KEPT:
+            self._verdicts.clear()
+        self._verdicts[key] = verdict
+        return verdict
+
+    def _judge(self, certificate: Certificate, at: datetime, purpose: Purpose) -> Verdict:
+        check_key(certificate)
+        check_purpose(certificate, purpose, self.policies)
+        inputs = PolicyInputs(self.policies, explicit=True)
+        return find_path(certificate, self.anchors, self.intermediates, self.crls, at, inputs)
+
+
+def build_trust(
+    anchors: Iterable[Certificate],
+    intermediates: Iterable[Certificate],
+    crls: CrlIndex | None,
+    policies: frozenset[str],
+    kind: Kind,
+) -> Trust:
+    """A snapshot, after looking whether it can be meant so.
+
+    Args:
+        anchors: roots.
+        intermediates: CAs between; they are not trusted by being here.
+        crls: of all CAs; None means that revocation is not checked.
+        policies: accepted policy OIDs.
+        kind: `test` or `production`; the two never mix.
+
+    Raises:
+        ConfigError: lists every mistake.
+
+    Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07).
+    """
+    anchors, intermediates = tuple(anchors), tuple(intermediates)
+    mistakes = [*_mistakes(anchors, intermediates, kind), *_policy_mistakes(policies, kind)]
+    if mistakes:
+        raise ConfigError("; ".join(mistakes))
+    version = _version(anchors, intermediates, crls, policies, kind)
+    return Trust(anchors, intermediates, crls, policies, kind, version)
+
+
+def _mistakes(anchors: tuple[Certificate, ...], intermediates: tuple[Certificate, ...], kind: Kind) -> Iterator[str]:
+    if not anchors:
+        yield "no trust anchor given"
+    for ca in (*anchors, *intermediates):
+        if not ca.is_ca:
+            yield f"{ca.subject}: not a CA"
+        if kind == "production" and is_test_ca(ca):
+            yield f"{ca.subject}: a test CA cannot be trusted in production"
+    for anchor in anchors:
+        if kind == "test" and not is_test_ca(anchor):
+            yield f"{anchor.subject}: not recognisable as a test root; a test system trusts test roots only"
+
+
+def _policy_mistakes(policies: frozenset[str], kind: Kind) -> Iterator[str]:
+    if not policies:
+        yield "no policy given"
+    for policy in sorted(policies):
+        if policy not in CERTIFICATE_TYPES:
+            yield f"policy {policy}: not known; known are {', '.join(CERTIFICATE_TYPES)}"
+        elif kind == "production" and CERTIFICATE_TYPES[policy].trial:
+            yield f"policy {policy}: TRIAL cannot be accepted in production"
+
+
+def is_test_ca(ca: Certificate) -> bool:
+    """Whether a CA says in its name that it is for tests: TRIAL or TEST first, or "not for Production use"."""
+    subject = ca.x509.subject
+    names = [str(name.value).upper() for oid in _SAYING for name in subject.get_attributes_for_oid(oid)]
+    return any(name.startswith(("TRIAL ", "TEST ")) or "NOT FOR PRODUCTION" in name for name in names)
+
+
+_SAYING: Final = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+
+
+def _version(
+    anchors: tuple[Certificate, ...],
+    intermediates: tuple[Certificate, ...],
+    crls: CrlIndex | None,
+    policies: frozenset[str],
+    kind: Kind,
+) -> str:
+    digest = hashlib.sha256(f"{kind} {crls.version if crls else None} {sorted(policies)}".encode())
+    for certificate in (*anchors, *intermediates):
+        digest.update(certificate.sha256)
+    return digest.hexdigest()[:16]
+
+
+# --- path -------------------------------------------------------------------------------------------------------------
+
+
+def find_path(
+    certificate: Certificate,
+    anchors: Iterable[Certificate],
+    intermediates: Iterable[Certificate],
+    crls: CrlIndex | None,
+    at: datetime,
+    inputs: PolicyInputs,
+) -> Verdict:
+    """The first path from a certificate to an anchor on which everything holds.
+
+    Args:
+        certificate: first of the path.
+        anchors: at least one.
+        intermediates: CAs to build with.
+        crls: None: revocation is not checked.
+        at: the moment that counts.
+        inputs: policies.
+
+    Raises:
+        PeerError: what is wrong with the first path; certificate-untrusted when there is none.
+
+    Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).
+    """
+    # an empty list of anchors would make the library look for those of the machine
+    roots = [asn1.Certificate.load(anchor.der) for anchor in anchors]
+    if not roots:
+        raise _untrusted(certificate, "no anchors", "")
+    context = _context(roots, [asn1.Certificate.load(ca.der) for ca in intermediates], at)
+    refused: PeerError | None = None
+    for candidate in islice(_candidates(context, certificate), PATHS_TRIED):
+        try:
+            return _check(candidate, context, certificate, crls, at, inputs)
+        except PeerError as error:
+            refused = refused or error
+    raise refused or _untrusted(certificate, "no path to an anchor", certificate.x509.issuer.rfc4514_string())
+
+
+class _Algorithms(AlgorithmUsagePolicy):
+    """RSA and ECDSA over SHA-2; keys are judged by `check_key`."""
+
+    def digest_algorithm_allowed(
+        self, algo: algos.DigestAlgorithm, moment: datetime | None
+    ) -> AlgorithmUsageConstraint:
+        return AlgorithmUsageConstraint(algo["algorithm"].native in SIGNATURE_HASHES)
+
+    def signature_algorithm_allowed(
+        self, algo: algos.SignedDigestAlgorithm, moment: datetime | None, public_key: keys.PublicKeyInfo | None
+    ) -> AlgorithmUsageConstraint:
+        try:
+            fits = algo.signature_algo in _SIGNATURES and algo.hash_algo in SIGNATURE_HASHES
+        except ValueError:  # one that the library has no name for
+            fits = False
+        return AlgorithmUsageConstraint(fits)
+
+
+_SIGNATURES: Final = frozenset({"rsassa_pkcs1v15", "rsassa_pss", "ecdsa"})
+
+
+def _context(roots: list[asn1.Certificate], others: list[asn1.Certificate], at: datetime) -> ValidationContext:
+    return ValidationContext(
+        trust_roots=roots,
+        other_certs=others,
+        moment=at,
+        allow_fetching=False,
+        revinfo_policy=CertRevTrustPolicy(NO_REVOCATION),  # ours: CrlIndex, after the path
+        time_tolerance=timedelta(0),
+        algorithm_usage_policy=_Algorithms(),
+    )
+
+
+def _candidates(context: ValidationContext, certificate: Certificate) -> Iterator[ValidationPath]:
+    paths = context.path_builder.async_build_paths_lazy(asn1.Certificate.load(certificate.der))
+    while True:
+        try:
+            yield _finish(paths.__anext__())
+        except (StopAsyncIteration, PathError):
+            return
+
+
+def _check(
+    candidate: ValidationPath,
+    context: ValidationContext,
+    certificate: Certificate,
+    crls: CrlIndex | None,
+    at: datetime,
+    inputs: PolicyInputs,
+) -> Verdict:
+    """1 signatures, dates, constraints, policies; 2 the anchor's dates; 3 keys; 4 revocation."""
+    # 1
+    try:
+        _finish(async_validate_path(context, candidate, _parameters(inputs)))
+    except (ExpiredError, NotYetValidError) as error:
+        raise _expired(certificate, str(error)) from error
+    except ValidationError as error:
+        raise _untrusted(certificate, "a path that does not hold", str(error)) from error
+    path = tuple(load_certificate(step.dump()) for step in reversed(list(candidate)))
+    # 2: RFC 5280 leaves them to us
+    if not path[-1].not_before <= at <= path[-1].not_after:
+        raise _expired(certificate, f"anchor {path[-1].subject} is not in date")
+    # 3
+    for step in path:
+        check_key(step)
+    # 4: nobody revokes an anchor
+    windows = [(step.not_before, step.not_after) for step in path]
+    if crls is not None:
+        windows += [crls.check(step, issuer, at) for step, issuer in pairwise(path)]
+    return Verdict(path, max(since for since, _ in windows), min(until for _, until in windows), crls is not None)
+
+
+def _parameters(inputs: PolicyInputs) -> PKIXValidationParams:
+    return PKIXValidationParams(
+        user_initial_policy_set=inputs.policies or frozenset({"any_policy"}),
+        initial_explicit_policy=inputs.explicit,
+        initial_policy_mapping_inhibit=inputs.mapping_inhibited,
+        initial_any_policy_inhibit=inputs.any_inhibited,
+    )
+
+
+_Result = TypeVar("_Result")
+
+
+def _finish(awaitable: Awaitable[_Result]) -> _Result:
+    """Run something that never waits (nothing is fetched), with or without an event loop around us."""
+    try:
+        awaitable.__await__().send(None)
+    except StopIteration as done:
+        return cast(_Result, done.value)
+    raise AssertionError("the path library waits for something although fetching is off")
+
+
+def _untrusted(certificate: Certificate, found: str, detail: str) -> PeerError:
+    return PeerError(
+        "certificate-untrusted",
+        where=certificate.subject,
+        found=found,
+        expected="a path to a trusted root",
+        detail=detail,
+    )
+
+
+def _expired(certificate: Certificate, detail: str) -> PeerError:
+    return PeerError(
+        "certificate-expired",
+        where=certificate.subject,
+        found=f"valid {certificate.not_before:%F %T}Z to {certificate.not_after:%F %T}Z",
+        expected="a certificate and CAs that are in date",
+        detail=detail,
+    )

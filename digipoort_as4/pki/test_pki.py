@@ -1,0 +1,515 @@
+"""A test PKI in a folder: G1 and G4 shaped CAs, certificates of the parties, CRLs, and broken certificates for tests.
+
+Fetches nothing and serves nothing; the keys lie beside the certificates, which only a test PKI may do.
+
+    FOLDER/ca.pem              the roots, to be trusted
+    FOLDER/intermediates.pem   the CAs between
+    FOLDER/crls/NAME.pem       one CRL for each CA
+    FOLDER/ca/NAME.pem         certificate and key of a CA; NAME.revoked: what it has revoked
+    FOLDER/identities/NAME/    certificates, keys and PKCS#12 file of a party
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
+
+from digipoort_as4.config import data_file
+from digipoort_as4.errors import UsageError
+from digipoort_as4.pki.certificates import TEST_POLICIES, load_pem
+from digipoort_as4.pki.issuing import (
+    BACKDATED,
+    CA_BITS,
+    Authority,
+    Kind,
+    Party,
+    Recipe,
+    issue_ca,
+    issue_end_entity,
+    make_crl,
+    read_recipe,
+    subject_of,
+)
+from digipoort_as4.pki.path import Trust, build_trust
+from digipoort_as4.pki.revocation import CrlIndex, load_crls
+
+CRL_LIFE: Final = timedelta(hours=48)
+"""As PKIoverheid G4 (digipoort 6.2)."""
+CRL_RENEWED_BEFORE: Final = timedelta(hours=24)
+"""`make` renews a CRL that has less than this to live."""
+RENEWED_BEFORE: Final = timedelta(days=30)
+"""`make` renews certificates that have less than this to live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A party with its files."""
+
+    name: str
+    role: str
+    """`hub`, `business` or `agency`."""
+    oin: str
+    """As asked for; a certificate with the flaw `no_oin` does not carry it."""
+    shape: str
+    """`g1` or `g4`."""
+    tls_cert: Path
+    """PEM: its certificate, then the CAs above it without the root. So signing_cert."""
+    tls_key: Path
+    """PEM, PKCS#8, not encrypted, mode 0600. So signing_key."""
+    signing_cert: Path
+    """In g1 the same file as tls_cert, unless the signing certificate was asked to be broken."""
+    signing_key: Path
+    p12: Path
+    """Signing certificate, key and CAs."""
+    p12_password: Path
+    """File with the password of p12, nothing else in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What is wrong, on purpose, with a signing certificate; all the rest is right."""
+
+    expired: bool = False
+    """Ended yesterday."""
+    revoked: bool = False
+    """On the CRL."""
+    no_oin: bool = False
+    """No Subject.serialNumber."""
+    untrusted: bool = False
+    """Issued by a root that is not in ca.pem."""
+    wrong_purpose: bool = False
+    """Key usage without digitalSignature."""
+    weak_key: bool = False
+    """RSA of 1024 bits."""
+    tls: bool = False
+    """The certificate of the connection is broken too; by default that one is good, so that a message gets through."""
+
+    @property
+    def any(self) -> bool:
+        """Whether something is wrong."""
+        return self != Broken(tls=self.tls)
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
+    """Make what is missing or soon to expire of the PKI of certs/test-pki.toml; the second time nothing changes.
+
+    Args:
+        folder: made with mode 0700 where it does not exist.
+        now: start of the certificates' lives.
+        ca_bits: size of the CAs' keys; tests that do not look at it can do with 2048 in a third of the time.
+    """
+    recipe, made_from = _read_recipe(ca_bits)
+    with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
+        _sweep(folder)
+        if not _is_current(folder, made_from, now):
+            _make_authorities(folder, recipe, now, ca_bits, pool)
+            _write(folder / "made-from", made_from.encode())
+        missing = [party for party in recipe.parties if not _is_good(folder, party, now)]
+        keys = [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]
+        for party, started in keys:
+            _issue(folder, recipe, party, now, Broken(), {use: key.result() for use, key in started.items()})
+        if not all(_is_fresh(path, now) for path in crls(folder)):
+            _renew_crls(folder, now, CRL_LIFE)
+
+
+def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetime, **broken: bool) -> Identity:
+    """Give a party certificates, in place of those that it had; the old ones stay valid.
+
+    Args:
+        folder: a PKI that `make` made.
+        name: lower case, digits and hyphens.
+        oin: 20 positions; in shape g4 the TRIAL pattern.
+        shape: `g1` (one certificate for all) or `g4` (one for the connection, one for signing).
+        role: `hub`, `business` or `agency`.
+        now: start of the certificates' lives.
+        broken: fields of `Broken`.
+    """
+    flaws = Broken(**broken)
+    recipe, _ = _read_recipe(0)
+    party = _checked(Party(name, role, oin, shape), {kind.shape for kind in recipe.kinds})
+    _check_made(folder)
+    with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = _start_keys(recipe, party, flaws, pool)
+        identity = _issue(folder, recipe, party, now, flaws, {use: key.result() for use, key in started.items()})
+        if flaws.revoked:
+            _revoke(folder, [identity.signing_cert, *([identity.tls_cert] if flaws.tls else [])], now)
+    return identity
+
+
+def revoke(folder: Path, name: str, now: datetime) -> None:
+    """Revoke all certificates that a party has now, and renew the CRLs."""
+    identity = find_identity(folder, name)
+    with _locked(folder):
+        _revoke(folder, [identity.tls_cert, identity.signing_cert], now)
+
+
+def renew_crls(folder: Path, now: datetime, lifetime: timedelta = CRL_LIFE) -> None:
+    """Sign a new CRL for every CA.
+
+    Args:
+        folder: a PKI that `make` made.
+        now: thisUpdate is an hour before it.
+        lifetime: nextUpdate counted from now; negative for a CRL that has expired.
+    """
+    with _locked(folder):
+        _renew_crls(folder, now, lifetime)
+
+
+def identities(folder: Path) -> list[Identity]:
+    """All parties, by name."""
+    return [_read_identity(path.parent) for path in sorted(folder.glob("identities/[!.]*/identity.json"))]
+
+
+def find_identity(folder: Path, name: str) -> Identity:
+    """A party by name.
+
+    Raises:
+        UsageError: there is none; lists those that there are.
+    """
+    known = {identity.name: identity for identity in identities(folder)}
+    if name not in known:
+        raise UsageError(f"no identity {name!r} in {folder}; there are: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def anchors(folder: Path) -> Path:
+    """PEM file with the roots."""
+    return folder / "ca.pem"
+
+
+def intermediates(folder: Path) -> Path:
+    """PEM file with the CAs between roots and parties."""
+    return folder / "intermediates.pem"
+
+
+def crls(folder: Path) -> list[Path]:
+    """PEM files, one CRL each; every CA has one."""
+    return [folder / "crls" / path.name for path in _authority_files(folder)]
+
+
+def trust(folder: Path) -> Trust:
+    """A snapshot of the PKI as it is on disk, CRLs included."""
+    roots = load_pem(anchors(folder).read_bytes())
+    between = load_pem(intermediates(folder).read_bytes())
+    lists = [der for path in crls(folder) for der in load_crls(path.read_bytes())]
+    return build_trust(roots, between, CrlIndex.from_crls(lists, (*roots, *between)), TEST_POLICIES, "test")
+
+
+# --- CAs --------------------------------------------------------------------------------------------------------------
+
+
+def _read_recipe(ca_bits: int) -> tuple[Recipe, str]:
+    """The recipe, and a text that changes when the recipe or the size of the keys does."""
+    text = data_file("certs/test-pki.toml").read_bytes()
+    return read_recipe(tomllib.loads(text.decode())), f"{hashlib.sha256(text).hexdigest()} {ca_bits}\n"
+
+
+def _is_current(folder: Path, made_from: str, now: datetime) -> bool:
+    record = folder / "made-from"
+    if not record.exists() or record.read_text() != made_from:
+        return False
+    return all(_lives(path, now) for path in _authority_files(folder))
+
+
+def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int, pool: Executor) -> None:
+    """New CAs; everything issued by older ones goes."""
+    for stale in ("made-from", "ca", "crls", "identities"):
+        _remove(folder / stale)
+    keys = {spec.name: pool.submit(_new_key, ca_bits) for spec in recipe.cas}
+    made: dict[str, Authority] = {}
+    for spec in recipe.cas:
+        made[spec.name] = issue_ca(
+            spec, keys[spec.name].result(), made.get(spec.issuer), x509.random_serial_number(), now
+        )
+        _write_authority(folder, made[spec.name])
+    _write(anchors(folder), _pem(made[spec.name].certificate for spec in recipe.cas if not spec.issuer), public=True)
+    _write(intermediates(folder), _pem(made[spec.name].certificate for spec in recipe.cas if spec.issuer), public=True)
+
+
+def _write_authority(folder: Path, authority: Authority) -> None:
+    _write(folder / "ca" / f"{authority.name}.pem", _pem([authority.certificate]) + _key_pem(authority.key))
+
+
+def _authority_files(folder: Path) -> list[Path]:
+    return sorted((folder / "ca").glob("[!.]*.pem"))
+
+
+def _read_authority(path: Path) -> Authority:
+    text = path.read_bytes()
+    # the key is ours: checking it again takes OpenSSL a tenth of a second
+    key = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise UsageError(f"{path}: a test CA has an RSA key")
+    return Authority(path.stem, path.stem.partition("-")[0], x509.load_pem_x509_certificate(text), key)
+
+
+def _stranger(folder: Path, shape: str, recipe: Recipe, now: datetime) -> Authority:
+    """A root that nobody trusts; kept apart from the CAs."""
+    root = next(spec for spec in recipe.cas if spec.shape == shape and not spec.issuer)
+    spec = replace(root, name=f"{shape}-stranger", cn="TEST Stranger Root CA")
+    return issue_ca(spec, _new_key(2048), None, x509.random_serial_number(), now)
+
+
+# --- parties ----------------------------------------------------------------------------------------------------------
+
+_USES: Final = ("tls", "signing")
+
+
+def _checked(party: Party, shapes: set[str]) -> Party:
+    if not party.name or party.name.strip("abcdefghijklmnopqrstuvwxyz0123456789-") or party.name.startswith("-"):
+        raise UsageError(f"name {party.name!r}: use lower case letters, digits and hyphens")
+    if party.shape not in shapes:
+        raise UsageError(f"shape {party.shape!r}: use one of {', '.join(sorted(shapes))}")
+    if len(party.oin) != 20 or not (party.oin.isascii() and party.oin.isalnum()):
+        raise UsageError(f"OIN {party.oin!r}: 20 positions, such as 00000099000000104000")
+    return party
+
+
+def _check_made(folder: Path) -> None:
+    if not (folder / "made-from").exists():
+        raise UsageError(f"{folder}: there is no test PKI here; make it first")
+
+
+def _flawed(kind: Kind, use: str, flaws: Broken) -> Kind:
+    """The kind as it will be issued for a use."""
+    if use == "tls" and not flaws.tls:
+        return kind
+    kind = replace(kind, usages=("key_encipherment",)) if flaws.wrong_purpose else kind
+    return replace(kind, bits=1024) if flaws.weak_key else kind
+
+
+def _is_shared(kinds: Mapping[str, Kind], flaws: Broken) -> bool:
+    """Whether one certificate serves both uses."""
+    return kinds["tls"].name == kinds["signing"].name and (flaws.tls or not flaws.any)
+
+
+def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> dict[str, Future[rsa.RSAPrivateKey]]:
+    """Begin to make keys, by use; one where one certificate serves both."""
+    kinds = {use: recipe.kind(party.shape, use) for use in _USES}
+    uses = ("signing",) if _is_shared(kinds, flaws) else _USES
+    return {use: pool.submit(_new_key, _flawed(kinds[use], use, flaws).bits) for use in uses}
+
+
+def _issue(
+    folder: Path,
+    recipe: Recipe,
+    party: Party,
+    now: datetime,
+    flaws: Broken,
+    keys: Mapping[str, rsa.RSAPrivateKey],
+) -> Identity:
+    """Certificates for keys, and the party's folder in one rename."""
+    target = folder / "identities" / party.name
+    fresh = target.with_name(f".{party.name}-{secrets.token_hex(4)}")
+    for use, key in keys.items():
+        kind = recipe.kind(party.shape, use)
+        broken = flaws if use == "signing" or flaws.tls else Broken()
+        issuer = _issuer_of(folder, recipe, kind, broken, now)
+        leaf = issue_end_entity(
+            _flawed(kind, use, flaws),
+            subject_of(party, with_oin=not broken.no_oin),
+            key.public_key(),
+            issuer,
+            x509.random_serial_number(),
+            _period(kind, now, broken),
+        )
+        chain = _chain(folder, recipe, issuer)
+        _write(fresh / f"{use}.pem", _pem([leaf, *chain]), public=True)
+        _write(fresh / f"{use}.key", _key_pem(key))
+        if use == "signing":
+            _write_p12(fresh, party.name, key, leaf, chain)
+    record = {"name": party.name, "role": party.role, "oin": party.oin, "shape": party.shape}
+    _write(fresh / "identity.json", _json(record))
+    _replace_folder(fresh, target)
+    return _read_identity(target)
+
+
+def _issuer_of(folder: Path, recipe: Recipe, kind: Kind, flaws: Broken, now: datetime) -> Authority:
+    if flaws.untrusted:
+        return _stranger(folder, kind.shape, recipe, now)
+    return _read_authority(folder / "ca" / f"{kind.issuer}.pem")
+
+
+def _chain(folder: Path, recipe: Recipe, issuer: Authority) -> list[x509.Certificate]:
+    """The CAs from the issuer up, without the root."""
+    above = {spec.name: spec.issuer for spec in recipe.cas}
+    chain, name = [], issuer.name
+    while above.get(name):
+        chain.append(_first(folder / "ca" / f"{name}.pem"))
+        name = above[name]
+    return chain
+
+
+def _period(kind: Kind, now: datetime, flaws: Broken) -> tuple[datetime, datetime]:
+    start = now - timedelta(days=kind.days + 1) if flaws.expired else now - BACKDATED
+    return start, start + timedelta(days=kind.days)
+
+
+def _write_p12(
+    folder: Path, name: str, key: rsa.RSAPrivateKey, leaf: x509.Certificate, chain: list[x509.Certificate]
+) -> None:
+    password = secrets.token_urlsafe(18).encode()
+    octets = pkcs12.serialize_key_and_certificates(name.encode(), key, leaf, chain, BestAvailableEncryption(password))
+    _write(folder / "signing.p12", octets)
+    _write(folder / "p12.password", password)
+
+
+def _read_identity(folder: Path) -> Identity:
+    record = json.loads((folder / "identity.json").read_bytes())
+    tls = "tls" if (folder / "tls.pem").exists() else "signing"
+    return Identity(
+        **record,
+        tls_cert=folder / f"{tls}.pem",
+        tls_key=folder / f"{tls}.key",
+        signing_cert=folder / "signing.pem",
+        signing_key=folder / "signing.key",
+        p12=folder / "signing.p12",
+        p12_password=folder / "p12.password",
+    )
+
+
+def _is_good(folder: Path, party: Party, now: datetime) -> bool:
+    home = folder / "identities" / party.name
+    if not (home / "identity.json").exists():
+        return False
+    identity = _read_identity(home)
+    same = (identity.role, identity.oin, identity.shape) == (party.role, party.oin, party.shape)
+    return same and _lives(identity.tls_cert, now) and _lives(identity.signing_cert, now)
+
+
+# --- revocation -------------------------------------------------------------------------------------------------------
+
+
+def _revoke(folder: Path, paths: Iterable[Path], now: datetime) -> None:
+    """Write down what is revoked under its CA, then renew the CRLs. A certificate of an unknown CA is left out."""
+    by_subject = {_first(path).subject: path for path in _authority_files(folder)}
+    for path in paths:
+        leaf = _first(path)
+        if leaf.issuer in by_subject:
+            record = by_subject[leaf.issuer].with_suffix(".revoked")
+            serials = {f"{leaf.serial_number:x}": now.isoformat(), **_read_revoked(record)}
+            _write(record, _json(serials))
+    _renew_crls(folder, now, CRL_LIFE)
+
+
+def _read_revoked(record: Path) -> dict[str, str]:
+    """Serial numbers in hex, lower case, with the time of revocation."""
+    return dict(json.loads(record.read_bytes())) if record.exists() else {}
+
+
+def _renew_crls(folder: Path, now: datetime, lifetime: timedelta) -> None:
+    for path in _authority_files(folder):
+        revoked = _read_revoked(path.with_suffix(".revoked"))
+        entries = [(int(serial, 16), datetime.fromisoformat(when)) for serial, when in revoked.items()]
+        target = folder / "crls" / path.name
+        start = min(now, now + lifetime) - BACKDATED
+        crl = make_crl(_read_authority(path), entries, _next_number(target), (start, now + lifetime))
+        _write(target, crl.public_bytes(Encoding.PEM), public=True)
+
+
+def _next_number(path: Path) -> int:
+    if not path.exists():
+        return 1
+    crl = x509.load_pem_x509_crl(path.read_bytes())
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1
+
+
+def _is_fresh(path: Path, now: datetime) -> bool:
+    if not path.exists():
+        return False
+    crl = x509.load_pem_x509_crl(path.read_bytes())
+    end = crl.next_update_utc
+    return crl.last_update_utc <= now and end is not None and now + CRL_RENEWED_BEFORE < end
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time works in the folder."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, octets: bytes, *, public: bool = False) -> None:
+    """A file that is there whole or not at all; only the owner reads it unless it is public."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if public else 0o600), "wb") as file:  # noqa: PTH123
+        file.write(octets)
+    fresh.replace(path)
+
+
+def _replace_folder(fresh: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}-old-{secrets.token_hex(4)}")
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    _remove(old)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process that was killed left half done."""
+    for stale in (*folder.glob("identities/.*"), *folder.glob(".*-????????"), *folder.glob("*/.*-????????")):
+        _remove(stale)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _new_key(bits: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65_537, bits)
+
+
+def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _pem(certificates: Iterable[x509.Certificate]) -> bytes:
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def _first(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _lives(path: Path, now: datetime) -> bool:
+    certificate = _first(path)
+    return certificate.not_valid_before_utc <= now and now + RENEWED_BEFORE < certificate.not_valid_after_utc
+
+
+def _json(record: Mapping[str, str]) -> bytes:
+    return json.dumps(record, indent=2).encode() + b"\n"

@@ -1,0 +1,153 @@
+"""WS-Addressing headers of the koppelvlak: read from elements that the caller has verified, written for signing.
+
+Follows no address: To, ReplyTo and the others are data, and nothing is ever sent there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from digipoort_as4.errors import PeerError
+from digipoort_as4.soap.names import WHITE_SPACE, WSA, WSA_ANONYMOUS, WSA_NONE, WSU, local_name, q
+
+HEADERS: Final = ("To", "Action", "MessageID", "RelatesTo", "ReplyTo", "From", "FaultTo")
+"""The WS-Addressing headers of the koppelvlak, by local name; other names in this namespace are not understood."""
+_REQUIRED: Final = {"To": "to-missing", "Action": "action-missing", "MessageID": "message-id-missing"}
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Would break a line in a log or a header that the value is copied to (threats I05, I07)."""
+_LONGEST: Final = 2_048
+"""Characters of an address or id; the longest seen is under 150."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """Who the message says it is for, what it asks and how it is called. No promise that any of it is true."""
+
+    to: str
+    action: str
+    """The operation's action; empty in a fault whose operation could not be found out (decision 6)."""
+    message_id: str
+    relates_to: str | None = None
+    reply_to: str | None = None
+    """Address of ReplyTo; None means anonymous."""
+    from_: str | None = None
+    """Address of From."""
+    fault_to: str | None = None
+
+
+def find(header: etree._Element) -> dict[str, etree._Element]:
+    """The WS-Addressing headers by local name.
+
+    Raises:
+        PeerError: header-doubled, or header-unknown for a name that WS-Addressing does not have.
+    """
+    found: dict[str, etree._Element] = {}
+    for element in header:
+        if not str(element.tag).startswith(f"{{{WSA}}}"):
+            continue
+        name = local_name(element.tag)
+        if name not in HEADERS:
+            raise PeerError("header-unknown", where=f"wsa:{name[:60]}", fix="Laat deze header weg.")
+        if name in found:
+            raise PeerError("header-doubled", where=f"wsa:{name}", found="meer dan eens", expected="eenmaal")
+        found[name] = element
+    return found
+
+
+def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> Addressing:
+    """Read the headers that `find` found.
+
+    Args:
+        elements: by local name, each one covered by the signature when that matters.
+        to_required: False for an answer, where a missing To means anonymous (DK-WUS WA001).
+
+    Raises:
+        PeerError: to-missing, action-missing, message-id-missing, header-value.
+    """
+    for name, cause in _REQUIRED.items():
+        if name not in elements and (to_required or name != "To"):
+            raise PeerError(cause, where=f"wsa:{name}", found="geen", expected="eenmaal", fix=f"Voeg wsa:{name} toe.")
+    return Addressing(
+        to=_text(elements["To"]) if "To" in elements else WSA_ANONYMOUS,
+        action=_text(elements["Action"]),
+        message_id=_text(elements["MessageID"]),
+        relates_to=_text(elements["RelatesTo"]) if "RelatesTo" in elements else None,
+        reply_to=_address(elements, "ReplyTo"),
+        from_=_address(elements, "From"),
+        fault_to=_address(elements, "FaultTo"),
+    )
+
+
+def _text(element: etree._Element) -> str:
+    """The whole text; an element inside would make it two readings."""
+    text = (element.text or "").strip(WHITE_SPACE)
+    if len(element) or not text or len(text) > _LONGEST or _CONTROL.search(text):
+        raise PeerError(
+            "header-value",
+            where=f"wsa:{local_name(element.tag)}, regel {element.sourceline}",
+            found="geen tekst" if len(element) or not text else "stuurtekens of een te lange tekst",
+            expected=f"een tekst van hoogstens {_LONGEST} tekens op een regel",
+        )
+    return text
+
+
+def _address(elements: Mapping[str, etree._Element], name: str) -> str | None:
+    """The Address of an endpoint reference, which may hold nothing else (DK-WUS WA001)."""
+    if name not in elements:
+        return None
+    children = list(elements[name])
+    if [child.tag for child in children] != [q(WSA, "Address")]:
+        found = ", ".join(local_name(child.tag)[:60] for child in children[:3]) or "niets"
+        raise PeerError("header-value", where=f"wsa:{name}", found=found, expected="alleen wsa:Address")
+    address = _text(children[0])
+    if name != "From" and address not in (WSA_ANONYMOUS, WSA_NONE):
+        raise PeerError(
+            "header-value",
+            where=f"wsa:{name}",
+            found=address[:120],
+            expected=f"{WSA_ANONYMOUS} of {WSA_NONE}",
+            fix="Het antwoord komt altijd op dezelfde verbinding terug.",
+        )
+    return address
+
+
+def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Write the headers in the order of the real answers: To, MessageID, Action, RelatesTo, then the others.
+
+    Args:
+        addressing: values; an empty action and a None are left out.
+        ids: wsu:Id by local name, or None for a message that is not signed.
+
+    Returns:
+        Local names and elements. Each element is in exclusive canonical form and declares its own namespaces, so that
+        the octets in the message are the octets that are hashed.
+    """
+    values = {
+        "To": escape(addressing.to),
+        "MessageID": escape(addressing.message_id),
+        "Action": escape(addressing.action) if addressing.action else None,
+        "RelatesTo": escape(addressing.relates_to) if addressing.relates_to else None,
+        "ReplyTo": _reference(addressing.reply_to),
+        "From": _reference(addressing.from_),
+        "FaultTo": _reference(addressing.fault_to),
+    }
+    return [(name, _element(name, value, ids)) for name, value in values.items() if value is not None]
+
+
+def _reference(address: str | None) -> str | None:
+    return None if address is None else f"<wsa:Address>{escape(address)}</wsa:Address>"
+
+
+def _element(name: str, content: str, ids: Mapping[str, str] | None) -> str:
+    identity = f' xmlns:wsu="{WSU}" wsu:Id="{ids[name]}"' if ids else ""
+    return f'<wsa:{name} xmlns:wsa="{WSA}"{identity}>{content}</wsa:{name}>'
+
+
+def escape(text: str) -> str:
+    """Text content in canonical form (Canonical XML 1.0 2.3, text nodes)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")

@@ -1,0 +1,221 @@
+"""Takes large `inhoud` texts out of the octets before a tree is built, and decodes base64 (decision 13).
+
+Purely textual: it neither parses XML nor judges what surrounds a text. soap.xml_guard checks afterwards that every
+placeholder became the whole text of one element, so a text that only looked like an inhoud is refused there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import PeerError
+from digipoort_as4.payload import Payload, read_all, slice_of
+from digipoort_as4.soap.message import LargeText
+
+_START_TAG: Final = re.compile(rb"""<(?:[^\s<>:/!?="']+:)?inhoud(?:[ \t\r\n][^<>]*)?>""")
+_WHITE_SPACE: Final = b" \t\r\n"
+_BASE64_TEXT: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=" + _WHITE_SPACE
+_MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)
+"""Base64 characters, white space aside, of the largest inhoud."""
+
+
+def extract(body: Payload, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
+    """Replace the text of each large inhoud by a placeholder.
+
+    Args:
+        body: the request or answer as received.
+        token: fresh and secret, at least 128 bits; placeholders are derived from it, so nobody can write one himself.
+
+    Returns:
+        The octets with placeholders, at most limits.TREE, and the texts that were taken out, in order.
+
+    Raises:
+        PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
+            left), xml-limit (more than limits.DOCUMENTS large texts).
+
+    Source: decision 13.
+    """
+    if body.size <= limits.INHOUD_IN_TREE:
+        return read_all(body), ()
+    scanner = _Scanner(body, token)
+    for chunk in body.open():
+        scanner.feed(chunk)
+    return scanner.finish()
+
+
+class _Scanner:
+    """Reads windows of octets; is either in markup or in the text after an inhoud start tag."""
+
+    def __init__(self, body: Payload, token: str) -> None:
+        self.body, self.token = body, token
+        self.skeleton = bytearray()
+        self.large: list[LargeText] = []
+        self.rest = b""
+        """Start of a tag whose end is in the next window."""
+        self.offset = 0
+        """Where the window starts in the body."""
+        self.text: _Text | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        window, at = self.rest + chunk, 0
+        while True:
+            if self.text:
+                at = self._read_text(self.text, window, at)
+                if self.text:
+                    break
+            tag = _START_TAG.search(window, at)
+            if tag is None:
+                at = self._keep(window[at : _complete(window, at)]) + at
+                break
+            self._keep(window[at : tag.end()])
+            at = tag.end()
+            self.text = _Text(self.offset + at, len(self.large) + 1)
+        self.rest = window[at:]
+        self.offset += at
+        if len(self.rest) > limits.TREE:
+            raise _too_large()
+
+    def finish(self) -> tuple[bytes, tuple[LargeText, ...]]:
+        if self.text:
+            self._end_text(self.text)
+        self._keep(self.rest)
+        return bytes(self.skeleton), tuple(self.large)
+
+    def _read_text(self, text: _Text, window: bytes, at: int) -> int:
+        end = window.find(b"<", at)
+        stop = len(window) if end < 0 else end
+        text.add(window[at:stop])
+        if end >= 0:
+            self._end_text(text)
+        return stop
+
+    def _end_text(self, text: _Text) -> None:
+        self.text = None
+        if not text.is_large:
+            self._keep(text.held)
+            return
+        if len(self.large) == limits.DOCUMENTS:
+            raise PeerError("xml-limit", found=f"meer dan {limits.DOCUMENTS} grote inhouden", where="inhoud")
+        placeholder = _placeholder(self.token, len(self.large))
+        self.large.append(LargeText(placeholder, slice_of(self.body, text.start, text.size)))
+        self._keep(placeholder.encode())
+
+    def _keep(self, octets: bytes) -> int:
+        self.skeleton += octets
+        if len(self.skeleton) > limits.TREE:
+            raise _too_large()
+        return len(octets)
+
+
+class _Text:
+    """The text after one inhoud start tag: held while it may stay in the tree, only counted and checked above that."""
+
+    def __init__(self, start: int, number: int) -> None:
+        self.start, self.number = start, number
+        self.size = 0
+        self.characters = 0
+        self.held = b""
+        self.is_large = False
+
+    def add(self, octets: bytes) -> None:
+        self.size += len(octets)
+        if self.size <= limits.INHOUD_IN_TREE:
+            self.held += octets
+            return
+        self._check(octets if self.is_large else self.held + octets)
+        self.held, self.is_large = b"", True
+
+    def _check(self, octets: bytes) -> None:
+        foreign = octets.translate(None, _BASE64_TEXT)
+        if foreign:
+            raise PeerError(
+                "inhoud",
+                where=f"grote inhoud {self.number}",
+                found=f"octet 0x{foreign[0]:02X}",
+                expected="alleen base64-tekens en witruimte",
+                fix="Schrijf de inhoud als base64, zonder entiteiten, CDATA of commentaar.",
+            )
+        self.characters += len(octets) - sum(octets.count(white) for white in _WHITE_SPACE)
+        if self.characters > _MOST_CHARACTERS or self.size > limits.INHOUD_TEXT:
+            raise _inhoud_too_large(f"grote inhoud {self.number}")
+
+
+def _complete(window: bytes, at: int) -> int:
+    """Where the last tag starts that this window leaves open, or the window's end."""
+    last = window.rfind(b"<", at)
+    return len(window) if last < 0 or window.find(b">", last) >= 0 else last
+
+
+def _placeholder(token: str, number: int) -> str:
+    """32 base64 characters, so that the tree still validates against the XSD."""
+    return base64.b64encode(hashlib.sha256(f"{token}:{number}".encode()).digest()[:24]).decode()
+
+
+def _too_large() -> PeerError:
+    return PeerError(
+        "body-too-large",
+        found=f"meer dan {limits.TREE} octetten buiten de inhouden",
+        expected="documenten als base64 in inhoud",
+    )
+
+
+def _inhoud_too_large(where: str) -> PeerError:
+    return PeerError("inhoud-too-large", where=where, expected=f"hoogstens {limits.INHOUD} octetten")
+
+
+def decode(text: Payload) -> Iterator[bytes]:
+    """Decode base64 text strictly, in chunks.
+
+    Args:
+        text: base64 characters and white space; nothing behind the padding.
+
+    Raises:
+        PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out.
+
+    Source: XSD base64Binary: white space is allowed, the unused bits of the last group are zero.
+    """
+    rest, size = b"", 0
+    for chunk in text.open():
+        if b"=" in rest:
+            rest += chunk.translate(None, _WHITE_SPACE)
+            continue
+        characters = rest + chunk.translate(None, _WHITE_SPACE)
+        # the last group is kept back: only it may be padded
+        whole = max(0, (len(characters) - 1) // 4 * 4)
+        rest = characters[whole:]
+        octets = _decode_group(characters[:whole], padded=False)
+        size += len(octets)
+        if size > limits.INHOUD:
+            raise _inhoud_too_large("inhoud")
+        yield octets
+    last = _decode_group(rest, padded=True)
+    if size + len(last) > limits.INHOUD:
+        raise _inhoud_too_large("inhoud")
+    yield last
+
+
+def _decode_group(characters: bytes, *, padded: bool) -> bytes:
+    """Decode complete base64 without white space; refuses what does not encode back to the same characters."""
+    try:
+        octets = binascii.a2b_base64(characters, strict_mode=True)
+    except binascii.Error as error:
+        raise _not_base64() from error
+    if (not padded and b"=" in characters) or binascii.b2a_base64(octets, newline=False) != characters:
+        raise _not_base64()
+    return octets
+
+
+def _not_base64() -> PeerError:
+    return PeerError(
+        "inhoud",
+        where="inhoud",
+        found="tekst die geen base64 is",
+        expected="base64 met alleen witruimte ertussen en niets achter de opvulling",
+        fix="Codeer het document opnieuw als base64.",
+    )

@@ -1,0 +1,119 @@
+"""Posts to peers over pooled TLS connections. Follows no redirect, uses no proxy, inflates nothing, retries nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from types import TracebackType
+
+import aiohttp
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import TransportError
+from digipoort_as4.payload import BytesPayload, Payload
+from digipoort_as4.transport.http import HttpAnswer
+from digipoort_as4.transport.tls import client_context, server_context
+
+__all__ = ["Client", "client_context", "server_context"]
+
+
+class Client:
+    """A pool of connections that show one certificate; belongs to the event loop that first posts with it."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        total: timedelta = limits.CALL,
+        *,
+        connect: timedelta = limits.CONNECT,
+        max_answer: int = limits.ANSWER,
+    ) -> None:
+        """Connects nowhere yet.
+
+        Args:
+            context: of `client_context`; None for plain HTTP in tests.
+            total: for one whole call.
+            connect: of that, for the connection.
+            max_answer: octets of an answer's body.
+        """
+        self._context, self._max_answer = context, max_answer
+        self._timeout = aiohttp.ClientTimeout(total=total.total_seconds(), sock_connect=connect.total_seconds())
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
+        """Send one request and read its whole answer.
+
+        Args:
+            url: https, the peer's.
+            body: streamed with its Content-Length when it is not in memory.
+            headers: content-type, soapaction …
+
+        Returns:
+            Status, headers with names in lower case, body in memory. Any status is an answer.
+
+        Raises:
+            TransportError: `sent` False when no connection stood, True when the outcome was not learnt.
+        """
+        sent_headers = {**headers, "Content-Length": str(body.size)}
+        data = body.octets if isinstance(body, BytesPayload) else _stream(body)
+        try:
+            async with self._open().post(url, data=data, headers=sent_headers, allow_redirects=False) as answer:
+                octets = await self._read(answer)
+                found = {name.lower(): value for name, value in answer.headers.items()}
+                return HttpAnswer(answer.status, found, BytesPayload(octets))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise TransportError(f"{url}: {_reason(error)}", sent=False) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise TransportError(f"{url}: {_reason(error)}", sent=True) from error
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        octets = bytearray()
+        async for chunk in answer.content.iter_any():
+            octets += chunk
+            if len(octets) > self._max_answer:
+                raise aiohttp.ClientPayloadError(f"the answer is longer than {self._max_answer} octets")
+        return bytes(octets)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                ssl=True if self._context is None else self._context,
+                limit=0,
+                keepalive_timeout=limits.POOL_KEEPALIVE.total_seconds(),
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                auto_decompress=False,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "digipoort-as4", "Accept-Encoding": "identity"},
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> Client:
+        """Usable in `async with`."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+
+async def _stream(body: Payload) -> AsyncIterator[bytes]:
+    chunks = body.open()
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk
+
+
+def _reason(error: BaseException) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,249 @@
+"""A guard at the door of aiohttp's server: the time-outs, minimum rates and caps that it lacks (threats M01-M05).
+
+Reads no body and knows no service; `server` does the first and hands requests to the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+from aiohttp import StreamReader, web
+
+from digipoort_as4 import limits
+from digipoort_as4.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What one listener bears with."""
+
+    header: timedelta = limits.HEADER_TIMEOUT
+    """From accepting the connection, TLS handshake included, to the last header; and from the first octet of a next
+    header to its last."""
+    rate: int = limits.MINIMUM_RATE
+    """Octets per second of body after `grace`."""
+    grace: timedelta = limits.RATE_GRACE
+    """Also the longest pause within a body."""
+    keepalive: timedelta = limits.KEEPALIVE
+    answer_stall: timedelta = limits.ANSWER_STALL
+    linger: timedelta = limits.LINGER
+    connections: int = limits.CONNECTIONS
+    per_certificate: int = limits.CONNECTIONS_PER_CERTIFICATE
+
+
+async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:
+    """The chunks of a body, as long as they come fast enough.
+
+    Args:
+        content: aiohttp's stream of one request.
+        guard: rate and grace.
+
+    Raises:
+        TimeoutError: no octet for `grace`, or below `rate` after it.
+    """
+    clock, grace = asyncio.get_running_loop().time, guard.grace.total_seconds()
+    start, received = clock(), 0
+    while not content.at_eof():
+        # Whoever sent much may rest, but never longer than the grace time.
+        deadline = min(clock() + grace, start + grace + received / guard.rate)
+        async with asyncio.timeout_at(deadline):
+            chunk = await content.readany()
+        received += len(chunk)
+        if chunk:
+            yield chunk
+
+
+class GuardedConnection(web.RequestHandler):
+    """One connection; drops a peer that sends its header or takes its answer too slowly."""
+
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+        """Made when the socket is accepted, so the TLS handshake counts into the header's time."""
+        super().__init__(
+            door,
+            loop=loop,
+            keepalive_timeout=door.guard.keepalive.total_seconds(),
+            lingering_time=door.guard.linger.total_seconds(),
+            auto_decompress=False,
+            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to switch it off
+        )
+        self._door = door
+        self._wire: asyncio.Transport | None = None
+        self._header_until = loop.time() + door.guard.header.total_seconds()
+        self._header_clock = _Clock(loop, lambda: self._drop("slow-header"))
+        self._answer_clock = _Clock(loop, lambda: self._drop("slow-reader"))
+        self._headers_seen = 0
+        self.heard_at = loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock of the first header."""
+        self._wire = cast(asyncio.Transport, transport)
+        # One octet that waits for the peer starts the answer's clock; at 0 asyncio's TLS would pause with none to send.
+        self._wire.set_write_buffer_limits(high=1, low=0)
+        super().connection_made(transport)
+        self._header_clock.start(self._header_until)
+
+    def data_received(self, data: bytes) -> None:
+        """Stop the header's clock when a header is whole, start it when a next one begins."""
+        super().data_received(data)
+        self.heard_at = self._loop.time()
+        if self._request_count > self._headers_seen:
+            self._headers_seen = self._request_count
+            self._header_clock.stop()
+        elif data and self.idle and not self._header_clock.running:
+            self._header_clock.start(self.heard_at + self._door.guard.header.total_seconds())
+
+    def pause_writing(self) -> None:
+        """The peer does not take our octets: start its clock."""
+        super().pause_writing()
+        self._answer_clock.start(self._loop.time() + self._door.guard.answer_stall.total_seconds())
+
+    def resume_writing(self) -> None:
+        """It took them."""
+        super().resume_writing()
+        self._answer_clock.stop()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop all clocks."""
+        self._header_clock.stop()
+        self._answer_clock.stop()
+        super().connection_lost(exc)
+
+    @property
+    def idle(self) -> bool:
+        """True while no request is whole or in work."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _drop(self, why: str) -> None:
+        self._door.journal.write("connection-dropped", cause=why)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once, whatever waits to be sent."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP with a few words, none of them the peer's; the journal has the reason."""
+        self._door.journal.write("http-refused", cause=type(exc).__name__, status=status)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was under way")
+        answer = web.Response(status=status, text="Dit is geen geldig HTTP-verzoek.\n", headers={"Server": SERVER})
+        answer.force_close()
+        return answer
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """To the journal instead of aiohttp's logger, which quotes the peer."""
+        self._door.journal.write("http-error", detail=repr(kw.get("exc_info", "")))
+
+
+SERVER = "digipoort-as4"
+"""The Server header: no versions for strangers."""
+
+
+class Door(web.Server):
+    """aiohttp's low-level server with guarded connections and caps on their number."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        guard: Guard,
+        journal: Journal,
+    ) -> None:
+        """Needs a running event loop."""
+        super().__init__(handler)
+        self.guard, self.journal = guard, journal
+        self._by_certificate: Counter[bytes] = Counter()
+
+    def __call__(self) -> GuardedConnection:
+        """A connection's protocol; asyncio calls this at accept."""
+        return GuardedConnection(self, self._loop)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Count it; above a cap somebody has to go."""
+        super().connection_made(handler, transport)
+        certificate = peer_certificate(transport)
+        if certificate is not None:
+            self._by_certificate[certificate] += 1
+        crowded = self._by_certificate[certificate or b""] > self.guard.per_certificate
+        if crowded or len(self._connections) > self.guard.connections:
+            self._make_room(cast(GuardedConnection, handler), crowded)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it no more."""
+        certificate = peer_certificate(self._connections.get(handler))
+        if certificate is not None:
+            self._by_certificate[certificate] -= 1
+            if not self._by_certificate[certificate]:
+                del self._by_certificate[certificate]
+        super().connection_lost(handler, exc)
+
+    def _make_room(self, newcomer: GuardedConnection, crowded: bool) -> None:
+        # A certificate over its own cap pays itself; else who idles longest goes, and only then the newcomer.
+        idle = [] if crowded else [c for c in cast(list[GuardedConnection], self.connections) if c.idle]
+        leaving = min(idle, key=lambda c: c.heard_at, default=newcomer)
+        self.journal.write("connection-dropped", cause="too-many-connections")
+        leaving.abort()
+
+
+def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:
+    """TLS for asyncio's server side that says why it refuses: the alert leaves before the connection closes.
+
+    asyncio drops the alert of a failed handshake, and the peer is left with a bare reset. Answering "more octets
+    wanted" once makes it send what OpenSSL has ready; the peer then hangs up, or the header's time is over.
+    """
+
+    class SpeakingTls(ssl.SSLObject):
+        failure: ssl.SSLError | None = None
+
+        def do_handshake(self) -> None:
+            if self.failure is not None:
+                raise self.failure
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as failure:
+                journal.write("tls-refused", cause=str(failure.reason), detail=getattr(failure, "verify_message", ""))
+                self.failure = failure
+                raise ssl.SSLWantReadError from failure
+
+    return SpeakingTls
+
+
+def peer_certificate(transport: asyncio.BaseTransport | None) -> bytes | None:
+    """DER of the certificate that the TLS peer showed and proved; None without one."""
+    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    return tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None
+
+
+class _Clock:
+    """One timer that can be started, stopped and started again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+        self._loop, self._ring = loop, ring
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._timer is not None
+
+    def start(self, until: float) -> None:
+        self.stop()
+        self._timer = self._loop.call_at(until, self._ring)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

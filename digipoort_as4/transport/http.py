@@ -1,0 +1,42 @@
+"""One HTTP request and one answer as values: the words between sockets and protocols.
+
+Sends nothing and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from digipoort_as4.payload import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What a peer sent, its body whole unless `trouble` says otherwise."""
+
+    method: str
+    """Upper case."""
+    path: str
+    """Decoded, without the query."""
+    query: str
+    """Raw, without the question mark."""
+    headers: Mapping[str, str]
+    """Names in lower case; of a repeated header the first value."""
+    body: Payload
+    """In memory up to limits.INLINE_BODY, above it a spool file that goes after the answer."""
+    tls_certificate: bytes | None = None
+    """DER of the peer's certificate; None without TLS or when it showed none."""
+    trouble: str = ""
+    """A key of errors.CAUSES that the transport met: body-too-large, body-truncated, content-encoding, or unavailable
+    when the spool failed. Then `body` is empty, and the service answers in its own shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What goes, or came, back."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Of an answer that came, names in lower case."""
+    body: Payload

@@ -1,0 +1,220 @@
+"""Listens for HTTP: whole requests in, one answer each out, over TLS or plain. Knows no service above HTTP.
+
+A body up to limits.INLINE_BODY stays in memory; a larger one lies in a spool file until the answer has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, BinaryIO, Final
+
+from aiohttp import HttpVersion10, HttpVersion11, web
+
+from digipoort_as4 import limits
+from digipoort_as4.journal import Journal
+from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
+from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate, speaking_tls
+from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+
+Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
+
+NOTHING: Final = BytesPayload(b"")
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+TLS_SHUTDOWN: Final = 5.0
+"""Seconds for a peer to say goodbye in TLS."""
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted; asyncio's 100 is short for a busy morning."""
+
+
+class Server:
+    """A listener and its connections."""
+
+    def __init__(self, listener: asyncio.Server, door: Door) -> None:
+        """Made by `serve`."""
+        self._listener, self._door = listener, door
+        self.port: int = listener.sockets[0].getsockname()[1]
+
+    async def close(self, grace: timedelta = limits.CALL) -> None:
+        """Accept nobody more, let requests in work finish, close.
+
+        Args:
+            grace: how long requests in work may take.
+        """
+        self._listener.close()
+        self._door.pre_shutdown()
+        await self._door.shutdown(grace.total_seconds())
+
+
+async def serve(
+    handler: Handler,
+    context: ssl.SSLContext | None,
+    spool: Spool,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    max_body: int = limits.WUS_BODY,
+    *,
+    journal: Journal | None = None,
+    guard: Guard | None = None,
+) -> Server:
+    """Start to listen.
+
+    Args:
+        handler: gets each request with its whole body; what it returns is the answer.
+        context: of `tls.server_context`; None speaks plain HTTP, for tests and behind a proxy on the same machine.
+        spool: where large bodies lie.
+        host: address to bind.
+        port: 0 lets the system choose.
+        max_body: octets; above it the handler hears `body-too-large`.
+        journal: hears of dropped connections and broken handlers.
+        guard: time-outs and caps.
+
+    Returns:
+        The running server; its port is known.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    guard, journal = guard or Guard(), journal or Journal(None)
+    desk = _Desk(handler, spool, max_body, guard, journal)
+    door = Door(desk.handle, guard, journal)
+    tls: dict[str, Any] = {}
+    if context is not None:
+        context.sslobject_class = speaking_tls(journal)
+        tls = {"ssl_handshake_timeout": guard.header.total_seconds(), "ssl_shutdown_timeout": TLS_SHUTDOWN}
+    loop = asyncio.get_running_loop()
+    return Server(await loop.create_server(door, host, port, ssl=context, backlog=BACKLOG, **tls), door)
+
+
+class _Desk:
+    """Turns aiohttp's requests into ours and our answers into aiohttp's."""
+
+    def __init__(self, handler: Handler, spool: Spool, max_body: int, guard: Guard, journal: Journal) -> None:
+        self._handler, self._spool, self._max_body = handler, spool, max_body
+        self._guard, self._journal = guard, journal
+
+    async def handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        """One request, one answer."""
+        if incoming.version not in (HttpVersion10, HttpVersion11):
+            return _closing(web.Response(status=505, text="HTTP/1.1, a.u.b.\n", headers={"Server": SERVER}))
+        body, trouble = await self._read(incoming)
+        try:
+            answer = await self._ask(_request(incoming, body, trouble))
+            response = await _respond(incoming, answer)
+        finally:
+            Spool.discard(body)
+        return _closing(response) if trouble else response
+
+    async def _ask(self, request: HttpRequest) -> HttpAnswer:
+        # The server's outermost loop: whatever breaks in a handler costs one answer, not the process.
+        try:
+            return await self._handler(request)
+        except Exception as error:
+            number = self._journal.write(
+                "handler-broken", level=logging.ERROR, path=request.path, detail=f"{type(error).__name__}: {error}"
+            )
+            logging.getLogger("digipoort").debug("handler broken, journal number %s", number, exc_info=error)
+            text = f"Er is iets misgegaan; journaalnummer {number}.\n".encode()
+            return HttpAnswer(500, {"content-type": "text/plain; charset=utf-8"}, BytesPayload(text))
+
+    async def _read(self, incoming: web.BaseRequest) -> tuple[Payload, str]:
+        if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return NOTHING, "content-encoding"
+        if (incoming.content_length or 0) > self._max_body:
+            return NOTHING, "body-too-large"
+        if incoming.headers.get("Expect", "").lower() == "100-continue":
+            await incoming.writer.write(CONTINUE)
+            incoming.writer.output_size = 0
+        body = _Body(self._spool)
+        try:
+            async for chunk in paced(incoming.content, self._guard):
+                if body.size + len(chunk) > self._max_body:
+                    await body.discard()
+                    return NOTHING, "body-too-large"
+                await body.add(chunk)
+            return await body.whole(), ""
+        except (TimeoutError, ConnectionError, web.RequestPayloadError):
+            await body.discard()
+            return NOTHING, "body-truncated"
+        except OSError as error:
+            await body.discard()
+            self._journal.write("spool-failed", level=logging.ERROR, detail=str(error))
+            return NOTHING, "unavailable"
+        except BaseException:
+            await body.discard()
+            raise
+
+
+class _Body:
+    """Octets on their way in: in memory while few, else in a spool file written by a thread."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._waiting = bytearray()
+        self._path = spool.fresh()
+        self._file: BinaryIO | None = None
+        self.size = 0
+
+    async def add(self, chunk: bytes) -> None:
+        self._waiting += chunk
+        self.size += len(chunk)
+        if len(self._waiting) > limits.INLINE_BODY:
+            await asyncio.to_thread(self._write)
+
+    async def whole(self) -> Payload:
+        if self._file is None:
+            return BytesPayload(bytes(self._waiting))
+        await asyncio.to_thread(self._finish)
+        return FilePayload(self._path, 0, self.size)
+
+    async def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = self._path.open("xb")
+        self._file.write(self._waiting)
+        self._waiting.clear()
+
+    def _finish(self) -> None:
+        self._write()
+        if self._file is not None:
+            self._file.close()
+
+
+def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
+    headers: dict[str, str] = {}
+    for name, value in incoming.headers.items():
+        headers.setdefault(name.lower(), value)
+    return HttpRequest(
+        method=incoming.method,
+        path=incoming.path,
+        query=incoming.rel_url.raw_query_string,
+        headers=headers,
+        body=body,
+        tls_certificate=peer_certificate(incoming.transport),
+        trouble=trouble,
+    )
+
+
+async def _respond(incoming: web.BaseRequest, answer: HttpAnswer) -> web.StreamResponse:
+    headers = {"Server": SERVER, **answer.headers}
+    if isinstance(answer.body, BytesPayload):
+        return web.Response(status=answer.status, headers=headers, body=answer.body.octets)
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    response.content_length = answer.body.size
+    await response.prepare(incoming)
+    chunks = answer.body.open()
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+def _closing(response: web.StreamResponse) -> web.StreamResponse:
+    response.force_close()
+    return response

@@ -1,0 +1,356 @@
+"""Is each document well-formed under its own limits, and of the kind that the route says?
+
+Builds no tree: a document streams by, and what has passed is dropped. Knows no schema and no rule pack.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Final, cast
+
+from lxml import etree
+
+from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.routes import Route, essence, is_xml
+from digipoort_as4.payload import Document, Payload
+from digipoort_as4.validation.findings import Finding
+
+RULE: Final = "wellformed"
+
+# --- limits of a business document: its own, not the SOAP guard's (decision 14) ---------------------------------------
+DEPTH: Final = 128
+"""UBL is about 10 deep, XBRL with nested tuples about 20; libxml2 itself stops at 2,048."""
+ATTRIBUTES: Final = 256
+"""Of one element."""
+NAMESPACES: Final = 1024
+"""Declarations in a document; an XBRL instance has some forty."""
+ELEMENTS: Final = 2_000_000
+"""An invoice of 1,000 lines has about 40,000; 20 MiB of smallest elements would be five million."""
+PROLOG: Final = 64 * 1024
+"""Octets before the root element: comments and processing instructions live there."""
+FEED: Final = 64 * 1024
+"""Octets given to the parser at once; as much may stand in memory as a tree."""
+
+_DECLARATION: Final = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']", re.ASCII)
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ENCODINGS: Final = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii", b"utf-16"})
+
+
+class Malformed(Exception):
+    """A document cannot be read on; carries the one finding that says why."""
+
+    def __init__(
+        self, id: str, where: str, found: str, expected: str, fix: str, *, line: int = 0, column: int = 0
+    ) -> None:
+        """Keep what the finding says; the document's name comes later."""
+        self.finding = Finding(id, "error", where, found, expected, fix, line, column, rule=RULE)
+        super().__init__(f"{id}: {where}: {found}")
+
+
+# --- the validator ----------------------------------------------------------------------------------------------------
+
+
+def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
+    """Every document is of an accepted kind and size, and every XML one is well-formed.
+
+    Args:
+        aanlevering: the envelope.
+        route: says which mimeTypes, root elements and sizes it accepts.
+    """
+    for document in aanlevering.documents:
+        yield from _kind(document, route)
+        if document.size <= route.document_limit and _must_be_xml(document):
+            yield from _form(document, route)
+
+
+def _must_be_xml(document: Document) -> bool:
+    return is_xml(document.mime_type)
+
+
+def _kind(document: Document, route: Route) -> Iterator[Finding]:
+    accepted = route.mime_types if document.part == "inhoud" else route.bijlage_mime_types
+    if document.part == "bijlage" and not accepted:
+        yield _finding(document, "bijlage-refused", "bijlage", "een bijlage", "geen bijlagen", "Laat de bijlagen weg.")
+    elif essence(document.mime_type) not in accepted:
+        wanted = ", ".join(sorted(accepted))
+        fix = "Lever het document aan in een van deze soorten."
+        yield _finding(document, "mime-type", "mimeType", document.mime_type, wanted, fix)
+    if document.size > route.document_limit:
+        wanted = f"ten hoogste {route.document_limit} octetten"
+        yield _finding(
+            document, "document-size", "het document", f"{document.size} octetten", wanted, "Splits het document."
+        )
+
+
+def _form(document: Document, route: Route) -> Iterator[Finding]:
+    try:
+        root, line = read_through(document.payload)
+    except Malformed as malformed:
+        yield _of_document(malformed.finding, document)
+        return
+    if document.part == "inhoud" and route.roots and not any(name.matches(root) for name in route.roots):
+        wanted = " of ".join(str(name) for name in route.roots)
+        fix = f"Controleer of dit document bij berichtsoort {route.berichtsoort} hoort."
+        yield Finding(
+            "root-element", "error", "het eerste element", root, wanted, fix, line, 0, document.bestandsnaam, RULE
+        )
+
+
+def root_of(document: Document) -> str:
+    """Root element of an XML document as {namespace}local; empty when it is no readable XML."""
+    if not is_xml(document.mime_type):
+        return ""
+    try:
+        return next((str(element.tag) for _, element, _ in stream(document.payload)), "")
+    except Malformed:
+        return ""
+
+
+def read_through(payload: Payload) -> tuple[str, int]:
+    """Read a document to its end.
+
+    Returns:
+        Root element as {namespace}local, and its line.
+
+    Raises:
+        Malformed: not well-formed, or over a limit.
+    """
+    events = stream(payload)
+    _, root, _ = next(events)
+    tag, line = str(root.tag), line_of(root)
+    for _ in events:
+        pass
+    return tag, line
+
+
+def _finding(document: Document, id: str, where: str, found: str, expected: str, fix: str) -> Finding:
+    return Finding(id, "error", where, found, expected, fix, document=document.bestandsnaam, rule=RULE)
+
+
+def _of_document(finding: Finding, document: Document) -> Finding:
+    return Finding(
+        finding.id,
+        finding.level,
+        finding.where,
+        finding.found,
+        finding.expected,
+        finding.fix,
+        finding.line,
+        finding.column,
+        document.bestandsnaam,
+        finding.rule,
+    )
+
+
+# --- streaming --------------------------------------------------------------------------------------------------------
+
+
+def stream(payload: Payload) -> Iterator[tuple[str, etree._Element, int]]:
+    """Events of a document, one element at a time.
+
+    Args:
+        payload: octets of one document.
+
+    Yields:
+        ("start" or "end", element, depth from 1). An element has its text only at its end, and children only until
+        their own end; what has passed is gone.
+
+    Raises:
+        Malformed: at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it.
+    """
+    # resolve_entities: no DOCTYPE comes this far, so there is no entity to resolve; with False lxml 6.1 stops at an
+    # undefined one without saying where
+    # huge_tree: a base64 attachment inside an invoice may be longer than libxml2's 10 MB; the limits here are ours
+    parser = etree.XMLPullParser(
+        events=("start-ns", "start", "end"),
+        resolve_entities="internal",  # type: ignore[arg-type]  # lxml-stubs are behind
+        no_network=True,
+        load_dtd=False,
+        huge_tree=True,
+        encoding="utf-8",
+    )
+    guard = _Guard()
+    try:
+        for octets in _utf8(payload):
+            parser.feed(octets)
+            yield from guard.events(parser)
+        parser.close()
+    except etree.XMLSyntaxError as error:
+        raise _syntax(error) from error
+    yield from guard.events(parser)
+    if guard.elements == 0:
+        raise _syntax(None)
+
+
+def _syntax(error: etree.XMLSyntaxError | None) -> Malformed:
+    line, column = (error.position if error else None) or (0, 0)
+    found = (error.msg if error else None) or "geen enkel element"
+    return Malformed(
+        "not-wellformed",
+        "het document",
+        found,
+        "welgevormde XML",
+        "Herstel de XML op deze plaats.",
+        line=line or 0,
+        column=column or 0,
+    )
+
+
+class _Guard:
+    """Counts what passes, and drops it."""
+
+    def __init__(self) -> None:
+        self.depth = self.elements = self.namespaces = 0
+
+    def events(self, parser: etree.XMLPullParser) -> Iterator[tuple[str, etree._Element, int]]:
+        for event, subject in parser.read_events():
+            if event == "start-ns":
+                self.count_namespace()
+                continue
+            element = cast(etree._Element, subject)
+            if event == "start":
+                self.count(element)
+                yield event, element, self.depth
+            else:
+                yield event, element, self.depth
+                self.depth -= 1
+                _drop(element)
+
+    def count_namespace(self) -> None:
+        self.namespaces += 1
+        if self.namespaces > NAMESPACES:
+            raise _limit("het document", self.namespaces, "namespace-declaraties", NAMESPACES, 0)
+
+    def count(self, element: etree._Element) -> None:
+        self.depth += 1
+        self.elements += 1
+        for what, count, most in (
+            ("elementen diep", self.depth, DEPTH),
+            ("elementen", self.elements, ELEMENTS),
+            ("attributen in een element", len(element.attrib), ATTRIBUTES),
+        ):
+            if count > most:
+                raise _limit(f"element {element.tag}", count, what, most, line_of(element))
+
+
+def _limit(where: str, count: int, what: str, most: int, line: int) -> Malformed:
+    return Malformed(
+        "xml-limit", where, f"{count} {what}", f"ten hoogste {most}", "Vereenvoudig het document.", line=line
+    )
+
+
+def line_of(element: etree._Element) -> int:
+    """Line of an element's start tag, from 1; 0 when the parser did not count."""
+    line: object = element.sourceline
+    return line if isinstance(line, int) else 0
+
+
+def _drop(element: etree._Element) -> None:
+    """Forget an element that has ended, and what stands before it in its parent."""
+    element.clear(keep_tail=True)  # type: ignore[call-arg]  # lxml-stubs are behind
+    parent = element.getparent()
+    if parent is not None:
+        while element.getprevious() is not None:
+            del parent[0]
+
+
+# --- octets before the parser -----------------------------------------------------------------------------------------
+
+
+def _utf8(payload: Payload) -> Iterator[bytes]:
+    """The octets as UTF-8 in small pieces, once encoding and prolog are found to be in order."""
+    pieces = _decoded(_pieces(payload))
+    prolog = b""
+    for piece in pieces:
+        prolog += piece
+        if _root_begins(prolog):
+            break
+        if len(prolog) > PROLOG:
+            raise Malformed(
+                "xml-limit",
+                "de proloog",
+                f"meer dan {PROLOG} octetten",
+                f"ten hoogste {PROLOG}",
+                "Verwijder commentaar voor het eerste element.",
+            )
+    yield prolog
+    yield from pieces
+
+
+def _pieces(payload: Payload) -> Iterator[bytes]:
+    for chunk in payload.open():
+        for start in range(0, len(chunk), FEED):
+            yield chunk[start : start + FEED]
+
+
+def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """UTF-8 as it is, UTF-16 with its mark turned into UTF-8; every other encoding is refused."""
+    first = next(pieces, b"")
+    while len(first) < 4 and (more := next(pieces, b"")):
+        first += more
+    if not first.startswith(_UTF16):
+        yield from _declared(first)
+        yield from pieces
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    try:
+        yield decoder.decode(first).encode()
+        for piece in pieces:
+            yield decoder.decode(piece).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as error:
+        raise _encoding("octetten die geen UTF-16 zijn") from error
+
+
+def _declared(first: bytes) -> Iterator[bytes]:
+    """The first piece, when its XML declaration names an encoding that we read as it names it."""
+    first = first.removeprefix(codecs.BOM_UTF8)
+    declared = _DECLARATION.match(first)
+    if declared and declared[1].lower() not in _ENCODINGS - {b"utf-16"}:
+        raise _encoding(declared[1].decode("ascii"))
+    yield first
+
+
+def _encoding(found: str) -> Malformed:
+    return Malformed(
+        "encoding",
+        "de XML-declaratie",
+        found,
+        "UTF-8, of UTF-16 met byte order mark",
+        "Sla het document op in UTF-8.",
+        line=1,
+    )
+
+
+def _root_begins(prolog: bytes) -> bool:
+    """True when the root element's start tag, or something that is no prolog at all, has been reached.
+
+    Raises:
+        Malformed: a DOCTYPE comes first; nothing of it has been given to the parser.
+    """
+    at = 0
+    while True:
+        at += len(prolog) - at - len(prolog[at:].lstrip(b" \t\r\n"))
+        rest = prolog[at : at + 9]
+        if rest.startswith(b"<!--"):
+            end = prolog.find(b"-->", at + 4)
+            closed = 3
+        elif rest.startswith(b"<?"):
+            end = prolog.find(b"?>", at + 2)
+            closed = 2
+        elif rest.startswith(b"<!DOCTYPE"):
+            raise Malformed(
+                "doctype",
+                "de proloog",
+                "een DOCTYPE",
+                "geen DOCTYPE",
+                "Verwijder de DOCTYPE uit het document.",
+                line=prolog[:at].count(b"\n") + 1,
+            )
+        else:
+            return bool(rest) and not b"<!DOCTYPE".startswith(rest) and not b"<!--".startswith(rest)
+        if end < 0:
+            return False
+        at = end + closed

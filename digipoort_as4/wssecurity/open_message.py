@@ -1,0 +1,528 @@
+"""From a SOAP message to what its signature was found to cover: the only way to an Opened.
+
+Does not judge the Timestamp's freshness while opening (check_timestamp does, because a verbatim repeat is answered also
+after Expires, decision 8), knows no operation, route or party, and fetches nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from lxml import etree
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import PeerError
+from digipoort_as4.pki.certificates import Certificate, Purpose, check_key, load_certificate, read_oin
+from digipoort_as4.soap import addressing
+from digipoort_as4.soap.addressing import Addressing
+from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.names import (
+    DS,
+    SOAP11,
+    SOAP_NEXT,
+    WHITE_SPACE,
+    WSA,
+    WSSE,
+    WSSE11,
+    WSU,
+    has_text,
+    local_name,
+    q,
+)
+from digipoort_as4.wssecurity.algorithms import Algorithms
+from digipoort_as4.wssecurity.signature import (
+    Reference,
+    Signature,
+    check_digest,
+    check_value,
+    read_signature,
+    read_token,
+    weaknesses,
+)
+
+if TYPE_CHECKING:
+    from digipoort_as4.pki.path import Trust
+
+_T = TypeVar("_T")
+
+_SECURITY: Final = q(WSSE, "Security")
+_TIMESTAMP: Final = q(WSU, "Timestamp")
+_CREATED: Final = q(WSU, "Created")
+_EXPIRES: Final = q(WSU, "Expires")
+_TOKEN: Final = q(WSSE, "BinarySecurityToken")
+_SIGNATURE: Final = q(DS, "Signature")
+_CONFIRMATION: Final = q(WSSE11, "SignatureConfirmation")
+_ACTOR: Final = q(SOAP11, "actor")
+_OURS: Final = frozenset({None, "", SOAP_NEXT})
+"""Actors whose headers are for us; a header for anybody else is never looked into (threats W07)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturePolicy:
+    """What a connection asks of a signed message."""
+
+    sha1: bool = False
+    """Accept SHA-1, for an old client, by switch and logged (decision 10)."""
+    age: timedelta = limits.TIMESTAMP_AGE
+    """How old a Timestamp without Expires may be."""
+    life: timedelta = limits.TIMESTAMP_LIFE
+    """How old a Timestamp may be, whatever Expires says."""
+    future: timedelta = limits.TIMESTAMP_FUTURE
+    """How far Created may lie ahead of our clock."""
+    to_required: bool = True
+    """False for answers, where a missing wsa:To means anonymous."""
+
+
+_PROOF: Final = object()
+"""Held by this module only: who has it has verified."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a signature was found to cover, and by whom. Made by open_message and nowhere else."""
+
+    message: SoapMessage
+    """For its large texts; elements are read from `operation`."""
+    operation: etree._Element
+    """The single child of the signed Body."""
+    addressing: Addressing
+    """From signed headers."""
+    created: datetime
+    expires: datetime | None
+    """None when the Timestamp has no Expires."""
+    signer: Certificate
+    certificate_path: tuple[Certificate, ...]
+    """Leaf to anchor."""
+    oin: str
+    """OIN or HRN of the signer, 20 positions."""
+    signature_value: str
+    """Base64 without white space: the same for the same signature, however it was wrapped."""
+    algorithms: Algorithms
+    """The family in which the answer is signed."""
+    coverage: str
+    """JSON for the evidence: which reference covered which part, with what, and whose certificate."""
+    proof: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse to be made by anyone but open_message."""
+        if self.proof is not _PROOF:
+            raise TypeError("an Opened is made by wssecurity.open_message only")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceVerdict:
+    """What became of one ds:Reference."""
+
+    uri: str
+    part: str
+    """Body, Timestamp, To, …; empty when it refers to nothing that may be signed."""
+    digest_algorithm: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Everything that could be found out about a signed message, for `verify`. Not a proof: no code reads it as one."""
+
+    findings: tuple[PeerError, ...] = ()
+    references: tuple[ReferenceVerdict, ...] = ()
+    signature_value_ok: bool | None = None
+    """None when it could not be computed."""
+    signer: Certificate | None = None
+    oin: str | None = None
+    addressing: Addressing | None = None
+    created: datetime | None = None
+    expires: datetime | None = None
+    algorithms: Algorithms | None = None
+    signature_value: str | None = None
+    operation: etree._Element | None = None
+    certificate_path: tuple[Certificate, ...] = ()
+
+
+def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime) -> Opened:
+    """Verify a signed message and return what was signed.
+
+    The steps, cheapest and most decisive first (design 7), as `_steps` takes them:
+
+    1. headers: which are there, each once, none that we do not understand
+    2. Security: one Timestamp, one BinarySecurityToken, one Signature, nothing else
+    3. SignedInfo against the allow-list
+    4. the key: referred to directly, strict DER, type and size
+    5. SignatureValue, so that a stranger's certificate buys no path validation and no hashing
+    6. coverage: every reference is a known part of this very tree, every part is referred to
+    7. path, policy, revocation, OIN
+    8. digests
+    9. reading of the signed Timestamp, addressing and operation
+
+    Args:
+        message: guarded tree of one message.
+        policy: of the connection.
+        trust: anchors and revocation of this moment.
+        at: moment at which the certificate must be valid.
+
+    Raises:
+        PeerError: the first finding.
+
+    Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
+    """
+    steps = _steps(message, policy, trust, at)
+    try:
+        finding = next(steps)
+    except StopIteration as done:
+        return _opened(message, done.value)
+    raise finding
+
+
+def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
+    """Take the same steps, but go on after a finding as far as the message allows, and judge the Timestamp as well.
+
+    Args:
+        message: guarded tree.
+        policy: of the connection.
+        trust: None leaves the certificate's path unjudged.
+        at: moment for certificate and Timestamp.
+    """
+    steps = _steps(message, policy, trust, at)
+    findings: list[PeerError] = []
+    while True:
+        try:
+            findings.append(next(steps))
+        except StopIteration as done:
+            seen: Examination = done.value
+            break
+    if seen.created:
+        findings += _untimely(seen.created, seen.expires, policy, at)
+    return replace(seen, findings=tuple(findings))
+
+
+def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> None:
+    """Judge the freshness of a message.
+
+    Raises:
+        PeerError: timestamp.
+
+    Source: decision 7; DK-WUS WB002.
+    """
+    for finding in _untimely(opened.created, opened.expires, policy, now):
+        raise finding
+
+
+# --- the steps --------------------------------------------------------------------------------------------------------
+
+_Steps = Generator[PeerError, None, _T]
+"""Yields findings, returns what was found out."""
+
+
+def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> _Steps[Examination]:
+    headers = yield from _found(lambda: _read_headers(message.header))
+    if headers is None:
+        return Examination()
+    security = yield from _found(lambda: _read_security(headers.security))
+    signature = (yield from _found(lambda: read_signature(security.signature))) if security else None
+    if security is None or signature is None:
+        return Examination()
+    yield from weaknesses(signature, sha1=policy.sha1)
+    signer = yield from _found(lambda: _read_signer(message, signature, security.token))
+    value_ok = (yield from _judged(lambda: check_value(signature, signer))) if signer else None
+    parts = yield from _cover(message, headers, security, signature)
+    oin, path = (yield from _trusted(signer, trust, at)) if signer else (None, ())
+    verdicts = yield from _digests(message, parts)
+    created, expires = (yield from _found(lambda: _read_timestamp(security.timestamp))) or (None, None)
+    return Examination(
+        references=verdicts,
+        signature_value_ok=value_ok,
+        signer=signer,
+        oin=oin,
+        addressing=(yield from _found(lambda: addressing.read(headers.addressing, to_required=policy.to_required))),
+        created=created,
+        expires=expires,
+        algorithms=_family(signature, parts),
+        signature_value=base64.b64encode(signature.value).decode(),
+        operation=(yield from _found(lambda: _read_operation(message.body))),
+        certificate_path=path,
+    )
+
+
+def _found(step: Callable[[], _T]) -> _Steps[_T | None]:
+    """The value of a step, or its finding and None."""
+    try:
+        return step()
+    except PeerError as finding:
+        yield finding
+        return None
+
+
+def _judged(step: Callable[[], None]) -> _Steps[bool]:
+    """True when a check holds, or its finding and False."""
+    try:
+        step()
+    except PeerError as finding:
+        yield finding
+        return False
+    return True
+
+
+# --- 1 and 2: headers and Security ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    security: etree._Element
+    addressing: Mapping[str, etree._Element]
+
+
+@dataclass(frozen=True, slots=True)
+class _Security:
+    timestamp: etree._Element
+    token: etree._Element
+    signature: etree._Element
+    confirmations: tuple[etree._Element, ...]
+
+
+def _read_headers(header: etree._Element) -> _Headers:
+    """Direct children of Header only: one Security for us, WS-Addressing, nothing else for us (WS007)."""
+    securities = []
+    for element in header:
+        if str(element.tag).startswith(f"{{{WSA}}}") or element.get(_ACTOR) not in _OURS:
+            continue
+        if element.tag != _SECURITY:
+            where = f"{local_name(element.tag)[:60]}, regel {element.sourceline}"
+            raise PeerError("header-unknown", where=where, expected="wsa-headers en wsse:Security", fix="Laat hem weg.")
+        securities.append(element)
+    found = addressing.find(header)
+    if not securities:
+        raise _missing("wsse:Security")
+    if len(securities) > 1:
+        raise PeerError("header-doubled", where="wsse:Security", found=f"{len(securities)} keer", expected="eenmaal")
+    return _Headers(securities[0], found)
+
+
+def _read_security(security: etree._Element) -> _Security:
+    """The children of Security in any order, each once (digipoort 2.2)."""
+    found: dict[object, list[etree._Element]] = {_TIMESTAMP: [], _TOKEN: [], _SIGNATURE: [], _CONFIRMATION: []}
+    for child in security:
+        if child.tag not in found:
+            raise _shape("wsse:Security", local_name(child.tag)[:60], "Timestamp, BinarySecurityToken, Signature")
+        found[child.tag].append(child)
+    for tag, name in (
+        (_TIMESTAMP, "wsu:Timestamp"),
+        (_TOKEN, "wsse:BinarySecurityToken"),
+        (_SIGNATURE, "ds:Signature"),
+    ):
+        if not found[tag]:
+            raise _missing(name)
+        if len(found[tag]) > 1:
+            raise _shape("wsse:Security", f"{len(found[tag])} keer {name}", "eenmaal")
+    (timestamp,), (token,), (signature,) = found[_TIMESTAMP], found[_TOKEN], found[_SIGNATURE]
+    return _Security(timestamp, token, signature, tuple(found[_CONFIRMATION]))
+
+
+# --- 4: the key -------------------------------------------------------------------------------------------------------
+
+
+def _read_signer(message: SoapMessage, signature: Signature, token: etree._Element) -> Certificate:
+    """The certificate in the token that KeyInfo names, which must be the only token there is (threats W10, S26)."""
+    if not signature.token_uri.startswith("#") or message.ids.get(signature.token_uri[1:]) is not token:
+        raise PeerError(
+            "key-reference",
+            where="KeyInfo",
+            found=f"URI={signature.token_uri[:60]!r}",
+            expected="de Id van het BinarySecurityToken in wsse:Security",
+        )
+    certificate = load_certificate(read_token(token))
+    check_key(certificate)
+    return certificate
+
+
+# --- 6: coverage ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a reference leads to."""
+
+    reference: Reference
+    name: str
+    """Empty when it leads to nothing that may be signed."""
+    node: etree._Element | None
+
+
+def _cover(
+    message: SoapMessage, headers: _Headers, security: _Security, signature: Signature
+) -> _Steps[tuple[_Part, ...]]:
+    """Every reference leads to a part at its fixed place, by identity of the node, and every part is referred to."""
+    required = {message.body: "Body", security.timestamp: "Timestamp"}
+    required |= {element: name for name, element in headers.addressing.items()}
+    optional = {security.token: "BinarySecurityToken", signature.token_reference: "SecurityTokenReference"}
+    optional |= dict.fromkeys(security.confirmations, "SignatureConfirmation")
+    known = required | optional
+    parts = []
+    for reference in signature.references:
+        node = message.ids.get(reference.uri[1:])
+        if node is None or node not in known:
+            found = "verwijst nergens naar" if node is None else f"verwijst naar {local_name(node.tag)[:60]}"
+            yield _shape(f"Reference {reference.uri[:60]}", found, "Body, Timestamp of een wsa-header op zijn plaats")
+            node = None
+        parts.append(_Part(reference, known[node] if node is not None else "", node))
+    nodes = [part.node for part in parts]
+    for node, name in known.items():
+        if nodes.count(node) > limits.SAME_TARGET:
+            yield _shape("SignedInfo", f"{nodes.count(node)} keer {name}", f"hoogstens {limits.SAME_TARGET} keer")
+        if nodes.count(node) == 0 and node in required:
+            yield PeerError("not-covered", where=name, found="geen Reference", fix=f"Onderteken ook {name}.")
+    return tuple(parts)
+
+
+# --- 7: trust ---------------------------------------------------------------------------------------------------------
+
+
+def _trusted(
+    signer: Certificate, trust: Trust | None, at: datetime
+) -> _Steps[tuple[str | None, tuple[Certificate, ...]]]:
+    path: tuple[Certificate, ...] = ()
+    if trust is not None:
+        verdict = yield from _found(lambda: trust.judge(signer, at, Purpose.SIGNING))
+        path = verdict.path if verdict else ()
+    oin = yield from _found(lambda: read_oin(signer))
+    return oin, path
+
+
+# --- 8: digests -------------------------------------------------------------------------------------------------------
+
+
+def _digests(message: SoapMessage, parts: tuple[_Part, ...]) -> _Steps[tuple[ReferenceVerdict, ...]]:
+    """A verdict on each reference, also on one that leads nowhere."""
+    verdicts = []
+    for part in parts:
+        ok = part.node is not None and (
+            yield from _judged(_digest_check(part.reference, part.node, part.name, message))
+        )
+        verdicts.append(ReferenceVerdict(part.reference.uri, part.name, part.reference.hash_name, ok))
+    return tuple(verdicts)
+
+
+def _digest_check(reference: Reference, node: etree._Element, name: str, message: SoapMessage) -> Callable[[], None]:
+    return lambda: check_digest(reference, node, name, message.large)
+
+
+def _family(signature: Signature, parts: tuple[_Part, ...]) -> Algorithms:
+    """The digest of the Body stands for all: no client mixes them."""
+    named = [part.reference.hash_name for part in parts if part.name == "Body"]
+    return Algorithms(signature.hash_name, named[0] if named else signature.references[0].hash_name)
+
+
+# --- 9: reading what was signed ---------------------------------------------------------------------------------------
+
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+"""xsd:dateTime in UTC; an offset or none is not a UTC designation (DK-WUS WB002)."""
+
+
+def _read_timestamp(timestamp: etree._Element) -> tuple[datetime, datetime | None]:
+    """Created, and Expires when it is there. Raises PeerError timestamp."""
+    children = list(timestamp)
+    tags = [child.tag for child in children]
+    if tags not in ([_CREATED], [_CREATED, _EXPIRES]) or has_text(timestamp, children):
+        found = ", ".join(local_name(tag)[:40] for tag in tags[:4]) or "niets"
+        raise PeerError("timestamp", where="wsu:Timestamp", found=found, expected="Created en hoogstens een Expires")
+    created, *expires = [_read_instant(child) for child in children]
+    return created, expires[0] if expires else None
+
+
+def _read_instant(element: etree._Element) -> datetime:
+    text = (element.text or "").strip(WHITE_SPACE)
+    match = _INSTANT.fullmatch(text)
+    try:
+        if match is None or len(element) or element.keys():
+            raise ValueError
+        microseconds = int((match[2] or "").ljust(6, "0")[:6])
+        return datetime.fromisoformat(match[1]).replace(microsecond=microseconds, tzinfo=UTC)
+    except ValueError as error:
+        where = f"wsu:{local_name(element.tag)}"
+        raise PeerError("timestamp", where=where, found=text[:60], expected="UTC met Z") from error
+
+
+def _untimely(
+    created: datetime, expires: datetime | None, policy: SignaturePolicy, now: datetime
+) -> Iterator[PeerError]:
+    """What decision 7 has against this moment. Differences only: a sum could pass the year 9999."""
+    age = now - created
+    if expires and expires <= created:
+        yield _time("Expires niet na Created", "Expires na Created", "Zet Expires enkele minuten na Created.")
+    elif (expires and now > expires) or age > (policy.life if expires else policy.age):
+        yield _time(f"verlopen: Created {_shown(created)}", "een geldig bericht", "Onderteken het bericht opnieuw.")
+    if -age > policy.future:
+        seconds = int(policy.future.total_seconds())
+        yield _time(f"Created {_shown(created)}", f"hoogstens {seconds} s vooruit", "Zet de klok gelijk.")
+
+
+def _shown(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _time(found: str, expected: str, fix: str) -> PeerError:
+    return PeerError("timestamp", where="wsu:Timestamp", found=found, expected=expected, fix=fix)
+
+
+def _read_operation(body: etree._Element) -> etree._Element:
+    """The one element in the Body (DK-WUS WW003)."""
+    children = list(body)
+    if len(children) != 1 or has_text(body, children):
+        raise PeerError("envelope", where="Body", found=f"{len(children)} elementen", expected="een element")
+    return children[0]
+
+
+# --- the proof --------------------------------------------------------------------------------------------------------
+
+
+def _opened(message: SoapMessage, seen: Examination) -> Opened:
+    """An Opened from an examination without findings, in which therefore nothing is missing."""
+    if (
+        seen.operation is None
+        or seen.addressing is None
+        or seen.created is None
+        or seen.signer is None
+        or seen.oin is None
+        or seen.signature_value is None
+        or seen.algorithms is None
+        or not (seen.signature_value_ok and seen.certificate_path and all(verdict.ok for verdict in seen.references))
+    ):
+        raise TypeError("a step let through what it had not verified")
+    return Opened(
+        message=message,
+        operation=seen.operation,
+        addressing=seen.addressing,
+        created=seen.created,
+        expires=seen.expires,
+        signer=seen.signer,
+        certificate_path=seen.certificate_path,
+        oin=seen.oin,
+        signature_value=seen.signature_value,
+        algorithms=seen.algorithms,
+        coverage=_coverage(seen.signer, seen.algorithms, seen.references),
+        proof=_PROOF,
+    )
+
+
+def _coverage(signer: Certificate, algorithms: Algorithms, references: tuple[ReferenceVerdict, ...]) -> str:
+    record = {
+        "certificate": signer.sha256.hex(),
+        "signature": algorithms.signature,
+        "references": [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references],
+    }
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def _missing(what: str) -> PeerError:
+    return PeerError(
+        "security-missing", where=what, found="geen", expected="eenmaal", fix="Onderteken met WS-Security."
+    )
+
+
+def _shape(where: str, found: str, expected: str) -> PeerError:
+    return PeerError("signature-shape", where=where, found=found, expected=expected)

@@ -1,0 +1,218 @@
+"""Builds a signed SOAP message in the shape of the real answers, or an unsigned one for a fault.
+
+Decides nothing about content and keeps no key: the Signer signs. Large payloads are base64-encoded while sending.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from digipoort_as4 import limits
+from digipoort_as4.payload import BytesPayload, Payload, base64_of
+from digipoort_as4.pki.keys import Signer
+from digipoort_as4.soap import addressing as wsa
+from digipoort_as4.soap.addressing import Addressing
+from digipoort_as4.soap.names import BASE64_BINARY, DS, SOAP11, WSSE, WSU, X509V3
+from digipoort_as4.soap.xml_guard import parse_own
+from digipoort_as4.wssecurity.algorithms import DIGEST_URIS, EXCLUSIVE, SIGNATURE_URIS, Algorithms
+from digipoort_as4.wssecurity.c14n import canonical
+
+_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A message ready to send."""
+
+    payload: Payload
+    """The whole message; can be sent again, octet for octet."""
+    skeleton: bytes
+    """The message with its placeholders: evidence, and the same as the payload when nothing is large."""
+    signature_value: str
+    """Base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A Payload of pieces: octets of ours, and payloads that go out as base64."""
+
+    pieces: tuple[bytes | Payload, ...]
+    size: int
+
+    def open(self) -> Iterator[bytes]:
+        """The octets in chunks of at most limits.CHUNK."""
+        for piece in self.pieces:
+            for chunk in _chunks(piece):
+                for start in range(0, len(chunk), limits.CHUNK):
+                    yield chunk[start : start + limits.CHUNK]
+
+
+def seal(
+    operation: bytes,
+    addressing: Addressing,
+    signer: Signer,
+    algorithms: Algorithms,
+    created: datetime,
+    life: timedelta,
+    new_id: Callable[[], str],
+    large: Mapping[str, Payload] | None = None,
+) -> Sealed:
+    """Sign a message: Timestamp, every WS-Addressing header and Body, each by its own reference.
+
+    Every signed element is written in its exclusive canonical form and declares its own namespaces, so the octets sent
+    are the octets hashed.
+
+    Args:
+        operation: the element for the Body, as UTF-8, placeholders in it where a large payload goes.
+        addressing: values of the headers.
+        signer: key and certificate.
+        algorithms: of the request that is answered (digipoort 2.5), or the default.
+        created: the Timestamp's moment, UTC.
+        life: from Created to Expires.
+        new_id: gives a fresh NCName part per call; called once.
+        large: decoded payloads by placeholder, in the order of the document.
+
+    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010.
+    """
+    mark = new_id()
+    ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Body", *wsa.HEADERS)}
+    timestamp = _timestamp(ids["Timestamp"], created, life)
+    headers = wsa.build(addressing, ids)
+    body = _body(operation, ids["Body"])
+    pieces = _split(body, large or {})
+    info = _signed_info(
+        [
+            (ids["Timestamp"], _digest((timestamp.encode(),), algorithms)),
+            *((ids[name], _digest((text.encode(),), algorithms)) for name, text in headers),
+            (ids["Body"], _digest(pieces, algorithms)),
+        ],
+        algorithms,
+    )
+    value = signer.sign(f'<SignedInfo xmlns="{DS}">{info}'.encode(), algorithms.signature)
+    signature_value = base64.b64encode(value).decode()
+    token = _token(signer.certificate.der, ids["Token"])
+    security = _security(timestamp, token, _signature(info, signature_value, ids["Token"]))
+    start = _start(security + "".join(text for _, text in headers)).encode()
+    return Sealed(_assembled((start, *pieces, _END)), start + body + _END, signature_value)
+
+
+def unsigned(operation: bytes, addressing: Addressing) -> bytes:
+    """A message without Security header, as faults are sent (digipoort 2.5).
+
+    Args:
+        operation: the element for the Body, as UTF-8.
+        addressing: values of the headers; an empty action and a None are left out.
+    """
+    headers = "".join(text for _, text in wsa.build(addressing))
+    return _start(headers).encode() + b"<soapenv:Body>" + operation + b"</soapenv:Body>" + _END
+
+
+# --- the envelope -----------------------------------------------------------------------------------------------------
+
+_END: Final = b"</soapenv:Envelope>"
+
+
+def _start(headers: str) -> str:
+    return f'{_DECLARATION}<soapenv:Envelope xmlns:soapenv="{SOAP11}"><soapenv:Header>{headers}</soapenv:Header>'
+
+
+def _body(operation: bytes, body_id: str) -> bytes:
+    """The Body in canonical form, whatever form the operation was written in."""
+    start = f'<soapenv:Body xmlns:soapenv="{SOAP11}" xmlns:wsu="{WSU}" wsu:Id="{body_id}">'
+    return canonical(parse_own(start.encode() + operation + b"</soapenv:Body>"))
+
+
+def _security(*parts: str) -> str:
+    return f'<wsse:Security xmlns:wsse="{WSSE}" soapenv:mustUnderstand="1">{"".join(parts)}</wsse:Security>'
+
+
+def _timestamp(identity: str, created: datetime, life: timedelta) -> str:
+    return (
+        f'<wsu:Timestamp xmlns:wsu="{WSU}" wsu:Id="{identity}"><wsu:Created>{_instant(created)}</wsu:Created>'
+        f"<wsu:Expires>{_instant(created + life)}</wsu:Expires></wsu:Timestamp>"
+    )
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _token(der: bytes, identity: str) -> str:
+    return (
+        f'<wsse:BinarySecurityToken xmlns:wsu="{WSU}" wsu:Id="{identity}" EncodingType="{BASE64_BINARY}"'
+        f' ValueType="{X509V3}">{base64.b64encode(der).decode()}</wsse:BinarySecurityToken>'
+    )
+
+
+# --- the signature ----------------------------------------------------------------------------------------------------
+
+
+def _signed_info(signed: list[tuple[str, bytes]], algorithms: Algorithms) -> str:
+    """The content of SignedInfo and its end tag, in canonical form; the start tag differs by place."""
+    references = "".join(
+        f'<Reference URI="#{identity}"><Transforms><Transform Algorithm="{EXCLUSIVE}"></Transform></Transforms>'
+        f'<DigestMethod Algorithm="{DIGEST_URIS[algorithms.digest]}"></DigestMethod>'
+        f"<DigestValue>{base64.b64encode(digest).decode()}</DigestValue></Reference>"
+        for identity, digest in signed
+    )
+    return (
+        f'<CanonicalizationMethod Algorithm="{EXCLUSIVE}"></CanonicalizationMethod>'
+        f'<SignatureMethod Algorithm="{SIGNATURE_URIS[algorithms.signature]}"></SignatureMethod>'
+        f"{references}</SignedInfo>"
+    )
+
+
+def _signature(info: str, value: str, token_id: str) -> str:
+    """Without a prefix: a known .NET client throws on `ds:Signature` (digipoort 2.5)."""
+    return (
+        f'<Signature xmlns="{DS}"><SignedInfo>{info}<SignatureValue>{value}</SignatureValue><KeyInfo>'
+        f'<wsse:SecurityTokenReference><wsse:Reference URI="#{token_id}" ValueType="{X509V3}"></wsse:Reference>'
+        "</wsse:SecurityTokenReference></KeyInfo></Signature>"
+    )
+
+
+def _digest(pieces: tuple[bytes | Payload, ...], algorithms: Algorithms) -> bytes:
+    """Digest of the octets as they will be sent."""
+    digest = hashlib.new(algorithms.digest)
+    for piece in pieces:
+        for chunk in _chunks(piece):
+            digest.update(chunk)
+    return digest.digest()
+
+
+# --- large payloads ---------------------------------------------------------------------------------------------------
+
+
+def _split(body: bytes, large: Mapping[str, Payload]) -> tuple[bytes | Payload, ...]:
+    """The Body's octets with the payloads between them.
+
+    Raises:
+        ValueError: a placeholder does not stand in the Body exactly once, in this order: a mistake of the caller.
+    """
+    pieces: list[bytes | Payload] = []
+    rest = body
+    for placeholder, payload in large.items():
+        before, found, rest = rest.partition(placeholder.encode())
+        if not found or placeholder.encode() in rest:
+            raise ValueError(f"placeholder {placeholder} must stand in the body once, in the order of the payloads")
+        pieces += [before, payload]
+    return (*pieces, rest)
+
+
+def _assembled(pieces: tuple[bytes | Payload, ...]) -> Payload:
+    if all(isinstance(piece, bytes) for piece in pieces):
+        return BytesPayload(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+    return Assembled(pieces, sum(_sent_size(piece) for piece in pieces))
+
+
+def _sent_size(piece: bytes | Payload) -> int:
+    return len(piece) if isinstance(piece, bytes) else 4 * ((piece.size + 2) // 3)
+
+
+def _chunks(piece: bytes | Payload) -> Iterator[bytes]:
+    return iter((piece,)) if isinstance(piece, bytes) else base64_of(piece)
