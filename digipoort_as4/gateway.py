@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from digipoort_as4 import hub
 from digipoort_as4.config import KeyFiles, Settings
-from digipoort_as4.errors import ConfigError
+from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.hub import copies
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.mandates import Parties
