@@ -469,6 +469,7 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
     bench = Bench()
     try:
+        await bench.start()
         await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
     finally:
         await peers.close()
