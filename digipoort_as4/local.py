@@ -33,6 +33,7 @@ from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.peers import Peers
@@ -257,7 +258,7 @@ def _agency(folder: Path, place: Place) -> Record:
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
     """Write digipoort.toml for the hub's process; True when it differs from what was there."""
     if not (folder / "consents.toml").exists():
-        _write(folder / "consents.toml", gateway.SHIPPED["consents"].read_bytes())
+        _write(folder / "consents.toml", (tables.SHIPPED / "consents.toml").read_bytes())
     text = _config(folder, places).encode()
     path = folder / CONFIG
     if path.exists() and path.read_bytes() == text:
