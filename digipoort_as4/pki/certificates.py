@@ -72,6 +72,16 @@ SERIAL_BITS: Final = 160
 """RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets."""
 
 
+PARSE_ERRORS: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for octets that are not what they should be."""
+
+
 @lru_cache(maxsize=REMEMBERED)
 def load_certificate(der: bytes) -> Certificate:
     """Parse a certificate strictly.
@@ -97,19 +107,10 @@ def load_certificate(der: bytes) -> Certificate:
             parsed.not_valid_after_utc,
         )
         _read_all(parsed)
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         raise _malformed(f"{type(error).__name__}: {error}", "an X.509 v3 certificate in DER") from error
     _check_form(certificate)
     return certificate
-
-
-_PARSE_ERRORS: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 def _read_all(parsed: x509.Certificate) -> None:

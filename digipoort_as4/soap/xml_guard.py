@@ -23,6 +23,9 @@ _ID_ATTRIBUTES: Final = frozenset({q(WSU, "Id"), q(XML, "id"), "Id", "ID", "id"}
 """Whatever any toolkit takes for an Id: one value may occur once over all of them (threats W04)."""
 _BOM: Final = b"\xef\xbb\xbf"
 _DECLARED_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]*)["']""")
+_MAYBE_RELATIVE: Final = re.compile(rb"""xmlns(?::[^\s=]+)?[ \t\r\n]*=[ \t\r\n]*["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])""")
+"""A namespace declaration whose value does not start with a scheme; also found in text, so the tree is asked next."""
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _WHITE_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (limits.DEPTH + 1) + ")")
 _RESOURCE_ERRORS: Final = frozenset(
@@ -48,6 +51,8 @@ def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
     _check_octets(octets)
     envelope = _build_tree(octets)
     _check_root(envelope)
+    if _MAYBE_RELATIVE.search(octets):
+        _check_namespaces(envelope)
     ids = _check_nodes(envelope)
     header, body = _header_and_body(envelope)
     _check_placeholders(octets, body, large)
@@ -160,7 +165,7 @@ def _build_tree(octets: bytes) -> etree._Element:
 
 
 def _check_warnings(parser: etree.XMLParser) -> None:
-    """A relative namespace URI has no canonical form, XML 1.1 another alphabet: libxml2 only warns of them."""
+    """XML 1.1 has another alphabet, a relative namespace URI no canonical form: libxml2 only warns of them."""
     for entry in parser.error_log:
         raise PeerError(
             "not-xml",
@@ -180,6 +185,16 @@ def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
         expected="welgevormde XML 1.0",
         fix="Controleer het bericht met een XML-parser.",
     )
+
+
+def _check_namespaces(envelope: etree._Element) -> None:
+    """A relative namespace URI has no canonical form (threats S19); libxml2 warns of the unprefixed ones only."""
+    for element in envelope.iter(etree.Element):
+        for uri in element.nsmap.values():
+            if uri and not _ABSOLUTE.match(uri):
+                raise PeerError(
+                    "not-xml", where=_place(element), found=f"naamruimte {uri[:60]!r}", expected="een absolute URI"
+                )
 
 
 # --- the tree ---------------------------------------------------------------------------------------------------------

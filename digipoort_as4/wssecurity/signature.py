@@ -50,7 +50,6 @@ _TOKEN_LINK: Final = q(WSSE, "Reference")
 _IDS: Final = frozenset({"Id", q(WSU, "Id")})
 """Toolkits put either on Signature, KeyInfo and SecurityTokenReference (digipoort 2.7)."""
 
-_NO_WHITE_SPACE: Final = {ord(white): None for white in WHITE_SPACE}
 _DIGEST_SIZES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha1": hashes.SHA1(),
@@ -262,12 +261,12 @@ def _allow(element: etree._Element, names: frozenset[str]) -> None:
 def _base64(element: etree._Element, attributes: frozenset[str]) -> bytes:
     """Octets of an element with base64 text: white space anywhere, nothing else (threats S23, W26)."""
     _allow(element, attributes)
-    text = "" if len(element) else (element.text or "").translate(_NO_WHITE_SPACE)
+    text = b"" if len(element) else (element.text or "").encode().translate(None, WHITE_SPACE.encode())
     try:
         octets = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
         raise _not_base64(element) from error
-    if not octets or binascii.b2a_base64(octets, newline=False).decode() != text:
+    if not octets or binascii.b2a_base64(octets, newline=False) != text:
         raise _not_base64(element)
     return octets
 
