@@ -32,7 +32,7 @@ def demo(folder: Path | None, keep: bool) -> int:
     """Play the whole story once: a test PKI, the post office and its agencies as processes, and five messages."""
     place = (folder or data_home() / "demo").resolve()
     started = time.monotonic()
-    was_up = bool(local.running(place))
+    was_up = any(local.started(one["pid"]) == one["started"] for one in local.read(place).get("processes", []))
     streams.out("digipoort demo: independent, not Logius. Test certificates, loopback only.")
     local.up(place, lambda text: streams.note(f"  … {text}"))
     try:
@@ -95,8 +95,9 @@ def show(number: int, one: Story, played: Played) -> None:
     streams.out(f"   {metro_line(played.statuses)}")
     for melding in played.statuses:
         if not melding.is_good:
-            cause = " ".join(filter(None, (melding.foutcode, melding.foutbeschrijving))) or melding.omschrijving
-            streams.out(f"   refused    {streams.paint(melding.code, 'red')} {cause}")
+            cause = melding.foutbeschrijving or melding.details or "no cause is given"
+            words = " ".join(filter(None, (melding.foutcode, melding.omschrijving, cause)))
+            streams.out(f"   refused    {streams.paint(melding.code, 'red')} {words}")
     for agency, folder in played.delivered.items():
         names = ", ".join(story.documents_of(folder))
         streams.out(f"   delivered  {agency}: {names}\n              {folder}")
@@ -132,9 +133,9 @@ def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:
 
 def tell_tampered_answer(place: PostOffice, first: Played) -> Iterator[str]:
     """The second engine on a tampered copy of the first answer, so that its line can fail."""
-    copy = story.tampered(first.receipt.exchange.answer, b"Aanleverproces gestart.", b"Aanleverproces gestaakt")
+    copy = story.tampered(first.receipt.exchange.answer, b"Omzetbelasting<", b"Omzetbelastinh<")
     report = story.judged(connect(place, place.party("bakkerij-jansen")), copy)
-    streams.out(f"   xmlsec     on the answer to 1 with a word changed: {story.verdict_of(report)}\n")
+    streams.out(f"   xmlsec     on the answer to 1 with a letter changed: {story.verdict_of(report)}\n")
     broken = [part.part for part in report.examination.references if not part.ok]
     if report.opinion is None or report.opinion.whole or not report.agrees or broken != ["Body"]:
         yield f"step 5: on the tampered answer xmlsec says: {story.verdict_of(report)}"

@@ -146,8 +146,8 @@ def build(file: Path, record: Mapping[str, Any]) -> PostOffice:
             )
             for row in record["identities"]
         ),
-        tuple(Agency(row["name"], row["oin"], row["url"], path(row["inbox"])) for row in record["agencies"]),
+        tuple(Agency(row["name"], row["oin"], row["url"], path(row["inbox"])) for row in record.get("agencies", ())),
         record["hub"]["oin"],
         path(record["hub"]["signing_cert"]),
-        tuple(Running(row["name"], int(row["pid"]), str(row["started"])) for row in record["processes"]),
+        tuple(Running(row["name"], int(row["pid"]), str(row["started"])) for row in record.get("processes", ())),
     )
