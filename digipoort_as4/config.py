@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from digipoort_as4.errors import CAUSES, ConfigError
+from digipoort_as4.errors import ConfigError
 
 PROFILES: Final = ("local", "production")
 """Production is never the default, and refuses the test PKI."""
@@ -73,8 +73,8 @@ class Settings:
     consents: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)
     """OIN of each agency to the URL of its AfleverService."""
-    faults: Mapping[str, str] = field(default_factory=dict)
-    """Named cause to foutcode, where it differs from the table's own (decision 4)."""
+    foutcodes: Mapping[str, Any] = field(default_factory=dict)
+    """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
 
 # --- one row per key --------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ KEYS: Final[dict[str, Reader]] = {
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
-TABLES: Final = ("agencies", "faults")
+TABLES: Final = ("agencies", "foutcodes")
 """Tables whose keys the operator chooses."""
 
 
@@ -185,6 +185,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     tree = _read(path)
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
+    mistakes += _agencies(tables["agencies"])
     given = {key: (value, path.name) for key, value in _flat(tree).items()}
     given |= _from_environment(environment)
     values = _values(given, base, mistakes)
@@ -239,32 +240,23 @@ def _values(given: Mapping[str, tuple[Any, str]], base: Path, mistakes: list[str
     return values
 
 
-def _table(name: str, table: Any, mistakes: list[str]) -> dict[str, str]:
-    checks: dict[str, Callable[[str, Any], str]] = {"agencies": _check_agency, "faults": _check_fault}
-    if not isinstance(table, dict):
-        mistakes.append(f"{name}: expected a table")
-        return {}
-    for key, value in table.items():
-        if trouble := checks[name](key, value):
-            mistakes.append(f"{name}.{key}: {trouble}")
-    return {str(key): str(value) for key, value in table.items()}
+def _table(name: str, table: Any, mistakes: list[str]) -> dict[str, Any]:
+    if isinstance(table, dict):
+        return table
+    mistakes.append(f"{name}: expected a table")
+    return {}
 
 
-def _check_agency(oin: str, url: Any) -> str:
-    if len(oin) != 20 or not oin[:8].isdigit():
-        return "an agency is named by its OIN, 20 positions"
-    try:
-        _url(url, Path())
-    except ValueError as error:
-        return f"{error}, found {url!r}"
-    return ""
-
-
-def _check_fault(cause: str, code: Any) -> str:
-    if cause not in CAUSES:
-        near = difflib.get_close_matches(cause, CAUSES, n=1)
-        return f"no such cause{f'; did you mean {near[0]}?' if near else ''}"
-    return "" if isinstance(code, str) and 0 < len(code) <= 20 else "expected a foutcode of at most 20 characters"
+def _agencies(table: Mapping[str, Any]) -> list[str]:
+    mistakes = []
+    for oin, url in table.items():
+        if len(oin) != 20 or not oin[:8].isdigit():
+            mistakes.append(f"agencies.{oin}: an agency is named by its OIN, 20 positions")
+        try:
+            _url(url, Path())
+        except ValueError as error:
+            mistakes.append(f"agencies.{oin}: {error}, found {url!r}")
+    return mistakes
 
 
 def _together(values: Mapping[str, Any]) -> list[str]:
@@ -277,7 +269,7 @@ def _together(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, str]]) -> Settings:
+def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Settings:
     def keys(use: str) -> KeyFiles:
         return KeyFiles(values[f"{use}.certificate"], values[f"{use}.key"], values.get(f"{use}.password_file"))
 
@@ -293,6 +285,6 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, str]]
         signing=keys("signing"),
         ca=values["trust.ca"],
         agencies=tables["agencies"],
-        faults=tables["faults"],
+        foutcodes=tables["foutcodes"],
         **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
     )

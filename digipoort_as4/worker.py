@@ -1,6 +1,6 @@
-"""The worker's loop: claims jobs, has each done, and sees that one agency's failure delays no other (P6).
+"""The worker: claims jobs, has each done by its path, and sees that one agency's failure delays no other (P6).
 
-Knows no protocol: `CHANNELS` and the processing path do the work, each from a claimed job to its commit.
+Decides nothing about a message: hub.verwerken and the channels in `CHANNELS` do, each from a claimed job to its commit.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from digipoort_as4 import limits
+from digipoort_as4.config import Settings
 from digipoort_as4.errors import StorageFailure
+from digipoort_as4.hub import verwerken
 from digipoort_as4.hub.decision import Decision, Job, PostponeJob
 from digipoort_as4.journal import Journal
+from digipoort_as4.pki.certificates import Purpose
 from digipoort_as4.storage.store import Store
+from digipoort_as4.transport.peers import Judge, Peers
+from digipoort_as4.validation.bench import Bench
+from digipoort_as4.wus import afleveren
+from digipoort_as4.wus.asking import judge_peer
+from digipoort_as4.wus.office import Office
 
 Work = Callable[[Job], Awaitable[bool]]
 """Does one job up to its commit, the job's end or postponement included. False: the destination did not answer."""
 
+CHANNELS: Final = {"wus": afleveren.deliver}
+"""How an agency can be reached."""
 POSTPONED: Final = timedelta(seconds=10)
 """A job that broke our code is tried again after this, times its attempts."""
 CROWDED: Final = timedelta(seconds=0.25)
@@ -210,3 +220,75 @@ class Worker:
     async def _finish(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=GRACE.total_seconds())
+
+
+# --- the worker's paths -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The worker's paths over one office: processing, and delivering by each channel."""
+
+    office: Office
+    settings: Settings
+    peers: Peers
+    bench: Bench
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """For the worker's loop."""
+        processing, dispatch = self._processing(), self._dispatch()
+
+        async def process(job: Job) -> bool:
+            await verwerken.process(job, processing)
+            return True
+
+        async def deliver(job: Job) -> bool:
+            return await CHANNELS["wus"](job, dispatch)  # the only channel an agency can have yet
+
+        return lanes(process, deliver)
+
+    def _processing(self) -> verwerken.Ports:
+        office = self.office
+
+        def tables() -> verwerken.Tables:
+            at = office.snapshot()
+            return verwerken.Tables(at.routes, at.parties, at.consents, at.agencies)
+
+        def tell(event: str, **fields: str) -> object:
+            return office.journal.write(event, level=logging.INFO, number="", **fields)
+
+        return verwerken.Ports(
+            store=office.store,
+            validation=self.bench,
+            tables=tables,
+            clock=office.now,
+            new_id=office.new_id,
+            journal=tell,
+        )
+
+    def _dispatch(self) -> afleveren.Dispatch:
+        office, agencies = self.office, self.settings.agencies
+
+        def view() -> afleveren.View:
+            at = office.snapshot()
+            return afleveren.View(at.trust, at.routes, at.consents, agencies)
+
+        return afleveren.Dispatch(
+            store=office.store,
+            view=view,
+            signer=office.signer,
+            policy=office.snapshot().policy,
+            post=self.peers.post,
+            now=office.now,
+            new_id=office.new_id,
+            journal=office.journal,
+        )
+
+
+def judge_tls(office: Office) -> Judge:
+    """Judges the certificate that an agency's endpoint shows: trusted, for servers, and of the OIN we want to reach."""
+
+    def judge(oin: str, der: bytes) -> None:
+        judge_peer(oin, der, office.snapshot().trust, office.now(), Purpose.TLS_SERVER)
+
+    return judge

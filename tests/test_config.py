@@ -31,7 +31,7 @@ crls = ["a.pem"]
 [agencies]
 00000099000000012000 = "https://localhost:1/afleverservice"
 
-[faults]
+[foutcodes.aanleveren]
 schema = "ALS110"
 """
 
@@ -62,7 +62,7 @@ def test_a_good_file_is_read(written: Path) -> None:
     assert b"geheim" == settings.signing.password
     assert settings.tls.password is None
     assert {"00000099000000012000": "https://localhost:1/afleverservice"} == settings.agencies
-    assert {"schema": "ALS110"} == settings.faults
+    assert {"aanleveren": {"schema": "ALS110"}} == settings.foutcodes
     assert "local" == settings.profile
 
 
@@ -89,9 +89,8 @@ def test_the_environment_comes_first(written: Path) -> None:
         ('crls = ["a.pem"]', 'crls = "a.pem,b.pem"', "b.pem is not there"),
         ("https://localhost:1/", "http://localhost:1/", "expected an https URL"),
         ("00000099000000012000", "12000", "an agency is named by its OIN"),
-        ("schema =", "shema =", "did you mean schema?"),
-        ('"ALS110"', '""', "expected a foutcode"),
-        ("[faults]", "[faults", "cannot be read"),
+        ("[foutcodes.aanleveren]", "[[foutcodes]]", "foutcodes: expected a table"),
+        ("[agencies]", "[agencies", "cannot be read"),
     ],
 )
 def test_a_mistake_is_told(written: Path, old: str, new: str, told: str) -> None:

@@ -13,9 +13,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 BATAVIA: Final = "http://nlvalidatie.nl/batavia"
 """Namespace of the `results` text at status 311. Source: digipoort 3.4."""
-MOST: Final = 200
+MOST: Final = 100
 """Findings told to the sender; a sender with more has one mistake many times."""
-LONGEST: Final = 400
+LONGEST: Final = 300
 """Characters of one part of a finding, so that MOST findings stay far below foutbeschrijving's 1,048,576."""
 
 _UNREADABLE: Final = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+|\\s+")

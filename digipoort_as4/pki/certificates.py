@@ -72,6 +72,16 @@ SERIAL_BITS: Final = 160
 """RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets."""
 
 
+PARSE_ERRORS: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for octets that are not what they should be."""
+
+
 @lru_cache(maxsize=REMEMBERED)
 def load_certificate(der: bytes) -> Certificate:
     """Parse a certificate strictly.
@@ -96,25 +106,22 @@ def load_certificate(der: bytes) -> Certificate:
             parsed.not_valid_before_utc,
             parsed.not_valid_after_utc,
         )
-        _read_all(parsed)
-    except _PARSE_ERRORS as error:
+        _read_all(parsed, asn1.Certificate.load(der))
+    except PARSE_ERRORS as error:
         raise _malformed(f"{type(error).__name__}: {error}", "an X.509 v3 certificate in DER") from error
     _check_form(certificate)
     return certificate
 
 
-_PARSE_ERRORS: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
+def _read_all(parsed: x509.Certificate, again: asn1.Certificate) -> None:
+    """Parse what the libraries would leave for later, so that nothing malformed turns up in the middle of a check.
 
-
-def _read_all(parsed: x509.Certificate) -> None:
-    """Parse what the library would leave for later, so that nothing malformed turns up in the middle of a check."""
+    Args:
+        parsed: the certificate as cryptography reads it.
+        again: as asn1crypto does, which compares names in paths and is stricter about their strings.
+    """
     list(parsed.subject), list(parsed.issuer), list(parsed.extensions)
+    again.subject.hashable, again.issuer.hashable  # noqa: B018
 
 
 def _check_form(certificate: Certificate) -> None:

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from digipoort_as4.errors import ConfigError, PeerError
-from digipoort_as4.pki.certificates import Certificate, read_extension
+from digipoort_as4.pki.certificates import PARSE_ERRORS, Certificate, read_extension
 
 SIGNATURE_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 """Under the signature of a certificate or CRL (SIGN001; threats P14)."""
@@ -37,7 +37,13 @@ class Scope:
         """Whether a certificate of the issuer falls under it."""
         if (self.only_cas and not certificate.is_ca) or (self.only_users and certificate.is_ca):
             return False
-        return not self.points or not self.points.isdisjoint(_points_of(certificate))
+        points = read_extension(certificate, x509.CRLDistributionPoints)
+        if points is None:
+            return not self.points
+        # a point with another CRL issuer, or for some reasons, asks for a CRL that we do not support
+        plain = [point for point in points if point.crl_issuer is None and point.reasons is None]
+        names = {name for point in plain for name in point.full_name or ()}
+        return bool(plain) and (not self.points or not self.points.isdisjoint(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,7 @@ def _read(der: bytes, by_name: Mapping[str, list[Certificate]]) -> tuple[bytes, 
         issuer = _signer_of(crl, by_name)
         scope, delta = _scope_of(crl)
         revoked = frozenset(_serials(crl, delta))
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except PARSE_ERRORS as error:
         raise _Unusable(f"CRL of {len(der)} octets: malformed: {error}") from error
     if crl.next_update_utc is None:
         raise _unusable(crl, "no nextUpdate")
@@ -226,12 +232,6 @@ def _issuer_key(issuer: Certificate) -> bytes:
 def _comparable(name: x509.Name) -> str:
     """Equal for names that are equal by RFC 5280 7.1: string type, case and spaces do not count."""
     return str(asn1.Name.load(name.public_bytes()).hashable)
-
-
-def _points_of(certificate: Certificate) -> Iterator[x509.GeneralName]:
-    for point in read_extension(certificate, x509.CRLDistributionPoints) or ():
-        if point.crl_issuer is None and point.reasons is None:
-            yield from point.full_name or ()
 
 
 def _dates(known: list[Crl]) -> str:

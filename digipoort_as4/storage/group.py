@@ -131,13 +131,14 @@ class GroupCommit:
             while self._waiting:
                 group, self._waiting = self._waiting, []
                 results = await self._write(group)
+                self.check()  # a large document may have met a bad disk meanwhile: no promise is made after that
                 for waiting, result in zip(group, results, strict=True):
                     if not waiting.promise.done():
                         waiting.promise.set_result(result)
                 await self._checkpoint_when_due()
         except BaseException as error:  # whatever it was: no promise still open may look kept
             self._refuse(group, error)
-            if not isinstance(error, sqlite3.Error):
+            if not isinstance(error, sqlite3.Error | StorageFailure):
                 raise
 
     async def _write(self, group: Sequence[Waiting]) -> list[list[Any]]:

@@ -14,17 +14,23 @@ from typing import Final
 from digipoort_as4.hub.decision import Job
 from digipoort_as4.storage.times import from_stored, to_stored
 
-# Steps from one (kind, destination) to the next through the index: 10,000 jobs of one destination cost one step.
+# Steps from one kind and destination to the next through the index: 10,000 jobs of one destination cost one step.
+# (A row value comparison, (kind, destination) > (?, ?), would look at each job: SQLite uses its first column only.)
 QUEUES: Final = """
-    WITH RECURSIVE queue (kind, destination) AS (
-        SELECT * FROM (SELECT kind, destination FROM job WHERE parked = 0 ORDER BY kind, destination LIMIT 1)
+    WITH RECURSIVE
+    known (kind) AS (
+        SELECT min(kind) FROM job WHERE parked = 0
         UNION ALL
-        SELECT (SELECT kind FROM job WHERE parked = 0 AND (kind, destination) > (queue.kind, queue.destination)
-                ORDER BY kind, destination LIMIT 1),
-               (SELECT destination FROM job WHERE parked = 0 AND (kind, destination) > (queue.kind, queue.destination)
-                ORDER BY kind, destination LIMIT 1)
-        FROM queue WHERE queue.kind IS NOT NULL)
-    SELECT kind, destination FROM queue WHERE kind IS NOT NULL"""
+        SELECT (SELECT min(kind) FROM job WHERE parked = 0 AND job.kind > known.kind)
+        FROM known WHERE known.kind IS NOT NULL),
+    queue (kind, destination) AS (
+        SELECT known.kind, (SELECT min(destination) FROM job WHERE parked = 0 AND job.kind = known.kind)
+        FROM known WHERE known.kind IS NOT NULL
+        UNION ALL
+        SELECT queue.kind, (SELECT min(destination) FROM job
+                            WHERE parked = 0 AND job.kind = queue.kind AND job.destination > queue.destination)
+        FROM queue WHERE queue.destination IS NOT NULL)
+    SELECT kind, destination FROM queue WHERE destination IS NOT NULL"""
 
 # Jobs under a running lease stand first in the order, but the cap keeps them few.
 DUE: Final = """

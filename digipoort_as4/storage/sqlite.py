@@ -40,8 +40,8 @@ LOCK: Final = "store.lock"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 OLDEST_SQLITE: Final = (3, 37, 0)
 """STRICT tables; RETURNING and UPSERT are older."""
-PAGE_SIZE: Final = 16384
-"""Messages carry blobs of 4 to 64 KiB; measured against 4096 in docs/adr/0001-sqlite-writer.md."""
+PAGE_SIZE: Final = 8192
+"""Messages carry blobs of 4 to 64 KiB; measured against 4096 and 16384 in docs/adr/0001-sqlite-writer.md."""
 CACHE: Final = 64 * limits.MIB
 """Octets of page cache: a group of commits stays in memory until COMMIT writes it in one go."""
 FILE_THREADS: Final = 4
@@ -85,21 +85,16 @@ class SqliteStore:
         """
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
-        make_folder(folder)
-        make_folder(folder / PAYLOADS)
-        lock = take_lock(folder / LOCK)
         try:
-            payloads = Payloads(folder / PAYLOADS)
-            writer = open_writer(folder / DATABASE)
-            jobs.release_all(writer)
-            view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
-            payloads.sweep(lambda key: view.payload(key) is not None, now() - limits.ORPHAN_KEPT)
-        except BaseException as error:
-            os.close(lock)
-            if isinstance(error, sqlite3.Error | OSError):
-                raise StorageFailure(f"{folder} can not be used: {error}") from error
-            raise
-        return cls(lock, writer, view, payloads, now)
+            make_folder(folder)
+            lock = take_lock(folder / LOCK)
+            try:
+                return cls(lock, *open_parts(folder, now()), now)
+            except BaseException:
+                os.close(lock)
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise StorageFailure(f"{folder} can not be used: {error}") from error
 
     # --- writing ---
 
@@ -234,9 +229,24 @@ def take_lock(path: Path) -> int:
             f"{path.parent} is in use by process {holder}; one process owns a SQLite store. "
             "Stop that process, or give this one a folder of its own."
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
+
+
+def open_parts(folder: Path, now: datetime) -> tuple[sqlite3.Connection, View, Payloads]:
+    """What the owner of the folder works with; frees the leases and sweeps the files of an owner that died."""
+    payloads = Payloads(folder / PAYLOADS)
+    make_folder(payloads.folder)
+    writer = open_writer(folder / DATABASE)
+    jobs.release_all(writer)
+    view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
+    payloads.sweep(lambda key: view.payload(key) is not None, now - limits.ORPHAN_KEPT)
+    return writer, view, payloads
 
 
 def connect(path: Path, *pragmas: str) -> sqlite3.Connection:

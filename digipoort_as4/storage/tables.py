@@ -5,6 +5,7 @@ Judges nothing: the hub's readers say what is wrong in a table.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -53,20 +54,11 @@ def _text(path: Path) -> str:
 
 
 class ConsentFile:
-    """The consents of one file, read again whenever the file has changed, so that a withdrawal stops the next copy."""
+    """The file of consents as the operator changes it; whoever reads it finds the old or the new one, never half."""
 
     def __init__(self, path: Path) -> None:
-        """Read it once; ConfigError when it is wrong."""
+        """Name the file; it is read at each change."""
         self.path = path
-        self._mark = self._stat()
-        self._consents = load_consents(path)
-
-    def current(self) -> Consents:
-        """The consents as the file has them now."""
-        mark = self._stat()
-        if mark != self._mark:
-            self._consents, self._mark = load_consents(self.path), mark
-        return self._consents
 
     def grant(self, consent: Consent) -> None:
         """Add a consent; durable when this returns. UsageError when its reference is taken."""
@@ -80,23 +72,10 @@ class ConsentFile:
         """Replace the file in one rename; a lock keeps two writers from undoing each other."""
         lock = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _exclusively(lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             _replace(self.path, change(_text(self.path)))
         finally:
             os.close(lock)
-
-    def _stat(self) -> tuple[int, int, int]:
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            raise ConfigError(f"{self.path}: {error}") from error
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _exclusively(lock: int) -> None:
-    import fcntl  # not on Windows, where one process at a time is all we promise
-
-    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _replace(path: Path, text: str) -> None:

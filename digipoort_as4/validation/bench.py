@@ -88,6 +88,14 @@ class Bench:
         finally:
             self._free.put(place)
 
+    async def start(self) -> None:
+        """Start all processes now, so that the first message does not wait for one."""
+        await asyncio.to_thread(lambda: [place.start() for place in self._places])
+
+    def pids(self) -> list[int]:
+        """Process ids of the places that run."""
+        return [pid for place in self._places if (pid := place.pid()) is not None]
+
     async def close(self) -> None:
         """Let running work end, then the processes."""
         await asyncio.to_thread(self._threads.shutdown)
@@ -103,7 +111,7 @@ class _Place:
         self._pipe: Connection | None = None
 
     def work(self, aanlevering: Aanlevering, route: Route, limit: timedelta) -> Examined:
-        pipe = self._started()
+        pipe = self.start()
         try:
             pipe.send((aanlevering, route))
             if not pipe.poll(limit.total_seconds()):
@@ -117,7 +125,10 @@ class _Place:
             return Examined(trouble=f"the validation process ended with {ended}: {type(error).__name__}")
         return answer if isinstance(answer, Examined) else Examined(trouble=str(answer))
 
-    def _started(self) -> Connection:
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.is_alive() else None
+
+    def start(self) -> Connection:
         if self._process is None or self._pipe is None or not self._process.is_alive():
             self.stop()
             # spawn: a fork of a process with threads may hold their locks for ever

@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="on the disk to be measured")
     parser.add_argument("--work", type=float, default=0.0, help="ms of CPU on the loop before each commit")
     parser.add_argument("--waiting", type=int, nargs="+", default=[1, 32, 200])
-    parser.add_argument("--pages", type=int, nargs="+", default=[4096, 16384])
+    parser.add_argument("--pages", type=int, nargs="+", default=[8192])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     for line in lines(parser.parse_args()):
         print(line, flush=True)

@@ -1,0 +1,48 @@
+# Everything a newcomer types. Needs git, make and Python 3.11 or newer with venv; nothing is asked, nothing is compiled.
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -q
+INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-warn-script-location
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench wheel lock clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1  /p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/runtime ## the whole post office, once, on this machine
+	$(VENV)/bin/digipoort demo
+
+test: $(VENV)/dev ## every test
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy -p digipoort_as4
+
+bench: $(VENV)/dev ## CPU per message beside the cryptographic floor
+	$(VENV)/bin/python -m tests.bench
+
+wheel: $(VENV)/dev ## dist/*.whl
+	$(PIP) wheel --no-deps --no-build-isolation -w dist .
+
+lock:            ## renew both locks (needs uv on the path, and the network)
+	$(UV) pip compile -q pyproject.toml --group build $(LOCKING) -o requirements.txt
+	$(UV) pip compile -q pyproject.toml --group build --group dev $(LOCKING) -o requirements-dev.txt
+LOCKING := --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-header --no-annotate --upgrade
+
+clean:           ## forget the environment and what was built
+	rm -rf $(VENV) build dist
+
+# The locks hold every package with its hashes, the build backend included (decision 38).
+$(VENV)/runtime: requirements.txt pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/dev: $(VENV)/runtime requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,456 @@
+"""The receiving endpoint of one government body, as a process: takes deliveries, hands them over, sets statuses.
+
+Chooses nothing about a delivery itself: wus.ontvangen answers the hub, wus.terugmelden tells it the statuses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from digipoort_as4 import config, gateway, limits
+from digipoort_as4.config import KeyFiles
+from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
+from digipoort_as4.journal import Journal
+from digipoort_as4.payload import BytesPayload, Spool
+from digipoort_as4.pki.certificates import Purpose, read_oin
+from digipoort_as4.pki.keys import FileSigner, TlsFiles
+from digipoort_as4.pki.path import Trust
+from digipoort_as4.storage import tables
+from digipoort_as4.storage.agency_book import AgencyBook, Wish
+from digipoort_as4.storage.inbox import Inbox
+from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.transport.peers import Peers
+from digipoort_as4.transport.server import Server, serve
+from digipoort_as4.wssecurity.open_message import SignaturePolicy
+from digipoort_as4.wus import ontvangen
+from digipoort_as4.wus.asking import judge_peer
+from digipoort_as4.wus.faults import Hint
+from digipoort_as4.wus.ontvangen import Desk
+from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
+from digipoort_as4.wus.terugmelden import Line, tell
+
+STATUSES: Final = ("none", "500", "510")
+"""What an agency may be told to set."""
+TOLD_AT_ONCE: Final = 8
+"""zetStatus requests under way together."""
+PAUSE: Final = timedelta(seconds=1)
+"""Between two looks at the statuses that are due, when nothing wakes the loop."""
+BROKEN_PAUSE: Final = timedelta(seconds=10)
+"""After a bug in the telling loop."""
+TIDY: Final = timedelta(hours=1)
+"""Between two sweeps of answers that are kept no longer."""
+LOOK_AGAIN: Final = timedelta(seconds=1)
+"""At most this old is what we know of the times of our files."""
+GRACE: Final = timedelta(seconds=10)
+"""Requests in work may take this long once the process shall stop."""
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AgencySettings:
+    """All that is to be known to run one agency."""
+
+    name: str
+    base: config.Settings
+    """Folder, keys, trust, host and port: what an agency needs as the hub does. Its tables stay unread."""
+    hub_oin: str
+    """The post office that may deliver, and that statuses go to."""
+    zet_status_url: str
+    """Of the hub's ZetStatusService; empty: no status can be set."""
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    """berichtsoort to 500, 510 or none; `default` for all others."""
+
+
+def local_settings(folder: Path, name: str) -> AgencySettings:
+    """The settings of an agency of the local post office, from post-office.json.
+
+    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say.
+
+    Args:
+        folder: of the post office.
+        name: of the agency, e.g. belastingdienst.
+
+    Raises:
+        ConfigError: no such agency, or a mistake in its file.
+    """
+    office = _read_json(folder / "post-office.json")
+    agency = _named(office.get("agencies", []), name, folder)
+    identity = _named(office["identities"], name, folder)
+    home = Path(agency["inbox"]).parent
+    base = config.Settings(
+        folder=home,
+        tls=KeyFiles(Path(identity["tls"]["cert"]), Path(identity["tls"]["key"])),
+        signing=KeyFiles(Path(identity["signing"]["cert"]), Path(identity["signing"]["key"])),
+        ca=Path(office["ca"]),
+        intermediates=(Path(office["intermediates"]),),
+        crls=tuple(Path(path) for path in office["crl"]),
+        port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
+        public_url=agency["url"].removesuffix(AFLEVEREN.path),
+    )
+    statuses = {**_validating(agency["oin"]), **_read_statuses(home / "agency.toml")}
+    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses)
+
+
+def _validating(oin: str) -> dict[str, str]:
+    """Where the routes say that the agency looks at the message after 400, it finds it good."""
+    routes = tables.load_routes()
+    return {row.berichtsoort: "500" for row in routes.rows if row.agency_validates and row.owner_oin in (None, oin)}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    return dict(found)
+
+
+def _named(rows: Sequence[Mapping[str, Any]], name: str, folder: Path) -> Mapping[str, Any]:
+    for row in rows:
+        if row["name"] == name:
+            return row
+    raise ConfigError(f"{folder} has no agency {name!r}; there are: {', '.join(str(row['name']) for row in rows)}")
+
+
+def _read_statuses(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("zet_status", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    wrong = [name for name, code in table.items() if code not in STATUSES]
+    if wrong:
+        raise ConfigError(f"{path}: zet_status of {', '.join(wrong)}: expected one of {', '.join(STATUSES)}")
+    return dict(table)
+
+
+def read_settings(path: Path) -> AgencySettings:
+    """The settings of an agency that stands by itself.
+
+    Args:
+        path: agency.toml with [agency] name, hub_oin, zet_status_url and settings (a file in the form of
+            digipoort.toml: folder, listen, tls, signing, trust), and [zet_status] berichtsoort = "500", "510" or "none".
+
+    Raises:
+        ConfigError: lists what is missing or wrong.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("agency", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
+    if missing:
+        raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
+    base = config.load(path.parent / table["settings"])
+    url = str(table.get("zet_status_url", ""))
+    return AgencySettings(table["name"], base, table["hub_oin"], url, _read_statuses(path))
+
+
+# --- the agency -------------------------------------------------------------------------------------------------------
+
+
+class Agency:
+    """One agency at work: its door, and the two loops behind it."""
+
+    def __init__(self, settings: AgencySettings, desk: Desk, line: Line, woken: asyncio.Event) -> None:
+        """Made by `run`; tests make one of their own parts.
+
+        Args:
+            settings: for the name and the statuses.
+            desk: of the receiving path.
+            line: of the telling path.
+            woken: set when there is something to hand over or to tell.
+        """
+        self.settings, self.desk, self.line = settings, desk, line
+        self.ready = True
+        self._handing, self._telling = woken, asyncio.Event()
+
+    async def __call__(self, request: HttpRequest) -> HttpAnswer:
+        """One request."""
+        if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
+            return self._health(request.path)
+        if request.path != AFLEVEREN.path:
+            refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
+            return ontvangen.refuse(refusal, Hint(AFLEVEREN, None), self.desk)
+        return await ontvangen.accept(request, self.desk)
+
+    def _health(self, path: str) -> HttpAnswer:
+        good = self.ready or path == gateway.LIVE
+        text = json.dumps({"status": "ok" if good else "unavailable", "agency": self.settings.name}) + "\n"
+        return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
+
+    # --- handing over -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """What a process that died left undone: hand over what was committed, throw away what was not."""
+        desk = self.desk
+        swept = desk.inbox.sweep(row.staged for row in desk.book.open_hand_overs())
+        if swept:
+            desk.journal.write("staged-swept", count=len(swept))
+        await self.hand_over_all()
+
+    async def hand_over_all(self) -> None:
+        """Show the back end all that is committed; each by one rename, which may be done again after a crash.
+
+        Raises:
+            StorageFailure: the disk does not keep its promise; the process must end.
+        """
+        desk = self.desk
+        for row in desk.book.open_hand_overs():
+            if await asyncio.to_thread(desk.inbox.hand_over, row.staged, row.folder):
+                await desk.book.done(row, desk.now())
+                desk.journal.write("handed-over", kenmerk=row.kenmerk, berichtkenmerk=row.berichtkenmerk)
+            else:
+                desk.journal.write("inbox-occupied", level=logging.ERROR, folder=row.folder)
+        self._telling.set()
+
+    async def keep_handing_over(self) -> None:
+        """Hand over whenever something was taken."""
+        while True:
+            await self._handing.wait()
+            self._handing.clear()
+            await self.hand_over_all()
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    async def keep_telling(self) -> None:
+        """Tell the hub each status when it is due."""
+        while True:
+            self._telling.clear()
+            try:
+                told = await self.tell_due()
+            except StorageFailure:
+                raise
+            except Exception as error:
+                self.desk.journal.write(
+                    "telling-broken", level=logging.ERROR, detail=f"{type(error).__name__}: {error}"
+                )
+                await asyncio.sleep(BROKEN_PAUSE.total_seconds())
+                continue
+            if not told:
+                await self._rest()
+
+    async def tell_due(self) -> int:
+        """One attempt for each status that is due; how many there were."""
+        due = self.desk.book.due_wishes(self.desk.now(), TOLD_AT_ONCE)
+        await asyncio.gather(*(self._tell(wish) for wish in due))
+        return len(due)
+
+    async def _tell(self, wish: Wish) -> None:
+        after = await tell(wish, self.line)
+        await self.desk.book.note_attempt(after)
+        self.desk.journal.write(
+            "status-told" if after.note == "told" else "status-not-told",
+            berichtkenmerk=after.berichtkenmerk,
+            statuscode=after.statuscode,
+            attempt=after.attempts,
+            settled=after.due is None,
+            detail=after.note,
+        )
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(PAUSE.total_seconds()):
+                await self._telling.wait()
+        except TimeoutError:
+            return
+
+    async def keep_tidy(self) -> None:
+        """Forget answers whose time to be kept is over."""
+        while True:
+            await self.desk.book.forget_replies(self.desk.now())
+            await asyncio.sleep(TIDY.total_seconds())
+
+    async def work(self) -> None:
+        """All loops, until cancelled.
+
+        Raises:
+            StorageFailure: the process must end (P5).
+        """
+        loops = [asyncio.create_task(loop()) for loop in (self.keep_handing_over, self.keep_telling, self.keep_tidy)]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            for loop in loops:
+                loop.cancel()
+
+
+class TrustFiles:
+    """Anchors and CRLs as the files have them, read anew when one changes: CRLs are renewed every few hours."""
+
+    def __init__(self, settings: config.Settings, journal: Journal) -> None:
+        """Read once.
+
+        Raises:
+            ConfigError: a file is wrong or missing.
+        """
+        self._settings, self._journal = settings, journal
+        self._stamps, self._looked = self._look(), time.monotonic()
+        self._trust = gateway.read_trust(settings)
+
+    def __call__(self) -> Trust:
+        """The snapshot of this moment."""
+        if time.monotonic() - self._looked >= LOOK_AGAIN.total_seconds():
+            self._looked = time.monotonic()
+            if (stamps := self._look()) != self._stamps:
+                self._read_again(stamps)
+        return self._trust
+
+    def _read_again(self, stamps: tuple[int, ...]) -> None:
+        try:
+            self._trust, self._stamps = gateway.read_trust(self._settings), stamps
+        except (ConfigError, PeerError, OSError, ValueError) as error:
+            # half written: the snapshot before it stays, and next time we look again
+            self._journal.write("trust-refused", level=logging.ERROR, detail=str(error))
+
+    def _look(self) -> tuple[int, ...]:
+        files = (self._settings.ca, *self._settings.intermediates, *self._settings.crls)
+        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
+    """Receive, hand over and tell until `stop` is set.
+
+    Args:
+        settings: of this agency.
+        stop: set by a signal.
+
+    Raises:
+        ConfigError: something of the settings cannot be used.
+        StorageFailure: the disk broke its promise; the process must end (P5).
+    """
+    base, woken = settings.base, asyncio.Event()
+    base.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    journal = Journal(base.folder / "journal.jsonl")
+    book = AgencyBook.open(base.folder, stop.set)
+    tls = TlsFiles(base.tls.certificate, base.tls.key, base.tls.password)
+    trust = TrustFiles(base, journal)
+    peers = Peers(
+        lambda: client_context(tls, base.ca),
+        lambda oin, der: judge_peer(oin, der, trust(), gateway.now(), Purpose.TLS_SERVER),
+    )
+    try:
+        agency = open_agency(settings, book, trust, peers, journal, woken)
+        await agency.start()
+        context = server_context(tls, base.ca)
+        spool = agency.desk.spool
+        server = await serve(agency, context, spool, base.host, base.port, limits.WUS_BODY, journal=journal)
+        await work_until(stop, agency, server)
+    finally:
+        await peers.close()
+        await book.close()
+        journal.close()
+
+
+def open_agency(
+    settings: AgencySettings,
+    book: AgencyBook,
+    trust: Callable[[], Trust],
+    peers: Peers,
+    journal: Journal,
+    woken: asyncio.Event,
+) -> Agency:
+    """The agency of its parts."""
+    base, policy = settings.base, SignaturePolicy()
+    signer = FileSigner.load(base.signing.certificate, base.signing.key, base.signing.password)
+    inbox, spool = Inbox(base.folder / "inbox"), Spool(base.folder / "spool")
+    desk = Desk(
+        oin=read_oin(signer.certificate),
+        hub_oin=settings.hub_oin,
+        trust=trust,
+        policy=policy,
+        signer=signer,
+        book=book,
+        inbox=inbox,
+        spool=spool,
+        wanted=lambda berichtsoort: wanted(settings, berichtsoort),
+        taken=woken.set,
+        now=gateway.now,
+        new_id=gateway.new_id,
+        journal=journal,
+    )
+    line = Line(
+        url=lambda: settings.zet_status_url,
+        trust=trust,
+        policy=policy,
+        signer=signer,
+        post=peers.post,
+        now=gateway.now,
+        new_id=gateway.new_id,
+    )
+    return Agency(settings, desk, line, woken)
+
+
+def wanted(settings: AgencySettings, berichtsoort: str) -> str:
+    """The statuscode that follows a hand-over; empty for none."""
+    code = settings.statuses.get(berichtsoort, settings.statuses.get("default", "none"))
+    return "" if code == "none" else code
+
+
+async def work_until(stop: asyncio.Event, agency: Agency, server: Server) -> None:
+    """Let door and loops work until told to stop, or until a loop cannot go on."""
+    journal = agency.desk.journal
+    journal.write("started", agency=agency.settings.name, port=server.port, oin=agency.desk.oin)
+    working = asyncio.create_task(agency.work())
+    working.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    agency.ready = False
+    await server.close(GRACE)
+    if working.done():
+        working.result()  # raises what ended it
+    working.cancel()
+    await asyncio.wait([working])
+    journal.write("stopped", agency=agency.settings.name)
+    agency.desk.book.check()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Entry of the process: `python -m digipoort_as4.agency`.
+
+    Returns:
+        Exit code: that of the error's class.
+    """
+    parser = argparse.ArgumentParser(prog="python -m digipoort_as4.agency", description="The endpoint of one agency.")
+    parser.add_argument("--dir", type=Path, help="folder of a local post office")
+    parser.add_argument("--name", default="", help="agency of that post office")
+    parser.add_argument("--config", type=Path, help="agency.toml of an agency that stands by itself")
+    given = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        asyncio.run(_main(given.config, given.dir, given.name))
+    except DigipoortError as error:
+        logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
+        return error.exit_code
+    return 0
+
+
+async def _main(path: Path | None, folder: Path | None, name: str) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if path is None and folder is None:
+        raise ConfigError("give --config FILE, or --dir DIR and --name NAME")
+    await run(read_settings(path) if path else local_settings(folder or Path(), name), stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""`digipoort verify`: the signature of a stored message, explained. The work is sdk.verify's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from digipoort_as4.cli import streams
+from digipoort_as4.cli.common import dir_option, json_option
+from digipoort_as4.errors import PeerError, Refused, SignatureError, UsageError
+from digipoort_as4.pki.path import Trust
+from digipoort_as4.sdk import anchors, office
+from digipoort_as4.sdk.verify import RECORDED, Moment, Report
+from digipoort_as4.sdk.verify import verify as examine_message
+
+
+@click.command(
+    epilog="Exit codes: 0 all holds, 4 an unsigned fault (shown), 5 found wanting, or the second engine differs.\n\n"
+    "The anchors of --trust count; without it those of the local post office, when there is one."
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
+@click.option(
+    "--at", "at_text", metavar="TIME|recorded", help="Moment to judge by: ISO 8601, or the message's own Created."
+)
+@click.option("--legacy-sha1", is_flag=True, help="Do not report SHA-1.")
+@click.option("--second-engine", is_flag=True, help="Let xmlsec judge too, in a process of its own.")
+@click.option(
+    "--trust", "trust_files", type=click.Path(path_type=Path), multiple=True, help="PEM with roots and CAs; may repeat."
+)
+@click.option(
+    "--crl", "crl_files", type=click.Path(path_type=Path), multiple=True, help="CRLs, PEM or DER; may repeat."
+)
+@dir_option
+@json_option
+def verify(
+    file: Path,
+    at_text: str | None,
+    legacy_sha1: bool,
+    second_engine: bool,
+    trust_files: tuple[Path, ...],
+    crl_files: tuple[Path, ...],
+    folder: Path,
+    as_json: bool,
+) -> int:
+    """Check the signature of the message in FILE (`-`: stdin) and say everything that is wrong with it.
+
+    \b
+    Examples:
+      digipoort verify answer.xml
+      digipoort verify old.xml --at recorded --legacy-sha1 --trust roots.pem --second-engine
+    """
+    now = datetime.now(UTC)
+    report = examine_message(
+        octets_of(file),
+        moment=moment_of(at_text) if at_text else now,
+        now=now,
+        sha1=legacy_sha1,
+        trust=trust_from(trust_files, crl_files, folder),
+        second=second_engine,
+    )
+    if as_json:
+        streams.out_json(record(report))
+    else:
+        for line in lines(report):
+            streams.out(line)
+    return conclude(report)
+
+
+def octets_of(file: Path) -> bytes:
+    """FILE or stdin."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    if not file.is_file():
+        raise streams.failure(UsageError, f"no such file: {file}")
+    return file.read_bytes()
+
+
+def moment_of(text: str) -> Moment:
+    """--at as a moment.
+
+    Raises:
+        UsageError: neither `recorded` nor ISO 8601.
+    """
+    if text == RECORDED:
+        return "recorded"
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise streams.failure(
+            UsageError, f"--at {text} is no time", expected="recorded, or e.g. 2021-03-07T11:37:39Z"
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def trust_from(trust_files: tuple[Path, ...], crl_files: tuple[Path, ...], folder: Path) -> Trust | None:
+    """Whom to trust: what the options say, else the local post office's CA, else nobody."""
+    crls = crl_files or None
+    if trust_files:
+        return anchors.trust_of(trust_files, crls)
+    file = folder / office.FILE
+    if not file.exists():
+        return None
+    place = office.read(file)
+    return anchors.trust_of(place.pem(), crls or place.crl)
+
+
+def conclude(report: Report) -> int:
+    """0, or the error that the report amounts to."""
+    if report.fault is not None and not report.signed:
+        raise Refused(f"this is an unsigned fault: {report.fault}", code=report.fault.code)
+    if not report.holds:
+        count = len(report.examination.findings)
+        what = f"{count} finding{'s' * (count != 1)}" if count else "the second engine does not agree"
+        raise SignatureError(f"the message must not be relied on: {what}")
+    return 0
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The report, one fact a line."""
+    found = report.examination
+    yield f"message     {report.element or 'empty'}, {report.size} octets, {report.message_id or 'no wsa:MessageID'}"
+    if report.fault is not None:
+        yield f"fault       {report.fault.code}  {report.fault}"
+    yield f"judged at   {report.at.isoformat()}"
+    if not report.signed:
+        yield "signature   none: nothing in this message is proven"
+        if report.no_opinion:
+            yield f"second      {report.no_opinion}"
+    else:
+        yield from signature_lines(report)
+    for finding in found.findings:
+        yield from finding_lines(finding)
+    yield "verdict     " + (good("holds") if report.holds else bad("does not hold"))
+
+
+def signature_lines(report: Report) -> Iterator[str]:
+    """Signer, references, SignatureValue, trust, second engine."""
+    found = report.examination
+    if found.signer is not None:
+        yield f"signer      OIN {found.oin or 'none'}, {found.signer.subject}"
+    family = f"RSA with {found.algorithms.signature}" if found.algorithms else "algorithm unknown"
+    yield f"value       SignatureValue {verdict(found.signature_value_ok)}, {family}"
+    yield f"references  {len(found.references)}"
+    for reference in found.references:
+        part = reference.part or "nothing that may be signed"
+        yield f"  {verdict(reference.ok)}  {part:<22} {reference.uri}  {reference.digest_algorithm}"
+    yield f"trust       {trust_line(report)}"
+    if report.opinion is not None:
+        yield f"second      {report.opinion.engine} {good('agrees') if report.agrees else bad('does not agree')}"
+        yield f"            it found: {opinion_line(report)}"
+    elif report.no_opinion:
+        yield f"second      {bad('no opinion')}: {report.no_opinion}"
+
+
+def trust_line(report: Report) -> str:
+    """The path, and whether revocation was looked at."""
+    if report.trusted is None:
+        return "not checked: no --trust, and no local post office"
+    path = report.examination.certificate_path
+    names = " < ".join(common_name(step.subject) for step in path) if path else bad("not established")
+    return names + ("" if report.trusted.crls is not None else "; revocation not checked")
+
+
+def opinion_line(report: Report) -> str:
+    """The second engine's verdicts in short."""
+    opinion = report.opinion
+    if opinion is None:
+        return ""
+    broken = [uri for uri, ok in opinion.digests if not ok]
+    digests = f"{len(opinion.digests) - len(broken)} of {len(opinion.digests)} digests"
+    return f"SignatureValue {verdict(opinion.signature_value)}, {digests}" + (
+        f", not {', '.join(broken)}" if broken else ""
+    )
+
+
+def finding_lines(finding: PeerError) -> Iterator[str]:
+    """One finding in four parts."""
+    yield f"{bad('finding')}     {finding.cause.name}: {finding.cause.text}"
+    for name in ("where", "found", "expected", "detail"):
+        if text := getattr(finding, name):
+            yield f"            {name:<9} {text}"
+
+
+def common_name(subject: str) -> str:
+    """CN of an RFC 4514 name, else the whole."""
+    return next((part[3:] for part in subject.split(",") if part.startswith("CN=")), subject)
+
+
+def verdict(ok: bool | None) -> str:
+    """holds, broken, or unknown."""
+    return bad("unknown") if ok is None else good("holds") if ok else bad("broken")
+
+
+def good(text: str) -> str:
+    """Green."""
+    return streams.paint(text, "green")
+
+
+def bad(text: str) -> str:
+    """Red."""
+    return streams.paint(text, "red", bold=True)
+
+
+# --- for programs -----------------------------------------------------------------------------------------------------
+
+
+def record(report: Report) -> dict[str, Any]:
+    """The report as one object."""
+    found = report.examination
+    return {
+        "element": report.element,
+        "messageId": report.message_id,
+        "at": report.at.isoformat(),
+        "fault": {"foutcode": report.fault.code, "text": str(report.fault)} if report.fault else None,
+        "signed": report.signed,
+        "holds": report.holds,
+        "signer": found.signer.subject if found.signer else None,
+        "oin": found.oin,
+        "signatureValue": found.signature_value_ok,
+        "algorithms": {"signature": found.algorithms.signature, "digest": found.algorithms.digest}
+        if found.algorithms
+        else None,
+        "references": [
+            {"uri": row.uri, "part": row.part, "digest": row.digest_algorithm, "ok": row.ok} for row in found.references
+        ],
+        "path": [step.subject for step in found.certificate_path],
+        "trustChecked": report.trusted is not None,
+        "revocationChecked": report.trusted is not None and report.trusted.crls is not None,
+        "findings": [streams.as_record(finding) for finding in found.findings],
+        "secondEngine": second_record(report),
+    }
+
+
+def second_record(report: Report) -> dict[str, Any] | None:
+    """The second engine's part; None when it was not asked."""
+    if report.opinion is None:
+        return {"engine": None, "reason": report.no_opinion} if report.no_opinion else None
+    return {
+        "engine": report.opinion.engine,
+        "agrees": report.agrees,
+        "signatureValue": report.opinion.signature_value,
+        "digests": [{"uri": uri, "ok": ok} for uri, ok in report.opinion.digests],
+    }

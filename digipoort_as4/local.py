@@ -1,0 +1,525 @@
+"""The post office on one machine: `up` starts it and its agencies as processes, `down` stops them.
+
+Also the entry of the post-office process itself (`python -m digipoort_as4.local serve --dir DIR`): gateway and worker
+on one event loop over one SQLite file. Never for production: keys and certificates are those of the test PKI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import http.client
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from digipoort_as4 import agency, config, gateway, limits
+from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
+from digipoort_as4.journal import Journal
+from digipoort_as4.pki import test_pki
+from digipoort_as4.pki.keys import TlsFiles
+from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.storage import tables
+from digipoort_as4.storage.sqlite import SqliteStore
+from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.peers import Peers
+from digipoort_as4.transport.server import serve as listen
+from digipoort_as4.validation.bench import Bench
+from digipoort_as4.worker import Paths, Worker, judge_tls
+
+FILE: Final = "post-office.json"
+CONFIG: Final = "digipoort.toml"
+HUB: Final = "post-office"
+"""Name of the hub's process."""
+READY: Final = timedelta(seconds=30)
+"""From start to the first answer; two cores and eleven processes need a tenth of it."""
+STOP: Final = timedelta(seconds=20)
+"""From SIGTERM to SIGKILL; longer than the worker's and the server's grace."""
+CRL_RENEWAL: Final = timedelta(hours=4)
+"""Decision 27."""
+
+Record = dict[str, Any]
+"""post-office.json (decision 28)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One process of the post office: who it is and where it listens."""
+
+    identity: Identity
+    port: int
+
+    @property
+    def name(self) -> str:
+        """Of the process."""
+        return HUB if self.identity.role == "hub" else self.identity.name
+
+    @property
+    def url(self) -> str:
+        """Without a path; a name, as G4 certificates hold no IP addresses (decision 26)."""
+        return f"https://localhost:{self.port}"
+
+
+# --- up ---------------------------------------------------------------------------------------------------------------
+
+
+def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
+    """Start what is not running yet, and return when all of it answers.
+
+    Args:
+        folder: data, keys and logs; made when missing, and used again when not.
+        tell: hears of each step, one line each.
+
+    Returns:
+        What stands in post-office.json.
+
+    Raises:
+        DigipoortError: a process did not come up; what this call started is stopped again.
+    """
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(folder):
+        tell("certificates of the test PKI")
+        test_pki.make(folder / "pki", datetime.now(UTC))
+        before = read(folder)
+        places = _places(folder, before)
+        if _write_config(folder, places):
+            _stop([process for process in _alive(before) if process["name"] == HUB])
+        found = {process["name"]: process for process in _alive(before)}
+        running = dict(found)
+        try:
+            record = _start_missing(folder, places, running)
+            while (gone := _await(folder, places, running)) in found:  # it was dying when we looked
+                del found[gone], running[gone]
+                record = _start_missing(folder, places, running)
+            if gone:
+                raise _not_up(folder, gone)
+        except DigipoortError:
+            _stop([process for name, process in running.items() if name not in found])
+            raise
+        tell(f"{len(running) - len(found)} processes started, {len(found)} were running")
+        return record
+
+
+def _start_missing(folder: Path, places: Sequence[Place], running: dict[str, Record]) -> Record:
+    _write_record(folder, places, running)  # the agencies read where the hub is
+    for place in places:
+        if place.name not in running:
+            running[place.name] = _start(folder, place)
+    return _write_record(folder, places, running)
+
+
+def down(folder: Path) -> list[str]:
+    """Stop the processes that post-office.json names, and no others: pid and start time must both fit.
+
+    Args:
+        folder: as given to `up`.
+
+    Returns:
+        Names of the processes stopped.
+
+    Raises:
+        UsageError: there never was a post office here.
+    """
+    folder = folder.absolute()
+    if not (folder / FILE).exists():
+        raise UsageError(f"no post office at {folder}")
+    with _alone(folder):
+        record = read(folder)
+        stopped = _alive(record)
+        _stop(stopped)
+        record["processes"] = []
+        _write(folder / FILE, _json(record))
+        return [process["name"] for process in stopped]
+
+
+def read(folder: Path) -> Record:
+    """post-office.json as it stands; empty when there is none."""
+    try:
+        record = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def _places(folder: Path, before: Record) -> list[Place]:
+    """Hub first, then the agencies; ports as before where they are free, so that clients need not be told anew."""
+    known = {agency["name"]: _port_of(agency["url"]) for agency in before.get("agencies", [])}
+    known[HUB] = _port_of(before.get("services", {}).get("aanleveren", ""))
+    held = {process["name"] for process in _alive(before)}
+    identities = [one for one in test_pki.identities(folder / "pki") if _has_process(one)]
+    identities.sort(key=lambda one: (one.role != "hub", one.name))
+    with contextlib.ExitStack() as open_ports:
+        return [Place(one, _port(one, known, held, open_ports)) for one in identities]
+
+
+def _has_process(identity: Identity) -> bool:
+    return identity.role == "agency" or (identity.role == "hub" and identity.shape == "g1")
+
+
+def _port(identity: Identity, known: dict[str, int], held: set[str], open_ports: contextlib.ExitStack) -> int:
+    name = HUB if identity.role == "hub" else identity.name
+    wanted = known.get(name, 0)
+    if wanted and name in held:
+        return wanted
+    # Kept open until all are chosen, so that none is chosen twice.
+    probe = open_ports.enter_context(socket.socket())
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("127.0.0.1", wanted))
+    except OSError:
+        probe.bind(("127.0.0.1", 0))
+    port: int = probe.getsockname()[1]
+    return port
+
+
+def _port_of(url: str) -> int:
+    digits = url.partition("localhost:")[2].partition("/")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def _write_record(folder: Path, places: Sequence[Place], running: Mapping[str, Record]) -> Record:
+    record = _record(folder, places, [running[place.name] for place in places if place.name in running])
+    _write(folder / FILE, _json(record))
+    return record
+
+
+def _json(record: Record) -> bytes:
+    return json.dumps(record, indent=2).encode() + b"\n"
+
+
+def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> Record:
+    pki, hub = folder / "pki", places[0]
+    return {
+        "ca": str(test_pki.anchors(pki)),
+        "crl": [str(path) for path in test_pki.crls(pki)],
+        "services": {name: hub.url + path for name, path in gateway.SERVICES.items()},
+        "identities": [_identity(one) for one in test_pki.identities(pki)],
+        "agencies": [_agency(folder, place) for place in places[1:]],
+        "hub": {
+            "oin": hub.identity.oin,
+            "tls_cert": str(hub.identity.tls_cert),
+            "signing_cert": str(hub.identity.signing_cert),
+        },
+        "processes": processes,
+        "health": f"{hub.url}/readyz",
+        "intermediates": str(test_pki.intermediates(pki)),
+        "consents": str(folder / "consents.toml"),
+        "journal": str(folder / "data" / "journal.jsonl"),
+        "config": str(folder / CONFIG),
+    }
+
+
+def _identity(one: Identity) -> Record:
+    return {
+        "name": one.name,
+        "role": one.role,
+        "oin": one.oin,
+        "shape": one.shape,
+        "tls": {"cert": str(one.tls_cert), "key": str(one.tls_key)},
+        "signing": {"cert": str(one.signing_cert), "key": str(one.signing_key)},
+        "p12": str(one.p12),
+        "p12_password": str(one.p12_password),
+    }
+
+
+def _agency(folder: Path, place: Place) -> Record:
+    inbox = folder / "agencies" / place.name / "inbox"
+    return {"name": place.name, "oin": place.identity.oin, "url": place.url + gateway.AFLEVEREN, "inbox": str(inbox)}
+
+
+def _write_config(folder: Path, places: Sequence[Place]) -> bool:
+    """Write digipoort.toml for the hub's process; True when it differs from what was there."""
+    if not (folder / "consents.toml").exists():
+        _write(folder / "consents.toml", (tables.SHIPPED / "consents.toml").read_bytes())
+    text = _config(folder, places).encode()
+    path = folder / CONFIG
+    if path.exists() and path.read_bytes() == text:
+        return False
+    _write(path, text)
+    return True
+
+
+def _config(folder: Path, places: Sequence[Place]) -> str:
+    pki, hub = folder / "pki", places[0]
+    one = hub.identity
+    rows: list[tuple[str, dict[str, object]]] = [
+        ("", {"profile": "local", "folder": folder / "data"}),
+        ("listen", {"host": "127.0.0.1", "port": hub.port, "public_url": hub.url}),
+        ("tls", {"certificate": one.tls_cert, "key": one.tls_key}),
+        ("signing", {"certificate": one.signing_cert, "key": one.signing_key}),
+        ("trust", _trust(pki)),
+        ("data", {"consents": folder / "consents.toml"}),
+        ("agencies", {place.identity.oin: place.url + gateway.AFLEVEREN for place in places[1:]}),
+    ]
+    lines = ["# Written by `digipoort up` at each start; changes are lost."]
+    for table, values in rows:
+        lines += ["", f"[{table}]"] if table else []
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _trust(pki: Path) -> dict[str, object]:
+    return {
+        "ca": test_pki.anchors(pki),
+        "intermediates": [test_pki.intermediates(pki)],
+        "crls": test_pki.crls(pki),
+        "test_pki": pki,
+    }
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, numbers and arrays of strings are TOML's.
+    if isinstance(value, list):
+        return json.dumps([str(one) for one in value])
+    return json.dumps(value if isinstance(value, int) else str(value))
+
+
+def _write(path: Path, octets: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(octets)
+    part.replace(path)
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+def _start(folder: Path, place: Place) -> Record:
+    """Start one process of its own session, which outlives this one."""
+    log = _log(folder, place.name)
+    log.parent.mkdir(exist_ok=True)
+    words = ["serve"] if place.name == HUB else ["agency", "--name", place.name]
+    command = [sys.executable, "-m", "digipoort_as4.local", *words, "--dir", str(folder)]
+    home = str(Path(__file__).absolute().parent.parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    appending = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    pid = os.posix_spawn(
+        sys.executable,
+        command,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o640),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return {"name": place.name, "pid": pid, "started": started(pid)}
+
+
+def started(pid: int) -> str | None:
+    """When a process started, as the system tells it; None when it is gone or a zombie.
+
+    With the pid it names a process for good: a pid that was given out again has another start.
+    """
+    if not Path("/proc/self/stat").exists():
+        return _started_by_ps(pid)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _started_by_ps(pid: int) -> str | None:
+    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip() or None
+
+
+def _alive(record: Record) -> list[Record]:
+    return [one for one in record.get("processes", []) if one["started"] and started(one["pid"]) == one["started"]]
+
+
+def _stop(processes: Sequence[Record]) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for process in _alive({"processes": processes}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process["pid"], sign)
+        until = time.monotonic() + STOP.total_seconds()
+        while _alive({"processes": processes}) and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def _await(folder: Path, places: Sequence[Place], running: Mapping[str, Record]) -> str:
+    """Return when every process answers: with the name of one that has ended instead, or empty."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(test_pki.anchors(folder / "pki"))
+    until = time.monotonic() + READY.total_seconds()
+    for place in places:
+        while not _answers(place, context):
+            if not _alive({"processes": [running[place.name]]}):
+                return place.name
+            if time.monotonic() > until:
+                raise DigipoortError(f"{place.name} does not answer at {place.url}; see {_log(folder, place.name)}")
+            time.sleep(0.02)
+    return ""
+
+
+def _answers(place: Place, context: ssl.SSLContext) -> bool:
+    connection = http.client.HTTPSConnection("localhost", place.port, timeout=5, context=context)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _not_up(folder: Path, name: str) -> DigipoortError:
+    last = _log(folder, name).read_text(errors="replace").strip().splitlines()[-3:]
+    return DigipoortError(f"{name} ended at once; the last lines of {_log(folder, name)}:\n" + "\n".join(last))
+
+
+def _log(folder: Path, name: str) -> Path:
+    return folder / "logs" / f"{name}.log"
+
+
+# --- the processes themselves -----------------------------------------------------------------------------------------
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Entry of the processes that `up` starts.
+
+    Returns:
+        Exit code: that of the error's class, 1 when the store failed.
+    """
+    parser = argparse.ArgumentParser(prog="python -m digipoort_as4.local", description="Processes of `digipoort up`.")
+    parser.add_argument("what", choices=["serve", "agency"])
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--name", default="")
+    given = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    raise_file_limit()
+    run = serve(given.dir) if given.what == "serve" else serve_agency(given.dir, given.name)
+    try:
+        asyncio.run(run)
+    except DigipoortError as error:
+        logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
+        return StorageFailure.exit_code if isinstance(error, StorageFailure) else error.exit_code
+    return 0
+
+
+def raise_file_limit() -> None:
+    """Let the process have as many open files as it may: each connection is one, and the usual 1,024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 8 * limits.CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        most = enough if hard == resource.RLIM_INFINITY else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def serve(folder: Path) -> None:
+    """Run gateway and worker until SIGTERM or SIGINT."""
+    settings = config.load(folder / CONFIG, {})
+    stop = stop_signal()
+    async with asyncio.TaskGroup() as tasks:
+        renewal = tasks.create_task(renew_crls(settings))
+        await run(settings, stop)
+        renewal.cancel()
+
+
+async def serve_agency(folder: Path, name: str) -> None:
+    """Run one agency's endpoint until SIGTERM or SIGINT."""
+    await agency.run(agency.local_settings(folder, name), stop_signal())
+
+
+async def run(settings: config.Settings, stop: asyncio.Event) -> None:
+    """Accept, process and deliver until `stop` is set or the store fails.
+
+    Args:
+        settings: of digipoort.toml.
+        stop: set by a signal; then nobody new is let in and what is in work ends.
+
+    Raises:
+        ConfigError: something of the settings cannot be used.
+        StorageFailure: the store broke its promise; the process must end (P5).
+    """
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    journal = Journal(settings.folder / "journal.jsonl")
+    store = SqliteStore.open(settings.folder, gateway.now)
+    office = gateway.open_office(settings, store, journal)
+    tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
+    peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
+    bench = Bench()
+    try:
+        await bench.start()
+        await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
+    finally:
+        await peers.close()
+        await bench.close()
+        await store.close()
+        journal.close()
+
+
+async def _run(
+    settings: config.Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
+) -> None:
+    office, door = paths.office, gateway.Gateway(paths.office)
+    loop = Worker(store, paths.lanes(), office.now, office.journal)
+    store.on_commit = loop.wake
+
+    def failed() -> None:
+        door.ready = False
+        stop.set()
+
+    store.on_failure = failed
+    server = await listen(
+        door, context, office.spool, settings.host, settings.port, limits.WUS_BODY, journal=office.journal
+    )
+    office.journal.write("started", url=settings.public_url, oin=office.oin)
+    working = asyncio.create_task(loop.run())
+    working.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    loop.stop()
+    await server.close(gateway.GRACE)
+    await working
+    office.journal.write("stopped")
+    if not door.ready:
+        raise StorageFailure("the store failed; see the journal")
+
+
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def renew_crls(settings: config.Settings) -> None:
+    """Keep the test PKI's CRLs fresh for as long as the post office runs; `up` renewed them at its start."""
+    while settings.test_pki is not None:
+        await asyncio.sleep(CRL_RENEWAL.total_seconds())
+        await asyncio.to_thread(test_pki.renew_crls, settings.test_pki, datetime.now(UTC))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

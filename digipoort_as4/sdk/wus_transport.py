@@ -1,0 +1,287 @@
+"""The plug-in that lets zeep speak WUS: seals what zeep wrote, posts it, and hands zeep only what the signature covers.
+
+    client = zeep.Client(wsdl, transport=WusTransport(connection))
+
+It is a transport and not a `wsse` object, because a signature is over octets: what was sealed is what is sent, what was
+received is what is verified, and zeep reads the tree that was verified. Retries only the same signed octets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import requests
+import urllib3
+from lxml import etree
+from zeep.transports import Transport
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import OutcomeUnknown, PeerError, Refused, SignatureError, TransportError, UsageError
+from digipoort_as4.payload import Payload
+from digipoort_as4.sdk.connection import CONNECT_TIMEOUT, LIFE, READ_TIMEOUT, Connection
+from digipoort_as4.soap import xml_guard
+from digipoort_as4.soap.addressing import Addressing
+from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.names import KV, SOAP11, q
+from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
+from digipoort_as4.wssecurity.seal_message import seal
+
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 8.0
+"""Seconds between attempts: doubled each time up to this."""
+ATTEMPTS_UNSENT: Final = 3
+"""Nobody listens: said after this many tries, not after a minute."""
+ANSWER_LIMIT: Final = 28 * limits.MIB
+XML_TYPE: Final = "text/xml; charset=utf-8"
+
+
+class AnswerLost(OutcomeUnknown):
+    """The post office may have accepted the request; nobody heard it say so."""
+
+    def __init__(self, request: Payload, why: str) -> None:
+        """Keep the signed octets: posting them again is safe and tells what happened."""
+        self.request = request
+        super().__init__(f"no answer came: {why}")
+        self.add_note("found: the request was sent, so it may have been accepted")
+        self.add_note(
+            "fix: post the same octets again: if they were accepted you get the same answer, "
+            "if a fault about wsu:Timestamp comes they were not, and you may send the document anew"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request with its answer, octet for octet."""
+
+    request: Payload
+    message_id: str
+    answer: bytes
+    opened: Opened | None
+    """What the signature of the answer covers; None for a fault, which is unsigned (digipoort 2.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """A payload as requests wants a body: a length, and chunks."""
+
+    payload: Payload
+
+    def __len__(self) -> int:
+        """Content-Length."""
+        return self.payload.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        """From the start, also the second time."""
+        return self.payload.open()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, in the names zeep looks for."""
+
+    status_code: int
+    content: bytes
+    headers: Mapping[str, str]
+    encoding: str = "utf-8"
+
+
+class WusTransport(Transport):
+    """zeep's transport for one post office."""
+
+    def __init__(self, connection: Connection, large: Mapping[str, Payload] | None = None) -> None:
+        """Take a standing with a post office.
+
+        Args:
+            connection: keys, trust, addresses.
+            large: base64 text that stands in the body instead of a document, to that document; it is streamed.
+        """
+        super().__init__(session=connection.session)  # type: ignore[no-untyped-call]
+        self.connection = connection
+        self.large = large or {}
+        self.exchanges: list[Exchange] = []
+
+    def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Answer:
+        """Seal, post, verify.
+
+        Raises:
+            Refused: the answer is a fault.
+            SignatureError: the answer is not signed by the post office, or answers something else.
+            TransportError: nothing was sent.
+            AnswerLost: it was sent, and no answer came while it was valid.
+        """
+        action = headers["SOAPAction"].strip('"')
+        sent_at, message_id = self.connection.clock(), self.connection.new_id()
+        request = self._seal(address, envelope, action, sent_at, message_id)
+        answer = post(self.connection, address, request, action, sent_at + LIFE)
+        message = parse_answer(answer)
+        fault = message.body.find(q(SOAP11, "Fault"))
+        opened = None if fault is not None else verify(self.connection, message, message_id, action)
+        self.exchanges.append(Exchange(request, message_id, answer.content, opened))
+        if fault is not None:
+            raise refusal(fault)
+        return Answer(answer.status_code, xml_guard.serialise(message.envelope), {"Content-Type": XML_TYPE})
+
+    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
+        operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
+        if operation is None:
+            raise UsageError("the Body is empty")
+        addressing = Addressing(to=address, action=action, message_id=message_id)
+        mark = message_id.rpartition(":")[2]
+        c, octets = self.connection, xml_guard.serialise(operation)
+        return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large).payload
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def post(connection: Connection, url: str, request: Payload, action: str, valid_until: datetime) -> Answer:
+    """Post signed octets; the same ones again while they are valid and patience lasts.
+
+    Args:
+        connection: session, clock and patience.
+        url: of the service.
+        request: the whole signed envelope.
+        action: SOAPAction.
+        valid_until: Expires of the request.
+
+    Raises:
+        TransportError: TLS was refused, or nobody listens: nothing was accepted.
+        AnswerLost: sent at least once, and no answer came.
+    """
+    give_up = min(valid_until, connection.clock() + connection.patience)
+    pause, tries, sent, why = FIRST_PAUSE, 0, False, ""
+    while True:
+        try:
+            return post_once(connection, url, request, action)
+        except requests.exceptions.SSLError as reason:
+            raise tls_refused(url, reason) from reason
+        except requests.RequestException as reason:
+            sent, why = sent or not is_unsent(reason), innermost(reason)
+        tries += 1
+        if not sent and tries >= ATTEMPTS_UNSENT:
+            raise nobody_listens(url, why)
+        if connection.clock() + timedelta(seconds=pause) >= give_up:
+            raise AnswerLost(request, why)
+        connection.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def post_once(connection: Connection, url: str, request: Payload, action: str) -> Answer:
+    """One POST; the answer's octets up to a limit."""
+    headers = {"Content-Type": XML_TYPE, "SOAPAction": f'"{action}"', "Accept": "text/xml"}
+    waits = (CONNECT_TIMEOUT.total_seconds(), READ_TIMEOUT.total_seconds())
+    with connection.session.post(
+        url, data=Octets(request), headers=headers, timeout=waits, allow_redirects=False, stream=True
+    ) as response:
+        content = b""
+        for chunk in response.iter_content(limits.CHUNK):
+            content += chunk
+            if len(content) > ANSWER_LIMIT:
+                raise TransportError(f"{url}: the answer is larger than {ANSWER_LIMIT} octets")
+        return Answer(response.status_code, content, dict(response.headers))
+
+
+def is_unsent(reason: requests.RequestException) -> bool:
+    """True when no connection came about, so that not an octet of the request went out."""
+    cause = reason.args[0] if reason.args else None
+    cause = getattr(cause, "reason", cause)
+    unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return isinstance(reason, requests.ConnectTimeout) or isinstance(cause, unsent)
+
+
+def innermost(reason: BaseException) -> str:
+    """The words of the error that started it."""
+    while reason.__context__ is not None:
+        reason = reason.__context__
+    return f"{type(reason).__name__}: {reason}"
+
+
+def tls_refused(url: str, reason: requests.exceptions.SSLError) -> TransportError:
+    """TLS did not come about."""
+    error = TransportError(f"{url}: TLS was refused")
+    error.add_note(f"found: {innermost(reason)}")
+    error.add_note(
+        "expected: a server certificate below the ca of post-office.json, and our client certificate trusted there"
+    )
+    return error
+
+
+def nobody_listens(url: str, why: str) -> TransportError:
+    """No connection."""
+    error = TransportError(f"{url}: no connection")
+    error.add_note(f"found: {why}")
+    error.add_note("fix: digipoort up")
+    return error
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def parse_answer(answer: Answer) -> SoapMessage:
+    """The one tree of an answer.
+
+    Raises:
+        TransportError: no SOAP came back.
+    """
+    try:
+        return xml_guard.parse(answer.content)
+    except PeerError as reason:
+        error = TransportError(f"the answer is no SOAP message (HTTP {answer.status_code})")
+        error.add_note(f"found: {reason}")
+        raise error from reason
+
+
+def verify(connection: Connection, message: SoapMessage, message_id: str, action: str) -> Opened:
+    """Everything that must hold before an answer is read.
+
+    1. signature, coverage, certificate path and revocation; 2. Timestamp; 3. signed by the post office;
+    4. it answers this request; 5. it is the response that this action has.
+
+    Raises:
+        SignatureError: one does not hold; the answer must not be used (DK-WUS WB013).
+    """
+    policy, now = SignaturePolicy(sha1=connection.algorithms.weak, to_required=False), connection.clock()
+    try:
+        opened = open_message(message, policy, connection.trust, now)  # 1
+        check_timestamp(opened, policy, now)  # 2
+    except PeerError as reason:
+        raise unusable(reason.cause.name, reason.where, reason.found or reason.detail, reason.expected) from reason
+    expected_action = action.removesuffix("Request") + "Response"
+    for where, found, expected in (
+        ("OIN of the signer", opened.oin, connection.hub_oin),  # 3
+        ("wsa:RelatesTo", opened.addressing.relates_to, message_id),  # 4
+        ("wsa:Action", opened.addressing.action, expected_action),  # 5
+    ):
+        if found != expected:
+            raise unusable("another answer", where, str(found), expected)
+    return opened
+
+
+def unusable(what: str, where: str, found: str, expected: str) -> SignatureError:
+    """An answer that must not be read."""
+    error = SignatureError(f"the answer must not be used: {what}")
+    for name, text in (("where", where), ("found", found), ("expected", expected)):
+        if text:
+            error.add_note(f"{name}: {text}")
+    return error
+
+
+def refusal(fault: etree._Element) -> Refused:
+    """A SOAP fault as an error: its foutcode, and what it says went wrong.
+
+    Faults are unsigned (digipoort 2.6): good for people, never proof of anything.
+    """
+    code = fault.findtext(f"detail/*/{q(KV, 'foutcode')}") or fault.findtext("faultcode") or ""
+    text = fault.findtext(f"detail/*/{q(KV, 'foutbeschrijving')}") or fault.findtext("faultstring") or ""
+    return Refused("\n".join(cause_lines(text)), code=code.strip())
+
+
+def cause_lines(text: str) -> list[str]:
+    """The lines after `De volgende fout is opgetreden:`, or all when that is not there."""
+    general, marker, rest = text.partition("De volgende fout is opgetreden:")
+    causes = [line.strip() for line in (rest if marker else general).splitlines() if line.strip()]
+    # Recorded faults of Digipoort leave the line empty (digipoort 2.6).
+    return causes or [f"{general.strip()} (no cause is given)"]

@@ -1,0 +1,358 @@
+"""The delivering path at the hub: one attempt to hand one delivery to its agency, in seven steps.
+
+What an attempt means is decided in hub.delivery; when one is made, in the worker. Chooses no recipient and no document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import PeerError, TransportError
+from digipoort_as4.hub import copies
+from digipoort_as4.hub import delivery as hub_delivery
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub.copies import Consents
+from digipoort_as4.hub.decision import Committed, Decision, Delivery, Effect, Job, KeepEvidence, Process
+from digipoort_as4.hub.delivery import Attempt, Faulted, NotLearnt
+from digipoort_as4.hub.routes import Routes
+from digipoort_as4.journal import Journal
+from digipoort_as4.payload import Payload
+from digipoort_as4.pki.keys import Signer
+from digipoort_as4.pki.path import Trust
+from digipoort_as4.soap.addressing import Addressing
+from digipoort_as4.storage.store import Store
+from digipoort_as4.transport.http import HttpAnswer
+from digipoort_as4.wssecurity.algorithms import Algorithms
+from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
+from digipoort_as4.wssecurity.seal_message import Sealed, seal
+from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.asking import FaultAnswer, Question, headers_of, open_answer
+from digipoort_as4.wus.koppelvlak import AfleverRequest
+from digipoort_as4.wus.operations import AFLEVEREN
+
+Post = Callable[[str, str, Payload, Mapping[str, str]], Awaitable[HttpAnswer]]
+"""(OIN, url, body, headers): transport.peers.Peers.post, which shows the octets to nobody else than that OIN."""
+
+OPERATION: Final = AFLEVEREN.operations[0]
+
+ROUNDS: Final = 5
+"""Times that a decision is taken anew because facts changed; a zetStatus can do that once, a lost lease always does."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the operator's files say, as one frozen snapshot."""
+
+    trust: Trust
+    routes: Routes
+    consents: Consents
+    agencies: Mapping[str, str]
+    """OIN -> URL of the AfleverService."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """What the delivering path works with."""
+
+    store: Store
+    view: Callable[[], View]
+    """Read anew for each attempt: a consent withdrawn a second ago counts."""
+    signer: Signer
+    """The hub's delivery key."""
+    policy: SignaturePolicy
+    """For the agencies' answers."""
+    post: Post
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    """A fresh lower-case UUID."""
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one attempt rests on."""
+
+    job: Job
+    process: Process
+    delivery: Delivery
+    view: View
+
+    @property
+    def agency_validates(self) -> bool:
+        """True when 500 or 510 follows 400 on this route."""
+        route = self.view.routes.find(self.process.aanlevering.berichtsoort)
+        return route is not None and route.agency_validates
+
+    @property
+    def url(self) -> str:
+        """Where the agency listens; empty when that is not known."""
+        return self.view.agencies.get(self.delivery.recipient_oin, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One sealed afleverRequest and what its answer must show."""
+
+    sealed: Sealed
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt came to, with the octets that show it."""
+
+    attempt: Attempt
+    evidence: tuple[tuple[str, bytes, str], ...] = ()
+    """(kind, octets, coverage), for KeepEvidence."""
+
+
+async def deliver(job: Job, dispatch: Dispatch) -> bool:
+    """Make one attempt at one delivery.
+
+    Args:
+        job: claimed, kind afleveren; its subject is the berichtkenmerk.
+        dispatch: collaborators.
+
+    Returns:
+        True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
+
+    Raises:
+        StorageFailure: the store refuses; the process must end.
+
+    Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
+    """
+    facts = await look_up(job, dispatch)  # 1 facts
+    if await end_early(facts, dispatch):
+        return True
+    facts = await start(facts, dispatch)  # 2 start: 405 is durable before an octet leaves
+    call = await seal_call(facts, dispatch)  # 3 build
+    answer = await send(call, facts, dispatch)  # 4 send
+    result = read(answer, call, facts, dispatch)  # 5 verify
+    await settle(facts, call, result, dispatch)  # 6 judge, 7 commit
+    return not isinstance(result.attempt, NotLearnt)
+
+
+# --- 1 facts ----------------------------------------------------------------------------------------------------------
+
+
+async def look_up(job: Job, dispatch: Dispatch) -> Facts:
+    """What the store and the operator's files say now."""
+    delivery = await dispatch.store.delivery(job.subject)
+    process = await dispatch.store.process(delivery.kenmerk) if delivery else None
+    if delivery is None or process is None:
+        raise LookupError(f"job {job.id}: no delivery {job.subject}")
+    return Facts(job, process, delivery, dispatch.view())
+
+
+async def end_early(facts: Facts, dispatch: Dispatch) -> bool:
+    """End the job when there is nothing to ask."""
+    now = dispatch.now()
+    if decide_early(facts, now) is None:
+        return False
+    await commit(facts, lambda latest: decide_early(latest, now), dispatch)
+    return True
+
+
+def decide_early(facts: Facts, now: datetime) -> Decision | None:
+    """End the job without asking: nothing is left to send, or the consent of a copy no longer stands.
+
+    Source: decision 17; the consent counts at the moment of sending.
+    """
+    if hub_delivery.is_done(facts.delivery):
+        return hub_delivery.decide_finish(facts.job)
+    if facts.delivery.copy and not copies.still_stands(facts.view.consents, facts.delivery.consent, now):
+        return hub_delivery.decide_withdrawn(facts.job, facts.delivery)
+    return None
+
+
+# --- 2 start ----------------------------------------------------------------------------------------------------------
+
+
+async def start(facts: Facts, dispatch: Dispatch) -> Facts:
+    """405 and the start of the 72 hours, once per delivery and before anything is sent."""
+    now = dispatch.now()
+    await commit(facts, lambda latest: hub_delivery.decide_start(latest.process, latest.delivery, now), dispatch)
+    return await look_up(facts.job, dispatch)
+
+
+# --- 3 build ----------------------------------------------------------------------------------------------------------
+
+
+def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
+    """The afleverRequest of a delivery: what the sender handed over, with this recipient's documents and key.
+
+    Args:
+        process: with its documents.
+        delivery: names the documents; the first becomes berichtInhoud (decision 18).
+
+    Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
+    """
+    aanlevering = process.aanlevering
+    by_key = {document.key: document for document in aanlevering.documents}
+    return AfleverRequest(
+        kenmerk=process.kenmerk,
+        berichtsoort=aanlevering.berichtsoort,
+        berichtkenmerk=delivery.berichtkenmerk,
+        aanleverkenmerk=aanlevering.aanleverkenmerk,
+        tijdstempel_aangeleverd=process.received_at,
+        identiteit_belanghebbende=aanlevering.belanghebbende,
+        rol_belanghebbende=aanlevering.rol_belanghebbende,
+        identiteit_aanleveraar=aanlevering.sender_oin,
+        identiteit_ontvanger=Identiteit(delivery.recipient_oin, "OIN"),
+        # the role was written for the recipient that the sender knows of
+        rol_ontvanger=None if delivery.copy else aanlevering.rol_ontvanger,
+        documents=tuple(by_key[key] for key in delivery.documents),
+    )
+
+
+async def seal_call(facts: Facts, dispatch: Dispatch) -> Call:
+    """Seal afresh for this attempt: own MessageID and Timestamp, the same berichtkenmerk (decision 22)."""
+    message_id, created = f"urn:uuid:{dispatch.new_id()}", dispatch.now()
+    request = build_request(facts.process, facts.delivery)
+    seal_it = partial(build_call, request, facts, message_id, created, dispatch.signer, dispatch.new_id)
+    if sum(document.size for document in request.documents) > limits.INLINE_BODY:
+        return await asyncio.to_thread(seal_it)
+    return seal_it()
+
+
+def build_call(
+    request: AfleverRequest,
+    facts: Facts,
+    message_id: str,
+    created: datetime,
+    signer: Signer,
+    new_id: Callable[[], str],
+) -> Call:
+    """The sealed octets of one attempt; base64 of large documents is made while sending."""
+    written = koppelvlak.write_aflever_request(request, token=new_id().replace("-", ""))
+    sealed = seal(
+        written.octets,
+        Addressing(to=facts.url, action=OPERATION.request_action, message_id=message_id),
+        signer,
+        Algorithms(),
+        created,
+        limits.TIMESTAMP_LIFE,
+        new_id,
+        written.large,
+    )
+    return Call(sealed, Question(facts.delivery.recipient_oin, OPERATION, message_id))
+
+
+# --- 4 send -----------------------------------------------------------------------------------------------------------
+
+
+async def send(call: Call, facts: Facts, dispatch: Dispatch) -> HttpAnswer | NotLearnt:
+    """Post to the agency, whose TLS certificate must be the recipient's."""
+    if not facts.url:
+        return NotLearnt("no endpoint is known", sent=False)
+    recipient = facts.delivery.recipient_oin
+    try:
+        return await dispatch.post(recipient, facts.url, call.sealed.payload, headers_of(OPERATION))
+    except TransportError as error:
+        return NotLearnt(str(error), error.sent)
+
+
+# --- 5 verify ---------------------------------------------------------------------------------------------------------
+
+
+def read(answer: HttpAnswer | NotLearnt, call: Call, facts: Facts, dispatch: Dispatch) -> Result:
+    """What the answer says, when it can be believed."""
+    if isinstance(answer, NotLearnt):
+        return Result(answer)
+    try:
+        opened = open_answer(answer, call.question, facts.view.trust, dispatch.policy, dispatch.now())
+        if isinstance(opened, FaultAnswer):
+            return Result(Faulted(opened.foutcode, opened.foutbeschrijving), (("afleverFault", opened.octets, ""),))
+        return Result(_read_response(opened, facts), (("afleverResponse", opened.message.octets, opened.coverage),))
+    except (PeerError, TransportError) as error:
+        # Decision 19: what cannot be verified is no answer. The agency may have the message: same key next time.
+        return Result(NotLearnt(str(error), sent=True))
+
+
+def _read_response(opened: Opened, facts: Facts) -> Attempt:
+    response = koppelvlak.read_aflever_response(opened)
+    for name, found, expected in (
+        ("kenmerk", response.kenmerk, facts.process.kenmerk),
+        ("berichtkenmerk", response.berichtkenmerk, facts.delivery.berichtkenmerk),
+    ):
+        if found != expected:
+            raise PeerError("kenmerk-unknown", where=name, found=found[:60], expected=expected)
+    fout = response.status_foutcode
+    foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)
+    return hub_delivery.read_response(response.statuscode, foutcode, foutbeschrijving, response.statusdetails)
+
+
+# --- 6 judge and 7 commit ---------------------------------------------------------------------------------------------
+
+
+async def settle(facts: Facts, call: Call, result: Result, dispatch: Dispatch) -> None:
+    """Judge on the newest facts and commit: statuses, delivery, evidence, end or postponement of the job."""
+    now, jitter = dispatch.now(), random.random()
+
+    def decide(latest: Facts) -> Decision:
+        judged = hub_delivery.judge(
+            latest.job,
+            latest.process,
+            latest.delivery,
+            result.attempt,
+            agency_validates=latest.agency_validates,
+            now=now,
+            jitter=jitter,
+        )
+        return judged.plus(*evidence(latest, call, result, now))
+
+    await commit(facts, decide, dispatch)
+    note(facts, result, dispatch.journal)
+
+
+def evidence(facts: Facts, call: Call, result: Result, now: datetime) -> tuple[Effect, ...]:
+    """Request and answer, when there was an answer: what was asked in vain stands in the journal."""
+    kept = (("afleverRequest", call.sealed.skeleton, ""), *result.evidence) if result.evidence else ()
+    return tuple(KeepEvidence(facts.process.kenmerk, kind, octets, coverage, now) for kind, octets, coverage in kept)
+
+
+async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispatch: Dispatch) -> None:
+    """Decide and commit; when facts changed meanwhile, look up and decide again.
+
+    Args:
+        facts: what to decide on first.
+        decide: None when there is nothing to commit (any more).
+        dispatch: collaborators.
+
+    Raises:
+        RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.
+    """
+    for _ in range(ROUNDS):
+        decision = decide(facts)
+        if decision is None:
+            return
+        outcome = await dispatch.store.commit(decision)
+        if isinstance(outcome, Committed):
+            return
+        facts = await look_up(facts.job, dispatch)
+    raise RuntimeError(f"job {facts.job.id} for {facts.job.subject}: facts kept changing, or the lease is lost")
+
+
+def note(facts: Facts, result: Result, journal: Journal) -> None:
+    """One line for the operator."""
+    attempt, detail = result.attempt, ""
+    if isinstance(attempt, NotLearnt):
+        detail = attempt.reason
+    elif isinstance(attempt, Faulted):
+        detail = attempt.foutcode
+    journal.write(
+        f"deliver-{type(attempt).__name__.lower()}",
+        kenmerk=facts.process.kenmerk,
+        berichtkenmerk=facts.delivery.berichtkenmerk,
+        recipient=facts.delivery.recipient_oin,
+        copy=facts.delivery.copy,
+        attempt=facts.delivery.attempts + 1,
+        detail=detail,
+    )

@@ -1,0 +1,132 @@
+"""Opens the answer to a request of our own: hub asks agency, agency asks hub. Believes nothing that is not signed.
+
+Sends nothing, retries nothing, and reads no operation's fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from digipoort_as4.errors import PeerError, TransportError
+from digipoort_as4.payload import read_all
+from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
+from digipoort_as4.pki.path import Trust
+from digipoort_as4.soap import xml_guard
+from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.names import WSA, q
+from digipoort_as4.transport.http import HttpAnswer
+from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
+from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.koppelvlak import Fault
+from digipoort_as4.wus.operations import Operation
+
+FAULT_STATUS: Final = 500
+"""SOAP 1.1 6.2: a fault comes with HTTP 500. Any other status is trouble on the way, whatever the body says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What we asked, as far as the answer must fit it."""
+
+    oin: str
+    """Of the party asked: its certificate signs the answer."""
+    operation: Operation
+    message_id: str
+    """Ours; the answer's RelatesTo."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultAnswer:
+    """A fault of the koppelvlak. Not signed: that it comes from the party asked, its TLS certificate says."""
+
+    foutcode: str
+    foutbeschrijving: str
+    octets: bytes
+
+
+def headers_of(operation: Operation) -> dict[str, str]:
+    """The HTTP headers of a request."""
+    return {"content-type": "text/xml; charset=utf-8", "soapaction": f'"{operation.request_action}"'}
+
+
+def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
+    """The TLS certificate of the other end holds and is of the party meant.
+
+    Args:
+        oin: of the party meant.
+        der: what the other end showed and proved; empty when it showed none.
+        trust: anchors and CRLs.
+        at: now.
+        purpose: TLS_SERVER when we called, TLS_CLIENT when we were called.
+
+    Raises:
+        PeerError: certificate-…, oin-missing, oin-differs.
+
+    Source: decision 9: the same OIN, the certificate may differ from the signing one.
+    """
+    if not der:
+        raise PeerError("tls-certificate", where="TLS", found="geen certificaat", expected=f"een certificaat van {oin}")
+    certificate = load_certificate(der)
+    trust.judge(certificate, at, purpose)
+    found = read_oin(certificate)
+    if found != oin:
+        raise PeerError("oin-differs", where="TLS-certificaat", found=found, expected=oin)
+
+
+def open_answer(
+    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime
+) -> Opened | FaultAnswer:
+    """Verify an answer.
+
+    Args:
+        answer: as it came, any HTTP status.
+        question: what it must fit.
+        trust: for the signing certificate.
+        policy: for the signature.
+        at: now.
+
+    Returns:
+        What the signature covers, of the kind of answer that was asked for; or the fault.
+
+    Raises:
+        TransportError: an HTTP status other than 200 and 500.
+        PeerError: everything else that does not hold.
+
+    Source: DK-WUS WB013; digipoort 2.5, 2.6.
+    """
+    if answer.status not in (200, FAULT_STATUS):
+        raise TransportError(f"HTTP {answer.status}", sent=True)
+    message = xml_guard.parse(read_all(answer.body))
+    fault = koppelvlak.read_fault(message)
+    if fault is not None:
+        return _read_fault(message, fault, question)
+    if answer.status == FAULT_STATUS:
+        raise PeerError("envelope", where="HTTP 500", found="geen Fault", expected="een Fault of HTTP 200")
+    # DK-WUS WA001: an answer without To is for whoever asked
+    opened = open_message(message, replace(policy, to_required=False), trust, at)
+    check_timestamp(opened, policy, at)
+    _check_fit(opened, question)
+    return opened
+
+
+def _check_fit(opened: Opened, question: Question) -> None:
+    fits = (
+        ("oin-differs", "certificaat van de handtekening", opened.oin, question.oin),
+        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to or "", question.message_id),
+        ("header-value", "wsa:Action", opened.addressing.action, question.operation.response_action),
+        ("operation-unknown", "Body", str(opened.operation.tag), question.operation.response),
+    )
+    for cause, where, found, expected in fits:
+        if found != expected:
+            raise PeerError(cause, where=where, found=found[:120], expected=expected)
+
+
+def _read_fault(message: SoapMessage, fault: Fault, question: Question) -> FaultAnswer:
+    relates_to = message.header.findtext(q(WSA, "RelatesTo"))
+    if relates_to is not None and relates_to.strip() != question.message_id:
+        raise PeerError("header-value", where="wsa:RelatesTo", found=relates_to[:120], expected=question.message_id)
+    if fault.fout is None or not fault.fout.foutcode:
+        raise PeerError("envelope", where="Fault", found="geen foutcode", expected="een fout van het koppelvlak")
+    return FaultAnswer(fault.fout.foutcode[:20], fault.fout.foutbeschrijving, message.octets)

@@ -1,0 +1,212 @@
+"""Refusals as SOAP faults in the exact shape of the real ones, and which foutcode each cause gets.
+
+Signs nothing (real faults are unsigned), refuses nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from lxml import etree
+
+from digipoort_as4.errors import CAUSES, Cause, ConfigError, PeerError
+from digipoort_as4.payload import BytesPayload
+from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.names import KV, SOAP11, WSA, WSA_ANONYMOUS, q
+from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.wus.koppelvlak import escape
+from digipoort_as4.wus.operations import SERVICES, Operation, Service
+
+REFUSED: Final = (
+    "Het verzoek voldoet niet aan de koppelvlakspecificaties en kan hierdoor niet door Digipoort worden verwerkt."
+)
+"""Exact, from the real faults (digipoort 2.6)."""
+FAILED: Final = (
+    "Het verzoek kan door een technische storing nu niet door Digipoort worden verwerkt. Probeer het later opnieuw."
+)
+"""Ours: no real fault with code x400 is public."""
+FOLLOWS: Final = "De volgende fout is opgetreden:"
+LONGEST: Final = 1_048_576
+"""Characters of a foutbeschrijving (digipoort 1.6)."""
+LONGEST_CODE: Final = 20
+LONGEST_ID: Final = 2_048
+"""Characters of a MessageID that RelatesTo repeats."""
+XML_TYPE: Final = "text/xml; charset=utf-8"
+
+
+# --- foutcodes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FaultTable:
+    """Which foutcode a cause gets in a service: x100 for a refusal, x400 for a technical one, unless configured."""
+
+    codes: Mapping[tuple[str, str], str]
+    """(service, cause) to foutcode, where it is not the default."""
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> FaultTable:
+        """From configuration: one table per service, one line per cause, e.g. aanleveren.berichtsoort-unknown.
+
+        Raises:
+            ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
+        """
+        rows = [(service, *line) for service, lines in table.items() for line in _items(lines)]
+        mistakes = [mistake for row in rows for mistake in _mistakes(*row)]
+        if mistakes:
+            raise ConfigError("\n".join(mistakes))
+        return cls(MappingProxyType({(service, cause): str(code) for service, cause, code in rows}))
+
+    def code(self, service: Service, cause: Cause) -> str:
+        """The foutcode.
+
+        Source: decision 4; digipoort 3.3.
+        """
+        default = f"{service.prefix}{'400' if cause.technical else '100'}"
+        return self.codes.get((service.name, cause.name), default)
+
+
+def _items(lines: object) -> list[tuple[str, object]]:
+    return list(lines.items()) if isinstance(lines, Mapping) else [("", lines)]
+
+
+def _mistakes(service: str, cause: str, code: object) -> list[str]:
+    where = f"foutcodes.{service}.{cause}"
+    found = []
+    if service not in {known.name for known in SERVICES}:
+        found.append(f"{where}: there is no service {service!r}")
+    if cause not in CAUSES:
+        found.append(f"{where}: there is no cause {cause!r}")
+    if not isinstance(code, str) or not 0 < len(code.strip()) <= LONGEST_CODE:
+        found.append(f"{where}: a foutcode has 1 to {LONGEST_CODE} characters")
+    return found
+
+
+DEFAULT: Final = FaultTable(MappingProxyType({}))
+
+
+# --- what the fault is about ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What is known of a request before it is verified. Good for a fault's Action and RelatesTo and nothing else."""
+
+    service: Service
+    operation: Operation | None
+    message_id: str = ""
+
+    @classmethod
+    def before(cls, request: HttpRequest, service: Service) -> Hint:
+        """From path and SOAPAction alone.
+
+        Source: decision 6.
+        """
+        return cls(service, service.by_action(soap_action(request)))
+
+    def of(self, message: SoapMessage) -> Hint:
+        """The same with what an unverified message says of itself."""
+        operation = self.operation
+        if operation is None and len(message.body):
+            operation = self.service.by_element(message.body[0])
+        return replace(self, operation=operation, message_id=_message_id(message.header))
+
+
+def soap_action(request: HttpRequest) -> str:
+    """The SOAPAction header, quoted or not; empty when it is missing or says nothing (digipoort 1.3)."""
+    return request.headers.get("soapaction", "").strip().removeprefix('"').removesuffix('"').strip()
+
+
+def _message_id(header: etree._Element) -> str:
+    found = header.findall(q(WSA, "MessageID"))
+    text = (found[0].text or "").strip() if len(found) == 1 else ""
+    return text if len(text) <= LONGEST_ID else ""
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def public_text(refusal: PeerError, journal_number: str) -> str:
+    """What the peer hears: never empty, never more than it may know.
+
+    Args:
+        refusal: cause and its four parts.
+        journal_number: 8 hex digits; told where the cause is not explained, so that the operator can look it up.
+
+    Source: decision 5.
+    """
+    cause = refusal.cause
+    if not cause.explained or cause.technical:
+        return f"{cause.text} Vermeld bij navraag journaalnummer {journal_number}."
+    parts = (
+        ("Waar", refusal.where),
+        ("Gevonden", refusal.found),
+        ("Verwacht", refusal.expected),
+        ("Oplossing", refusal.fix),
+    )
+    told = " ".join(f"{label}: {_one_line(text).rstrip('.')}." for label, text in parts if text)
+    return f"{cause.text} {told}".rstrip()
+
+
+def _one_line(text: str) -> str:
+    """Control characters become spaces: a peer's words cannot forge a line of ours."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def foutbeschrijving(refusal: PeerError, journal_number: str) -> str:
+    """The fixed sentences and the cause behind them, as digipoort 2.6 has them."""
+    opening = FAILED if refusal.cause.technical else REFUSED
+    return f"{opening}\n\n{FOLLOWS} \n{public_text(refusal, journal_number)}\n"[:LONGEST]
+
+
+# --- fault ------------------------------------------------------------------------------------------------------------
+
+
+def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
+    """Write the fault.
+
+    Args:
+        refusal: why.
+        hint: service, operation and MessageID of the request as far as known.
+        foutcode: of the fault table.
+        journal_number: 8 hex digits.
+        message_id: fresh, for wsa:MessageID.
+
+    Returns:
+        UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
+
+    Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite.
+    """
+    side = "Server" if refusal.cause.technical else "Client"
+    element = hint.service.fault
+    text = escape(foutbeschrijving(refusal, journal_number))
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<soapenv:Envelope xmlns:soapenv="{SOAP11}" xmlns:wsa="{WSA}"><soapenv:Header>'
+        f"{_headers(hint, message_id)}</soapenv:Header><soapenv:Body><soapenv:Fault>"
+        f"<faultcode>soapenv:{side}</faultcode><faultstring>Algemene fout</faultstring>"
+        "<faultactor>Verantwoordingsplichtige</faultactor>"
+        f'<detail><fault:{element} xmlns:fault="{KV}"><fault:foutcode>{escape(foutcode)}</fault:foutcode>'
+        f"<fault:foutbeschrijving>{text}</fault:foutbeschrijving></fault:{element}></detail>"
+        "</soapenv:Fault></soapenv:Body></soapenv:Envelope>"
+    ).encode()
+
+
+def _headers(hint: Hint, message_id: str) -> str:
+    written = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
+    if hint.operation is not None:
+        written += f"<wsa:Action>{hint.operation.fault_action}</wsa:Action>"
+        if hint.message_id:
+            written += f"<wsa:RelatesTo>{escape(hint.message_id)}</wsa:RelatesTo>"
+    return written
+
+
+def answer(cause: Cause, octets: bytes) -> HttpAnswer:
+    """The fault as an HTTP answer with the cause's status."""
+    headers = {"content-type": XML_TYPE}
+    if cause.http == 405:
+        headers["allow"] = "POST"
+    return HttpAnswer(cause.http, headers, BytesPayload(octets))

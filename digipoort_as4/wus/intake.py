@@ -1,0 +1,294 @@
+"""The first steps that every WUS service shares: parse the request, verify it, find an earlier answer to it.
+
+Reads no business data, decides nothing about it and writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import PeerError
+from digipoort_as4.hub.decision import StoredReply
+from digipoort_as4.payload import FilePayload, Spool
+from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
+from digipoort_as4.pki.path import Trust
+from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.names import WSA_ANONYMOUS, WSA_NONE, local_name
+from digipoort_as4.transport.http import HttpRequest
+from digipoort_as4.wssecurity.open_message import Opened, open_message
+from digipoort_as4.wus.faults import soap_action
+from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus.operations import Operation, Service
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CHARSETS: Final = frozenset({"", "utf-8", "utf8"})
+
+
+async def off_loop(size: int, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Run a function here, or in a thread when the body it works on is large.
+
+    Args:
+        size: octets of the body; up to limits.INLINE_BODY the event loop does it faster itself.
+        function: waits for nothing.
+        arguments: of the function.
+        named: of the function.
+    """
+    if size <= limits.INLINE_BODY:
+        return function(*arguments, **named)
+    return await asyncio.to_thread(function, *arguments, **named)
+
+
+# --- parse ------------------------------------------------------------------------------------------------------------
+
+
+async def parse(request: HttpRequest, token: str) -> SoapMessage:
+    """From an HTTP request to one guarded tree.
+
+    Args:
+        request: as the transport handed it over.
+        token: fresh and unguessable, for the placeholders of large texts.
+
+    Raises:
+        PeerError: what the transport met, method-not-allowed, content-encoding, content-type, and all of soap.inhoud
+            and soap.xml_guard.
+
+    Source: digipoort 1.3; decision 13.
+    """
+    check_http(request)
+    return await off_loop(request.body.size, _read, request, token)
+
+
+def _read(request: HttpRequest, token: str) -> SoapMessage:
+    skeleton, large = inhoud.extract(request.body, token)
+    return xml_guard.parse(skeleton, large)
+
+
+def check_http(request: HttpRequest) -> None:
+    """Everything that method and HTTP headers say.
+
+    Raises:
+        PeerError: see parse.
+    """
+    if request.method != "POST":
+        raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
+    if request.trouble:
+        raise PeerError(request.trouble)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise PeerError("content-encoding", where="Content-Encoding", found=encoding[:40], fix="Comprimeer niet.")
+    _check_content_type(request.headers.get("content-type", ""))
+
+
+def _check_content_type(header: str) -> None:
+    media_type, *parameters = (part.strip() for part in header.lower().split(";"))
+    if media_type != "text/xml":
+        raise PeerError(
+            "content-type",
+            where="Content-Type",
+            found=media_type[:60] or "geen",
+            expected="text/xml; charset=utf-8",
+            fix="Verstuur SOAP 1.1 als text/xml, zonder MTOM.",
+        )
+    charset = next((p.partition("=")[2] for p in parameters if p.partition("=")[0].strip() == "charset"), "")
+    if charset.strip().strip("\"'") not in _CHARSETS:
+        raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
+    """The OIN that the TLS connection proves.
+
+    Args:
+        certificate: DER of the peer's certificate; None without one.
+        trust: anchors and revocation of this moment; the handshake knew nothing of revocation or purpose.
+        at: now.
+
+    Raises:
+        PeerError: tls-certificate, for every reason; which one is in its detail.
+
+    Source: decision 9.
+    """
+    if certificate is None:
+        raise PeerError("tls-certificate", detail="no client certificate")
+    try:
+        loaded = load_certificate(certificate)
+        trust.judge(loaded, at, Purpose.TLS_CLIENT)
+        return read_oin(loaded)
+    except PeerError as refusal:
+        if refusal.cause.technical:
+            raise
+        raise PeerError("tls-certificate", detail=str(refusal)) from refusal
+
+
+async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot, now: datetime) -> Opened:
+    """Verify who sent a request, by the TLS connection and by the signature, which must name the same organisation.
+
+    Does not judge the age of the message: a verbatim repeat is answered also when it is old.
+
+    Args:
+        message: parsed.
+        request: for the TLS certificate and the size of the body.
+        snapshot: trust and policies.
+        now: moment at which both certificates must be valid.
+
+    Raises:
+        PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message.
+
+    Source: decisions 9 and 10; the certificates of the two may differ.
+    """
+    tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
+    policy = snapshot.policy_of(tls_oin)
+    opened = await off_loop(request.body.size, open_message, message, policy, snapshot.trust, now)
+    if opened.oin != tls_oin:
+        raise PeerError("oin-differs", detail=f"TLS {tls_oin}, signature {opened.oin}")
+    return opened
+
+
+def check_known(opened: Opened, snapshot: Snapshot) -> None:
+    """The sender is in the party table.
+
+    Raises:
+        PeerError: party-unknown.
+    """
+    if snapshot.parties.knows(opened.oin) is None:
+        raise PeerError("party-unknown", detail=f"{opened.oin} is no party")
+
+
+def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Operation:
+    """Which operation is asked; SOAPAction, wsa:Action and body element must agree, wsa:To must be this service.
+
+    Args:
+        opened: verified request.
+        request: for the SOAPAction header, which may be quoted, unquoted, empty or absent.
+        service: whose path it came to.
+
+    Raises:
+        PeerError: operation-unknown, soap-action, header-value.
+
+    Source: digipoort 1.3, 1.8.
+    """
+    operation = service.by_element(opened.operation)
+    if operation is None or not operation.offered:
+        offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
+        raise PeerError(
+            "operation-unknown", where="Body", found=local_name(opened.operation.tag)[:80], expected=offered
+        )
+    _check_action("wsa:Action", opened.addressing.action, operation)
+    _check_action("SOAPAction", soap_action(request) or operation.request_action, operation)
+    _check_to(opened.addressing.to, service)
+    _check_anonymous(opened)
+    return operation
+
+
+def _check_action(where: str, found: str, operation: Operation) -> None:
+    if found != operation.request_action:
+        raise PeerError(
+            "soap-action",
+            where=where,
+            found=found[:200],
+            expected=operation.request_action,
+            fix=f"Zet {where} op de actie van {operation.name}.",
+        )
+
+
+def _check_to(to: str, service: Service) -> None:
+    """The last path segments decide: a gateway in front may go by another name, and a known client sends only them."""
+    wanted = service.path.split("/")[-2:]
+    try:
+        path = urlsplit(to).path
+    except ValueError:
+        path = ""
+    if path.rstrip("/").split("/")[-2:] != wanted:
+        raise PeerError(
+            "header-value",
+            where="wsa:To",
+            found=to[:200],
+            expected=f"een adres dat eindigt op /{'/'.join(wanted)}",
+            fix="Zet wsa:To op het adres van deze service.",
+        )
+
+
+def _check_anonymous(opened: Opened) -> None:
+    """We answer on the same connection and call nobody back."""
+    addresses = {
+        "wsa:ReplyTo": opened.addressing.reply_to,
+        "wsa:FaultTo": opened.addressing.fault_to,
+        "wsa:From": opened.addressing.from_,
+    }
+    for where, found in addresses.items():
+        if found not in (None, WSA_ANONYMOUS, WSA_NONE):
+            raise PeerError("header-value", where=where, found=found[:200], expected=f"{WSA_ANONYMOUS} of {WSA_NONE}")
+
+
+# --- an earlier answer ------------------------------------------------------------------------------------------------
+
+
+async def find_repeat(opened: Opened, office: Office, operation: Operation) -> bytes | None:
+    """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
+
+    Raises:
+        PeerError: message-id-reused, for the same MessageID under another signature.
+
+    Source: decision 8.
+    """
+    earlier = await office.store.find_reply(opened.oin, opened.addressing.message_id, office.now())
+    if earlier is None:
+        return None
+    reply = same_reply(earlier, opened)
+    note("repeated", opened, operation, office)
+    return reply
+
+
+def same_reply(earlier: StoredReply, opened: Opened) -> bytes:
+    """The stored octets when they answered this very request.
+
+    Raises:
+        PeerError: message-id-reused.
+    """
+    if earlier.signature_value != opened.signature_value:
+        raise PeerError(
+            "message-id-reused",
+            where="wsa:MessageID",
+            found=opened.addressing.message_id[:200],
+            expected="een nieuw MessageID",
+            fix="Gebruik voor elk bericht een nieuw wsa:MessageID.",
+        )
+    return earlier.octets
+
+
+# --- quarantine -------------------------------------------------------------------------------------------------------
+
+
+class Quarantine:
+    """Spool files of one request: whatever the store has not moved away by the end is thrown away."""
+
+    def __init__(self, spool: Spool) -> None:
+        """Begin with nothing in it."""
+        self._spool = spool
+        self._files: list[FilePayload] = []
+
+    def write(self, chunks: Iterable[bytes]) -> FilePayload:
+        """Spool chunks to a fresh file."""
+        file = self._spool.write(chunks)
+        self._files.append(file)
+        return file
+
+    def __enter__(self) -> Quarantine:
+        """The quarantine itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Empty it."""
+        for file in self._files:
+            self._spool.discard(file)

@@ -1,0 +1,155 @@
+"""The services of the koppelvlak as a table: paths, operations, actions, elements, fault elements.
+
+Decides nothing and handles no request; wus.services binds a path to the function that answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from digipoort_as4.soap.names import KV, q
+
+_NAMESPACE: Final = "http://logius.nl/digipoort/wus/2.0/"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a service."""
+
+    name: str
+    stem: str
+    """What the body elements are called before Request and Response: aanleveren has aanlever, without 'en'."""
+    base: str
+    """What its actions start with."""
+    offered: bool = True
+    """False: in the WSDL, but not answered yet."""
+
+    @property
+    def request(self) -> str:
+        """QName of the request element."""
+        return q(KV, f"{self.stem}Request")
+
+    @property
+    def response(self) -> str:
+        """QName of the response element."""
+        return q(KV, f"{self.stem}Response")
+
+    @property
+    def request_action(self) -> str:
+        """SOAPAction and wsa:Action of the request."""
+        return f"{self.base}{self.name}Request"
+
+    @property
+    def response_action(self) -> str:
+        """wsa:Action of the answer."""
+        return f"{self.base}{self.name}Response"
+
+    @property
+    def fault_action(self) -> str:
+        """wsa:Action of the fault, with its final slash."""
+        return f"{self.base}{self.name}/Fault/"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: one WSDL, one path, one fault element."""
+
+    name: str
+    """As configuration and journal call it."""
+    segment: str
+    """Last path segment but one."""
+    operations: tuple[Operation, ...]
+    fault: str
+    """Local name of the element in the fault's detail."""
+    prefix: str
+    """What its foutcodes start with."""
+    wsdl: str
+    """File name below schemas/."""
+
+    @property
+    def path(self) -> str:
+        """Where it answers, on all real hosts (digipoort 1.9)."""
+        return f"/wus/2.0/{self.segment}/1.2"
+
+    @property
+    def offered(self) -> tuple[Operation, ...]:
+        """The operations that are answered."""
+        return tuple(operation for operation in self.operations if operation.offered)
+
+    def by_element(self, element: etree._Element) -> Operation | None:
+        """The operation whose request this body element is, offered or not."""
+        return next((operation for operation in self.operations if operation.request == element.tag), None)
+
+    def by_action(self, action: str) -> Operation | None:
+        """The operation whose request has this action, offered or not."""
+        return next((operation for operation in self.operations if operation.request_action == action), None)
+
+
+def _service(
+    name: str, title: str, operations: dict[str, str], fault: str, prefix: str, offered: frozenset[str]
+) -> Service:
+    segment = title.lower()
+    base = f"{_NAMESPACE}{segment}/1.2/{title}/"
+    rows = tuple(Operation(op, stem, base, op in offered) for op, stem in operations.items())
+    return Service(name, segment, rows, fault, prefix, f"{title}_V1_2.wsdl")
+
+
+def _same(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+AANLEVEREN: Final = _service(
+    "aanleveren",
+    "AanleverService",
+    {"aanleveren": "aanlever"},
+    "aanleverFault",
+    "ALS",
+    frozenset({"aanleveren"}),
+)
+STATUSINFORMATIE: Final = _service(
+    "statusinformatie",
+    "StatusinformatieService",
+    _same("getBerichtsoorten", "getProcessen", "getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
+    "statusinformatieFault",
+    "STS",
+    frozenset({"getStatussenProces", "getNieuweStatussenProces"}),
+)
+OPHALEN: Final = _service(
+    "ophalen",
+    "OphaalService",
+    _same(
+        "getBerichten",
+        "getNieuweBerichten",
+        "getBerichtenLijst",
+        "getNieuweBerichtenLijst",
+        "getBerichtenKenmerk",
+        "getNieuweBerichtenKenmerk",
+    ),
+    "ophaalFault",
+    "OHS",
+    frozenset(),
+)
+AFLEVEREN: Final = _service(
+    "afleveren",
+    "AfleverService",
+    {"afleveren": "aflever"},
+    "afleverFault",
+    "AFS",
+    frozenset({"afleveren"}),
+)
+"""The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""
+ZET_STATUS: Final = _service(
+    "zet_status",
+    "ZetStatusService",
+    _same("zetStatus"),
+    "zetStatusFault",
+    "AFS",
+    frozenset({"zetStatus"}),
+)
+"""Names by analogy: ours. Its foutcodes are those of afleveren: no others are known between hub and agency."""
+
+SERVICES: Final = (AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS)
+"""Sources: digipoort 1.2 and 1.3."""

@@ -1,0 +1,172 @@
+"""Validates a body against the XSD of the koppelvlak and says in Dutch, per place, what is wrong.
+
+Reads no values; wus.koppelvlak does that afterwards and may then rely on order, presence and lengths.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from lxml import etree
+
+from digipoort_as4 import config
+from digipoort_as4.errors import PeerError
+from digipoort_as4.soap.message import LargeText
+from digipoort_as4.soap.names import KV, q
+
+XSD: Final = "digipoort-koppelvlak-1.2.xsd"
+MOST: Final = 20
+"""Errors named in one answer; whoever has more has one cause."""
+SHORT: Final = 40
+"""Characters of a peer's value that an error text repeats."""
+_FIX: Final = f"Pas het bericht aan volgens {XSD}."
+
+_validating: Final = threading.Lock()
+"""A compiled schema has one error log; large bodies are validated in threads."""
+
+_QUALIFIED: Final = re.compile(r"\{[^}]*\}")
+_ELEMENT: Final = re.compile(r"^Element '([^']*)'")
+_EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)")
+_LENGTH: Final = re.compile(r"has a length of '(\d+)'; this exceeds the allowed maximum length of '(\d+)'")
+_TYPE: Final = re.compile(r"atomic type '([^']*)'\.?\s*$")
+_ATTRIBUTE: Final = re.compile(r"attribute '([^']*)'")
+_WORDS: Final = {
+    "dateTime": "een tijdstip als 2026-01-05T10:00:00.000Z",
+    "base64Binary": "base64",
+    "inhoudType": "base64",
+    "autorisatieAdresType": "een URI",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """One error of libxml2."""
+
+    line: int
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, entry: Any) -> _Error:
+        return cls(int(entry.line), str(entry.type_name), str(entry.message))
+
+
+@cache
+def compiled() -> etree.XMLSchema:
+    """The schema, compiled once per process."""
+    path = config.data_file(f"schemas/{XSD}")
+    return etree.XMLSchema(etree.parse(path))
+
+
+def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
+    """Validate a body element.
+
+    Args:
+        operation: request, response or fault element; placeholders stand for large texts.
+        large: the texts taken out, so that line numbers are those of the message as sent.
+
+    Raises:
+        PeerError: schema, with all errors found; one error as where, found and expected, several as a list.
+
+    Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
+    """
+    entries = _validate(operation)
+    if not entries:
+        return
+    shift = _shift(operation, large)
+    errors = [_explain(entry, shift) for entry in entries]
+    if len(errors) == 1:
+        where, found, expected = errors[0]
+        raise PeerError("schema", where=where, found=found, expected=expected, fix=_FIX)
+    listed = "; ".join(f"({n}) {w}: {f}, verwacht {e}" for n, (w, f, e) in enumerate(errors[:MOST], 1))
+    more = "" if len(errors) <= MOST else f"; en nog {len(errors) - MOST}"
+    raise PeerError("schema", where=f"{len(errors)} plaatsen", found=listed + more, fix=_FIX)
+
+
+def _validate(operation: etree._Element) -> list[_Error]:
+    schema = compiled()
+    with _validating:
+        if schema.validate(operation):
+            return []
+        log: Any = schema.error_log  # iterable, which its stub does not say
+        return [_Error.of(entry) for entry in log]
+
+
+def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
+    """Maps a line of the tree to the line of the message: large texts take their line breaks with them."""
+    breaks = {text.placeholder: sum(chunk.count(b"\n") for chunk in text.text.open()) for text in large}
+    moved: list[tuple[int, int]] = []
+    for element in operation.iter(q(KV, "inhoud")):
+        line: Any = element.sourceline
+        moved.append((int(line or 0), breaks.get(element.text or "", 0)))
+    return lambda line: line + sum(count for at, count in moved if at < line)
+
+
+def _explain(entry: _Error, shift: Callable[[int], int]) -> tuple[str, str, str]:
+    """One error of libxml2 as where, found and expected."""
+    message = _QUALIFIED.sub("", entry.message)
+    name = _ELEMENT.match(message)
+    where = f"regel {shift(entry.line)}, element {name[1][:80] if name else '?'}"
+    explain = _BY_TYPE.get(entry.kind, _other)
+    found, expected = explain(message)
+    return where, found, expected
+
+
+def _content(message: str) -> tuple[str, str]:
+    expected = _EXPECTED.search(message)
+    names = expected[1] if expected else "niets meer"
+    if "Missing child" in message:
+        return "een element ontbreekt", names
+    return "dit element staat hier niet goed", names
+
+
+def _undeclared(message: str) -> tuple[str, str]:
+    return "een onbekend element", f"een element van het koppelvlak, in {KV}"
+
+
+def _too_long(message: str) -> tuple[str, str]:
+    length = _LENGTH.search(message)
+    if length is None:
+        return "een te lange waarde", "een kortere"
+    return f"{length[1]} tekens", f"hoogstens {length[2]}"
+
+
+def _wrong_type(message: str) -> tuple[str, str]:
+    name = _TYPE.search(message)
+    local = name[1].rpartition(":")[2] if name else ""
+    return "een waarde van een ander soort", _WORDS.get(local, f"een waarde van type {local or 'volgens het schema'}")
+
+
+def _no_attribute(message: str) -> tuple[str, str]:
+    name = _ATTRIBUTE.search(message)
+    return f"attribuut {name[1][:SHORT] if name else '?'}", "geen attributen"
+
+
+def _no_text(message: str) -> tuple[str, str]:
+    return "tekst tussen de elementen", "alleen elementen"
+
+
+def _no_children(message: str) -> tuple[str, str]:
+    return "elementen erin", "alleen tekst"
+
+
+def _other(message: str) -> tuple[str, str]:
+    return "iets dat het schema niet toestaat", "een waarde volgens het schema"
+
+
+_BY_TYPE: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
+    "SCHEMAV_ELEMENT_CONTENT": _content,
+    "SCHEMAV_CVC_ELT_1": _undeclared,
+    "SCHEMAV_CVC_MAXLENGTH_VALID": _too_long,
+    "SCHEMAV_CVC_DATATYPE_VALID_1_2_1": _wrong_type,
+    "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1": _no_attribute,
+    "SCHEMAV_CVC_TYPE_3_1_1": _no_attribute,
+    "SCHEMAV_CVC_COMPLEX_TYPE_2_3": _no_text,
+    "SCHEMAV_CVC_TYPE_3_1_2": _no_children,
+}
+"""How each kind of error of libxml2 reads. Any other kind is told without details."""

@@ -1,0 +1,161 @@
+"""A post office of ten lines on a real TLS socket, scripted by the test, that signs as the hub does."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from digipoort_as4.payload import BytesPayload
+from digipoort_as4.pki import test_pki
+from digipoort_as4.pki.keys import FileSigner
+from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.sdk.connection import Connection, fresh_id
+from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap.addressing import Addressing
+from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.names import KV, WSA, WSA_ANONYMOUS, q
+from digipoort_as4.wssecurity.algorithms import Algorithms
+from digipoort_as4.wssecurity.seal_message import seal, unsigned
+
+BASE = "http://logius.nl/digipoort/wus/2.0/aanleverservice/1.2/AanleverService/"
+HUB_OIN = "00000099000000001000"
+KENMERK = "700627b6-383e-4d8d-809f-b066845b36e0"
+
+RESPONSE = f"""<aanleverResponse xmlns="{KV}"><kenmerk>{KENMERK}</kenmerk><berichtsoort>Omzetbelasting</berichtsoort>
+<aanleverkenmerk>mijn-1</aanleverkenmerk><tijdstempelAangeleverd>2026-11-24T12:00:00.012Z</tijdstempelAangeleverd>
+<identiteitBelanghebbende><nummer>001000044B37</nummer><type>BTW</type></identiteitBelanghebbende>
+<rolBelanghebbende>Bedrijf</rolBelanghebbende>
+<identiteitOntvanger><nummer>00000099000000012000</nummer><type>OIN</type></identiteitOntvanger>
+<statuscode>105</statuscode><tijdstempelStatus>2026-11-24T12:00:00.012Z</tijdstempelStatus>
+<statusomschrijving>Aanleverproces gestart.</statusomschrijving></aanleverResponse>""".encode()
+
+FAULT = f"""<soapenv:Fault xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><faultcode>soapenv:Client</faultcode>
+<faultstring>Algemene fout</faultstring><faultactor>Verantwoordingsplichtige</faultactor><detail>
+<f:aanleverFault xmlns:f="{KV}"><f:foutcode>ALS100</f:foutcode><f:foutbeschrijving>Het verzoek voldoet niet.
+
+De volgende fout is opgetreden:
+De berichtsoort is niet bekend.
+</f:foutbeschrijving></f:aanleverFault></detail></soapenv:Fault>""".encode()
+
+
+@dataclass
+class Request:
+    """What the peer got."""
+
+    octets: bytes
+    soap_action: str
+    message: SoapMessage
+
+    @property
+    def message_id(self) -> str:
+        return (self.message.header.findtext(q(WSA, "MessageID")) or "").strip()
+
+
+Script = Callable[[Request], tuple[int, bytes] | None]
+"""HTTP status and body, or None: close the connection without an answer."""
+
+
+@dataclass
+class Peer:
+    """The scripted post office."""
+
+    url: str
+    requests: list[Request] = field(default_factory=list)
+    scripts: list[Script] = field(default_factory=list)
+    """Taken in turn; the last one stays."""
+
+
+def read(octets: bytes) -> SoapMessage:
+    skeleton, large = inhoud.extract(BytesPayload(octets), "0" * 32)
+    return xml_guard.parse(skeleton, large)
+
+
+def start(peer: Peer, identity: Identity, ca: Path) -> ThreadingHTTPServer:
+    """Serve on a free port of loopback with mutual TLS."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            octets = self.rfile.read(int(self.headers["Content-Length"]))
+            request = Request(octets, self.headers["SOAPAction"], read(octets))
+            peer.requests.append(request)
+            script = peer.scripts.pop(0) if len(peer.scripts) > 1 else peer.scripts[0]
+            answer = script(request)
+            if answer is None:
+                self.close_connection = True
+                return
+            self.send_response(answer[0])
+            self.send_header("Content-Type", "text/xml; charset=utf-8")
+            self.send_header("Content-Length", str(len(answer[1])))
+            self.end_headers()
+            self.wfile.write(answer[1])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(identity.tls_cert, identity.tls_key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    peer.url = f"https://localhost:{server.server_port}/wus/2.0/aanleverservice/1.2"
+    return server
+
+
+def receipt(
+    signer: Identity,
+    *,
+    relates_to: str | None = None,
+    action: str = BASE + "aanleverenResponse",
+    age: timedelta = timedelta(0),
+    change: Callable[[bytes], bytes] = lambda octets: octets,
+) -> Script:
+    """A script that answers as the hub does, but for what the test breaks."""
+
+    def answer(request: Request) -> tuple[int, bytes]:
+        addressing = Addressing(
+            to=WSA_ANONYMOUS, action=action, message_id=fresh_id(), relates_to=relates_to or request.message_id
+        )
+        sealed = seal(
+            RESPONSE,
+            addressing,
+            FileSigner.load(signer.signing_cert, signer.signing_key),
+            Algorithms(),
+            datetime.now(UTC) - age,
+            timedelta(minutes=5),
+            lambda: "1",
+        )
+        return 200, change(b"".join(sealed.payload.open()))
+
+    return answer
+
+
+def fault(request: Request) -> tuple[int, bytes]:
+    """A script that refuses, unsigned."""
+    addressing = Addressing(
+        to=WSA_ANONYMOUS, action=BASE + "aanleveren/Fault/", message_id=fresh_id(), relates_to=request.message_id
+    )
+    return 500, unsigned(FAULT, addressing)
+
+
+def drop(_: Request) -> None:
+    """A script that says nothing."""
+
+
+def connection(pki: Path, name: str, url: str, **changes: object) -> Connection:
+    """A business's standing with the peer."""
+    identity = test_pki.find_identity(pki, name)
+    return Connection(
+        {"aanleveren": url},
+        test_pki.anchors(pki),
+        (identity.tls_cert, identity.tls_key),
+        FileSigner.load(identity.signing_cert, identity.signing_key),
+        test_pki.trust(pki),
+        HUB_OIN,
+        **changes,  # type: ignore[arg-type]
+    )
