@@ -24,9 +24,12 @@ _ID_ATTRIBUTES: Final = frozenset({q(WSU, "Id"), q(XML, "id"), "Id", "ID", "id"}
 _BOM: Final = b"\xef\xbb\xbf"
 _DECLARED_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]*)["']""")
 _MAYBE_RELATIVE: Final = re.compile(
-    rb"""xmlns(?::[^\s=]+)?[ \t\r\n]*=[ \t\r\n]*["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])"""
+    rb"""xmlns(?::[^\s=:]++)?[ \t\r\n]*+=[ \t\r\n]*+["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])"""
 )
-"""A namespace declaration whose value does not start with a scheme; also found in text, so a parser is asked next."""
+"""A namespace declaration whose value does not start with a scheme; also found in text, so a parser is asked next.
+
+Linear: no two matches of `xmlns` can run over the same octets, because a prefix holds no colon.
+"""
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _WHITE_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (limits.DEPTH + 1) + ")")
@@ -147,7 +150,8 @@ def _check_declarations(octets: bytes) -> None:
     try:
         for start in range(0, len(octets), _FEED):
             parser.feed(octets[start : start + _FEED])
-            for _, (_prefix, uri) in parser.read_events():
+            for _, declared in parser.read_events():
+                uri = str(declared[1])  # type: ignore[index]
                 declarations += 1
                 if declarations > limits.NAMESPACES:
                     raise _limit("meer naamruimtedeclaraties", f"hoogstens {limits.NAMESPACES}")
@@ -166,8 +170,11 @@ def _build_tree(octets: bytes) -> etree._Element:
     except ValueError as error:
         raise PeerError("not-xml", found=str(error)[:100]) from error
     _check_warnings(parser)
-    if envelope.getroottree().docinfo.internalDTD is not None:
+    document = envelope.getroottree().docinfo
+    if document.internalDTD is not None:
         raise PeerError("doctype", found="<!DOCTYPE", expected="geen DOCTYPE")
+    if str(document.encoding).lower() != "utf-8":
+        raise _not_utf8("XML-declaratie", f"encoding {str(document.encoding)[:20]!r}")
     return envelope
 
 
