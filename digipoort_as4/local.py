@@ -20,6 +20,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -316,9 +317,12 @@ def _start(folder: Path, place: Place) -> Record:
     log = _log(folder, place.name)
     log.parent.mkdir(exist_ok=True)
     words = ["serve"] if place.name == HUB else ["agency", "--name", place.name]
-    command = [sys.executable, "-m", "digipoort_as4.local", *words, "--dir", str(folder)]
+    # -P: what lies in the folder where somebody typed `digipoort up` is not imported.
+    command = [sys.executable, "-P", "-m", "digipoort_as4.local", *words, "--dir", str(folder)]
+    environment = {**os.environ}
     home = str(Path(__file__).absolute().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    if home != sysconfig.get_path("purelib"):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
     appending = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     pid = os.posix_spawn(
         sys.executable,
@@ -439,10 +443,10 @@ def raise_file_limit() -> None:
 async def serve(folder: Path) -> None:
     """Run gateway and worker until SIGTERM or SIGINT."""
     settings = config.load(folder / CONFIG, {})
-    stop = stop_signal()
-    async with asyncio.TaskGroup() as tasks:
-        renewal = tasks.create_task(renew_crls(settings))
-        await run(settings, stop)
+    renewal = asyncio.create_task(renew_crls(settings))
+    try:
+        await run(settings, stop_signal())
+    finally:
         renewal.cancel()
 
 
@@ -515,10 +519,13 @@ def stop_signal() -> asyncio.Event:
 
 
 async def renew_crls(settings: config.Settings) -> None:
-    """Keep the test PKI's CRLs fresh for as long as the post office runs; `up` renewed them at its start."""
+    """Keep the test PKI's CRLs fresh, now and for as long as the post office runs (decision 27)."""
     while settings.test_pki is not None:
+        try:
+            await asyncio.to_thread(test_pki.renew_crls, settings.test_pki, datetime.now(UTC))
+        except OSError as error:  # the old ones hold for 48 hours
+            logging.getLogger("digipoort").error("CRLs not renewed: %s", error)
         await asyncio.sleep(CRL_RENEWAL.total_seconds())
-        await asyncio.to_thread(test_pki.renew_crls, settings.test_pki, datetime.now(UTC))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import pytest
 
 import digipoort_as4.cli
 from digipoort_as4 import config, local
-from digipoort_as4.errors import DigipoortError, Refused, TransportError, UsageError
+from digipoort_as4.errors import ConfigError, DigipoortError, Refused, TransportError, UsageError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.sdk import office as sdk_office
@@ -254,7 +254,10 @@ def test_a_process_that_does_not_come_up_is_explained(
     (folder / "pki").symlink_to(office[0] / "pki")
     with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*consents\.toml"):
         local.up(folder)
-    assert [] == [one for one in local.read(folder)["processes"] if local.started(one["pid"]) == one["started"]]
+    processes = local.read(folder)["processes"]
+    assert [] == [one for one in processes if local.started(one["pid"]) == one["started"]]
+    hub = next(one for one in processes if one["name"] == "post-office")
+    assert ConfigError.exit_code == os.waitstatus_to_exitcode(os.waitpid(hub["pid"], 0)[1])
 
 
 def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) -> None:
