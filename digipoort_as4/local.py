@@ -50,6 +50,8 @@ READY: Final = timedelta(seconds=30)
 """From start to the first answer; two cores and eleven processes need a tenth of it."""
 STOP: Final = timedelta(seconds=20)
 """From SIGTERM to SIGKILL; longer than the worker's and the server's grace."""
+PORT_PATIENCE: Final = timedelta(seconds=1)
+"""For the port we had: threads of a process that was killed may hold it a moment longer than its pid."""
 CRL_RENEWAL: Final = timedelta(hours=4)
 """Decision 27."""
 
@@ -98,8 +100,8 @@ def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
         test_pki.make(folder / "pki", datetime.now(UTC))
         before = read(folder)
         places = _places(folder, before)
-        if _write_config(folder, places):
-            _stop([process for process in _alive(before) if process["name"] == HUB])
+        if _write_config(folder, places):  # they know one another by what stands there
+            _stop(_alive(before))
         found = {process["name"]: process for process in _alive(before)}
         running = dict(found)
         try:
@@ -190,12 +192,20 @@ def _port(identity: Identity, known: dict[str, int], held: set[str], open_ports:
     # Kept open until all are chosen, so that none is chosen twice.
     probe = open_ports.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind(("127.0.0.1", wanted))
-    except OSError:
-        probe.bind(("127.0.0.1", 0))
+    until = time.monotonic() + PORT_PATIENCE.total_seconds()
+    while not _bound(probe, wanted):
+        wanted = wanted if time.monotonic() < until else 0
+        time.sleep(0.02)
     port: int = probe.getsockname()[1]
     return port
+
+
+def _bound(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def _port_of(url: str) -> int:

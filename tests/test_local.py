@@ -193,7 +193,7 @@ def test_a_message_goes_all_the_way(office: tuple[Path, dict[str, Any]]) -> None
     kenmerk = send(folder)
     assert TAX_FLOW == statuses(folder, kenmerk, "500")
     inbox = next(Path(one["inbox"]) for one in record["agencies"] if one["name"] == "belastingdienst")
-    assert any(kenmerk in (place / "envelope.json").read_text() for place in inbox.iterdir())
+    assert any(kenmerk in envelope.read_text() for envelope in inbox.glob("[!.]*/envelope.json"))
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit, which only Linux has")
@@ -236,6 +236,19 @@ def test_down_and_up_use_the_same_ports(office: tuple[Path, dict[str, Any]]) -> 
     after = local.up(folder)
     assert before["services"] == after["services"]
     assert before["agencies"] == after["agencies"]
+
+
+def test_a_port_taken_meanwhile_is_replaced_everywhere(office: tuple[Path, dict[str, Any]]) -> None:
+    """Somebody else has the hub's port: it gets another, and the agencies tell their statuses there."""
+    folder, _ = office
+    before = local.read(folder)
+    os.kill(process(before, "post-office")["pid"], signal.SIGKILL)
+    port = urlsplit(before["services"]["aanleveren"]).port
+    time.sleep(0.5)  # until the kernel has taken the port from the killed process
+    with socket.create_server(("127.0.0.1", port)):
+        after = local.up(folder)
+    assert before["services"] != after["services"]
+    assert TAX_FLOW == statuses(folder, send(folder), "500")
 
 
 def test_down_where_nothing_ever_was(tmp_path: Path) -> None:
