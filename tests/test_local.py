@@ -275,7 +275,7 @@ def test_a_process_that_does_not_come_up_is_explained(
 
 def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) -> None:
     """What `up` writes is read by the same code as an operator's file."""
-    folder, record = office
+    folder, record = office[0], local.read(office[0])
     settings = config.load(folder / "digipoort.toml", {})
     assert record["services"]["aanleveren"].startswith(settings.public_url + "/")
     assert {one["oin"]: one["url"] for one in record["agencies"]} == settings.agencies
@@ -283,7 +283,7 @@ def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) 
 
 def test_a_withdrawn_consent_is_read_while_running(office: tuple[Path, dict[str, Any]]) -> None:
     """A changed table is seen within seconds and told in the journal; a wrong one is refused and told."""
-    _, record = office
+    record = local.read(office[0])
     consents = Path(record["consents"])
     good = consents.read_text()
     for text, event in ((good + "\n# ingetrokken\n", "tables-read"), ("kapot = ", "tables-refused")):
