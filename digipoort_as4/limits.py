@@ -26,6 +26,8 @@ CONNECTIONS_PER_CERTIFICATE: Final = 200
 """Of those, with one and the same TLS certificate."""
 CALL: Final = timedelta(seconds=30)
 """A whole call of ours to a peer, answer included; a silent agency costs a delivery slot for this long."""
+SEND_RATE: Final = 256 * KIB
+"""Octets per second of a body of ours that a peer must take at least; lengthens CALL for large ones."""
 CONNECT: Final = timedelta(seconds=10)
 """Of that, to open the connection, the TLS handshake included."""
 POOL_KEEPALIVE: Final = timedelta(seconds=15)
