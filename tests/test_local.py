@@ -211,7 +211,7 @@ def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) 
 
 def test_a_withdrawn_consent_is_read_while_running(office: tuple[Path, dict[str, Any]]) -> None:
     """A changed table is seen within seconds and told in the journal; a wrong one is refused and told."""
-    folder, record = office
+    _, record = office
     consents = Path(record["consents"])
     good = consents.read_text()
     for text, event in ((good + "\n# ingetrokken\n", "tables-read"), ("kapot = ", "tables-refused")):

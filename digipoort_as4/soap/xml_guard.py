@@ -52,9 +52,9 @@ def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
     """
     _check_octets(octets)
     envelope = _build_tree(octets)
-    _check_root(envelope)
     if _MAYBE_RELATIVE.search(octets):
         _check_namespaces(envelope)
+    _check_root(envelope)
     ids = _check_nodes(envelope)
     header, body = _header_and_body(envelope)
     _check_placeholders(octets, body, large)
