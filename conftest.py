@@ -15,13 +15,6 @@ from digipoort_as4 import local
 ROOT = Path(__file__).resolve().parent
 
 
-def environment(home: Path, **extra: str) -> dict[str, str]:
-    """A person's environment with a home of its own and `digipoort` on the path."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DIGIPOORT_", "XDG_", "COV"))}
-    path = os.pathsep.join([str(home / "bin"), kept.get("PATH", os.defpath)])
-    return {**kept, "HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "PATH": path, "TZ": "UTC", **extra}
-
-
 class Person:
     """Somebody at a terminal that is not one: types commands, reads both streams and the exit code."""
 
@@ -34,6 +27,12 @@ class Person:
         )
         command.chmod(0o755)
 
+    def environment(self, **extra: str) -> dict[str, str]:
+        """A home of its own, and `digipoort` on the path."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DIGIPOORT_", "XDG_"))}
+        path = os.pathsep.join([str(self.home / "bin"), kept.get("PATH", os.defpath)])
+        return {**kept, "HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data"), "PATH": path, **extra}
+
     def types(
         self, *words: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
@@ -42,7 +41,7 @@ class Person:
             [str(self.home / "bin" / "digipoort"), *words],
             input=stdin,
             capture_output=True,
-            env=environment(self.home, **(extra or {})),
+            env=self.environment(**(extra or {})),
             cwd=self.home,
             timeout=timeout,
             check=False,
