@@ -8,20 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-import tomllib
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from digipoort_as4 import hub
 from digipoort_as4.config import KeyFiles, Settings
-from digipoort_as4.errors import ConfigError
+from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.hub import copies
-from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import Parties
-from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import (
@@ -33,7 +27,8 @@ from digipoort_as4.pki.certificates import (
 from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
-from digipoort_as4.storage.sqlite import SqliteStore
+from digipoort_as4.storage import tables
+from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wus import operations, services
 from digipoort_as4.wus.faults import FaultTable
@@ -43,7 +38,8 @@ LIVE: Final = "/livez"
 """Answers while the process can answer at all."""
 READY: Final = "/readyz"
 """Answers 200 while requests can be accepted: the store holds, the tables are read."""
-SHIPPED: Final = {name: Path(hub.__file__).parent / f"{name}.toml" for name in ("routes", "parties", "consents")}
+TABLES: Final = ("routes", "parties", "consents")
+"""Names of the operator's tables, in Settings and as files."""
 SERVICES: Final = {
     service.name: service.path for service in operations.SERVICES if service.offered and service.name != "afleveren"
 }
@@ -98,7 +94,7 @@ class Tables:
 
 
 def _files(settings: Settings) -> tuple[Path, ...]:
-    return (settings.ca, *settings.intermediates, *settings.crls, *(_table_path(settings, name) for name in SHIPPED))
+    return (settings.ca, *settings.intermediates, *settings.crls, *(_table(settings, name) for name in TABLES))
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -109,9 +105,9 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _table_path(settings: Settings, name: str) -> Path:
+def _table(settings: Settings, name: str) -> Path:
     own: Path | None = getattr(settings, name)
-    return own or SHIPPED[name]
+    return own or tables.SHIPPED / f"{name}.toml"
 
 
 def read_snapshot(settings: Settings) -> Snapshot:
@@ -120,39 +116,22 @@ def read_snapshot(settings: Settings) -> Snapshot:
     Raises:
         ConfigError: names the file and the mistakes.
     """
-    try:
-        routes = read_routes(settings)
-        consents = Consents.of(_toml(settings, "consents"))
-        copies.check_against(consents, routes)
-        parties = Parties.of(_toml(settings, "parties"))
-        return Snapshot(read_trust(settings), routes, parties, consents, frozenset(settings.agencies))
-    except OSError as error:
-        raise ConfigError(f"{error.filename}: {error.strerror}") from error
-
-
-def read_routes(settings: Settings) -> Routes:
-    """The routes alone.
-
-    Raises:
-        ConfigError: names the file and all its mistakes.
-    """
-    return Routes.of(_toml(settings, "routes"))
-
-
-def _toml(settings: Settings, name: str) -> Mapping[str, Any]:
-    path = _table_path(settings, name)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    routes = tables.load_routes(_table(settings, "routes"))
+    parties = tables.load_parties(_table(settings, "parties"))
+    consents = tables.load_consents(_table(settings, "consents"))
+    copies.check_against(consents, routes)
+    return Snapshot(read_trust(settings), routes, parties, consents, frozenset(settings.agencies))
 
 
 def read_trust(settings: Settings) -> Trust:
     """Anchors, intermediates and CRLs of the profile: test certificates never count in production, nor the reverse."""
     production = settings.profile == "production"
-    roots = load_pem(settings.ca.read_bytes())
-    between = [one for path in settings.intermediates for one in load_pem(path.read_bytes())]
-    lists = [der for path in settings.crls for der in load_crls(path.read_bytes())]
+    try:
+        roots = load_pem(settings.ca.read_bytes())
+        between = [one for path in settings.intermediates for one in load_pem(path.read_bytes())]
+        lists = [der for path in settings.crls for der in load_crls(path.read_bytes())]
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
     crls = CrlIndex.from_crls(lists, (*roots, *between))
     policies = settings.policies or (PRODUCTION_POLICIES if production else TEST_POLICIES)
     return build_trust(roots, between, crls, policies, "production" if production else "test")
@@ -181,7 +160,7 @@ class Gateway:
         return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
 
-def open_office(settings: Settings, store: SqliteStore, journal: Journal) -> Office:
+def open_office(settings: Settings, store: Store, journal: Journal) -> Office:
     """The collaborators of the services.
 
     Raises:

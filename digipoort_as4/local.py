@@ -33,6 +33,7 @@ from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.peers import Peers
@@ -98,19 +99,28 @@ def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
         places = _places(folder, before)
         if _write_config(folder, places):
             _stop([process for process in _alive(before) if process["name"] == HUB])
-        running = {process["name"]: process for process in _alive(before)}
-        fresh = [place for place in places if place.name not in running]
-        _write_record(folder, places, running)  # the agencies read where the hub is
-        for place in fresh:
-            running[place.name] = _start(folder, place)
-        record = _write_record(folder, places, running)
-        tell(f"{len(fresh)} processes started, {len(places) - len(fresh)} were running")
+        found = {process["name"]: process for process in _alive(before)}
+        running = dict(found)
         try:
-            _await(folder, places, running)
+            record = _start_missing(folder, places, running)
+            while (gone := _await(folder, places, running)) in found:  # it was dying when we looked
+                del found[gone], running[gone]
+                record = _start_missing(folder, places, running)
+            if gone:
+                raise _not_up(folder, gone)
         except DigipoortError:
-            _stop([running[place.name] for place in fresh])
+            _stop([process for name, process in running.items() if name not in found])
             raise
+        tell(f"{len(running) - len(found)} processes started, {len(found)} were running")
         return record
+
+
+def _start_missing(folder: Path, places: Sequence[Place], running: dict[str, Record]) -> Record:
+    _write_record(folder, places, running)  # the agencies read where the hub is
+    for place in places:
+        if place.name not in running:
+            running[place.name] = _start(folder, place)
+    return _write_record(folder, places, running)
 
 
 def down(folder: Path) -> list[str]:
@@ -248,7 +258,7 @@ def _agency(folder: Path, place: Place) -> Record:
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
     """Write digipoort.toml for the hub's process; True when it differs from what was there."""
     if not (folder / "consents.toml").exists():
-        _write(folder / "consents.toml", gateway.SHIPPED["consents"].read_bytes())
+        _write(folder / "consents.toml", (tables.SHIPPED / "consents.toml").read_bytes())
     text = _config(folder, places).encode()
     path = folder / CONFIG
     if path.exists() and path.read_bytes() == text:
@@ -303,7 +313,7 @@ def _write(path: Path, octets: bytes) -> None:
 
 def _start(folder: Path, place: Place) -> Record:
     """Start one process of its own session, which outlives this one."""
-    log = folder / "logs" / f"{place.name}.log"
+    log = _log(folder, place.name)
     log.parent.mkdir(exist_ok=True)
     words = ["serve"] if place.name == HUB else ["agency", "--name", place.name]
     command = [sys.executable, "-m", "digipoort_as4.local", *words, "--dir", str(folder)]
@@ -329,8 +339,6 @@ def started(pid: int) -> str | None:
 
     With the pid it names a process for good: a pid that was given out again has another start.
     """
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # if it was a child of ours and is dead, its pid is free now
     if not Path("/proc/self/stat").exists():
         return _started_by_ps(pid)
     try:
@@ -359,17 +367,19 @@ def _stop(processes: Sequence[Record]) -> None:
             time.sleep(0.02)
 
 
-def _await(folder: Path, places: Sequence[Place], running: dict[str, Record]) -> None:
-    """Return when every process answers."""
+def _await(folder: Path, places: Sequence[Place], running: Mapping[str, Record]) -> str:
+    """Return when every process answers: with the name of one that has ended instead, or empty."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(test_pki.anchors(folder / "pki"))
     until = time.monotonic() + READY.total_seconds()
     for place in places:
         while not _answers(place, context):
-            alive = _alive({"processes": [running[place.name]]})
-            if not alive or time.monotonic() > until:
-                raise _not_up(folder, place, bool(alive))
+            if not _alive({"processes": [running[place.name]]}):
+                return place.name
+            if time.monotonic() > until:
+                raise DigipoortError(f"{place.name} does not answer at {place.url}; see {_log(folder, place.name)}")
             time.sleep(0.02)
+    return ""
 
 
 def _answers(place: Place, context: ssl.SSLContext) -> bool:
@@ -383,11 +393,13 @@ def _answers(place: Place, context: ssl.SSLContext) -> bool:
         connection.close()
 
 
-def _not_up(folder: Path, place: Place, alive: bool) -> DigipoortError:
-    log = folder / "logs" / f"{place.name}.log"
-    last = log.read_text(errors="replace").strip().splitlines()[-3:]
-    happened = f"did not answer within {READY.total_seconds():.0f} s" if alive else "ended at once"
-    return DigipoortError(f"{place.name} {happened}; the last lines of {log}:\n" + "\n".join(last))
+def _not_up(folder: Path, name: str) -> DigipoortError:
+    last = _log(folder, name).read_text(errors="replace").strip().splitlines()[-3:]
+    return DigipoortError(f"{name} ended at once; the last lines of {_log(folder, name)}:\n" + "\n".join(last))
+
+
+def _log(folder: Path, name: str) -> Path:
+    return folder / "logs" / f"{name}.log"
 
 
 # --- the processes themselves -----------------------------------------------------------------------------------------
@@ -458,6 +470,7 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
     bench = Bench()
     try:
+        await bench.start()
         await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
     finally:
         await peers.close()

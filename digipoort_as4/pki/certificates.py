@@ -106,16 +106,22 @@ def load_certificate(der: bytes) -> Certificate:
             parsed.not_valid_before_utc,
             parsed.not_valid_after_utc,
         )
-        _read_all(parsed)
+        _read_all(parsed, asn1.Certificate.load(der))
     except PARSE_ERRORS as error:
         raise _malformed(f"{type(error).__name__}: {error}", "an X.509 v3 certificate in DER") from error
     _check_form(certificate)
     return certificate
 
 
-def _read_all(parsed: x509.Certificate) -> None:
-    """Parse what the library would leave for later, so that nothing malformed turns up in the middle of a check."""
+def _read_all(parsed: x509.Certificate, again: asn1.Certificate) -> None:
+    """Parse what the libraries would leave for later, so that nothing malformed turns up in the middle of a check.
+
+    Args:
+        parsed: the certificate as cryptography reads it.
+        again: as asn1crypto does, which compares names in paths and is stricter about their strings.
+    """
     list(parsed.subject), list(parsed.issuer), list(parsed.extensions)
+    again.subject.hashable, again.issuer.hashable  # noqa: B018
 
 
 def _check_form(certificate: Certificate) -> None:

@@ -75,9 +75,9 @@ class PolicyInputs:
 class Trust:
     """A frozen snapshot of whom we trust; refreshed by making a new one. Made by `build_trust`."""
 
-    anchors: tuple[Certificate, ...]
-    intermediates: tuple[Certificate, ...]
-    crls: CrlIndex | None
+    anchors: tuple[Certificate, ...] = field(repr=False)
+    intermediates: tuple[Certificate, ...] = field(repr=False)
+    crls: CrlIndex | None = field(repr=False)
     """None: revocation is not checked; for looking at old messages, never for a hub."""
     policies: frozenset[str]
     """Accepted policy OIDs; keys of CERTIFICATE_TYPES."""
@@ -226,11 +226,14 @@ def find_path(
         raise _untrusted(certificate, "no anchors", "")
     context = _context(roots, [asn1.Certificate.load(ca.der) for ca in intermediates], at)
     refused: PeerError | None = None
-    for candidate in islice(_candidates(context, certificate), PATHS_TRIED):
-        try:
-            return _check(candidate, context, certificate, crls, at, inputs)
-        except PeerError as error:
-            refused = refused or error
+    try:
+        for candidate in islice(_candidates(context, certificate), PATHS_TRIED):
+            try:
+                return _check(candidate, context, certificate, crls, at, inputs)
+            except PeerError as error:
+                refused = refused or error
+    except (ValueError, TypeError, NotImplementedError) as error:  # an extension that the path library cannot read
+        raise _untrusted(certificate, "something unreadable", f"{type(error).__name__}: {error}") from error
     raise refused or _untrusted(certificate, "no path to an anchor", certificate.x509.issuer.rfc4514_string())
 
 
@@ -246,13 +249,25 @@ class _Algorithms(AlgorithmUsagePolicy):
         self, algo: algos.SignedDigestAlgorithm, moment: datetime | None, public_key: keys.PublicKeyInfo | None
     ) -> AlgorithmUsageConstraint:
         try:
-            fits = algo.signature_algo in _SIGNATURES and algo.hash_algo in SIGNATURE_HASHES
-        except ValueError:  # one that the library has no name for
+            fits = _names_fit(algo) and (public_key is None or public_key.algorithm in _SIGNATURES[algo.signature_algo])
+        except (ValueError, TypeError, KeyError):  # an algorithm or parameters that the library has no name for
             fits = False
         return AlgorithmUsageConstraint(fits)
 
 
-_SIGNATURES: Final = frozenset({"rsassa_pkcs1v15", "rsassa_pss", "ecdsa"})
+_SIGNATURES: Final = {"rsassa_pkcs1v15": {"rsa"}, "rsassa_pss": {"rsa", "rsassa_pss"}, "ecdsa": {"ec"}}
+"""Signatures, each with the keys that can make them."""
+
+
+def _names_fit(algorithm: algos.SignedDigestAlgorithm) -> bool:
+    """Signature and hash are of ours; with PSS the mask is MGF1 with the same hash, as PKIoverheid G4 has it."""
+    if algorithm.signature_algo not in _SIGNATURES or algorithm.hash_algo not in SIGNATURE_HASHES:
+        return False
+    if algorithm.signature_algo != "rsassa_pss":
+        return True
+    mask = algorithm["parameters"]["mask_gen_algorithm"]
+    names = (mask["algorithm"].native, mask["parameters"]["algorithm"].native)
+    return names == ("mgf1", algorithm.hash_algo)
 
 
 def _context(roots: list[asn1.Certificate], others: list[asn1.Certificate], at: datetime) -> ValidationContext:
@@ -324,7 +339,7 @@ def _finish(awaitable: Awaitable[_Result]) -> _Result:
         awaitable.__await__().send(None)
     except StopIteration as done:
         return cast(_Result, done.value)
-    raise AssertionError("the path library waits for something although fetching is off")
+    raise RuntimeError("the path library waits for something although fetching is off")
 
 
 def _untrusted(certificate: Certificate, found: str, detail: str) -> PeerError:

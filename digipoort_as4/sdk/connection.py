@@ -80,6 +80,5 @@ def connect(office: PostOffice, party: Party) -> Connection:
         ConfigError: a certificate, key or CRL file is missing or unreadable.
     """
     signer = FileSigner.load(party.signing_cert, party.signing_key)
-    # The CAs between root and hub stand behind the hub's certificate in its file.
-    trust = anchors.trust_of((office.ca, office.hub_signing_cert), office.crl)
+    trust = anchors.trust_of((office.ca, *office.cas_between, office.hub_signing_cert), office.crl)
     return Connection(office.services, office.ca, (party.tls_cert, party.tls_key), signer, trust, office.hub_oin)

@@ -59,6 +59,9 @@ class PostOffice:
 
     file: Path
     ca: Path
+    """PEM bundle of the roots."""
+    cas_between: tuple[Path, ...]
+    """PEM bundles of the CAs between roots and parties, as far as the file names them."""
     crl: tuple[Path, ...]
     services: Mapping[str, str]
     """aanleveren, statusinformatie … to URL."""
@@ -67,6 +70,10 @@ class PostOffice:
     hub_oin: str
     hub_signing_cert: Path
     processes: tuple[Running, ...]
+
+    def pem(self) -> tuple[Path, ...]:
+        """All files with CAs: those between root and party stand behind each party's certificate, too."""
+        return (self.ca, *self.cas_between, self.hub_signing_cert, *(party.signing_cert for party in self.parties))
 
     @property
     def folder(self) -> Path:
@@ -124,6 +131,7 @@ def build(file: Path, record: Mapping[str, Any]) -> PostOffice:
     return PostOffice(
         file,
         path(record["ca"]),
+        (path(record["intermediates"]),) if "intermediates" in record else (),
         tuple(path(text) for text in record["crl"]),
         dict(record["services"]),
         tuple(
@@ -138,8 +146,8 @@ def build(file: Path, record: Mapping[str, Any]) -> PostOffice:
             )
             for row in record["identities"]
         ),
-        tuple(Agency(row["name"], row["oin"], row["url"], path(row["inbox"])) for row in record["agencies"]),
+        tuple(Agency(row["name"], row["oin"], row["url"], path(row["inbox"])) for row in record.get("agencies", ())),
         record["hub"]["oin"],
         path(record["hub"]["signing_cert"]),
-        tuple(Running(row["name"], int(row["pid"]), str(row["started"])) for row in record["processes"]),
+        tuple(Running(row["name"], int(row["pid"]), str(row["started"])) for row in record.get("processes", ())),
     )

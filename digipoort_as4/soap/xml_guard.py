@@ -23,7 +23,9 @@ _ID_ATTRIBUTES: Final = frozenset({q(WSU, "Id"), q(XML, "id"), "Id", "ID", "id"}
 """Whatever any toolkit takes for an Id: one value may occur once over all of them (threats W04)."""
 _BOM: Final = b"\xef\xbb\xbf"
 _DECLARED_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]*)["']""")
-_MAYBE_RELATIVE: Final = re.compile(rb"""xmlns(?::[^\s=]+)?[ \t\r\n]*=[ \t\r\n]*["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])""")
+_MAYBE_RELATIVE: Final = re.compile(
+    rb"""xmlns(?::[^\s=]+)?[ \t\r\n]*=[ \t\r\n]*["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])"""
+)
 """A namespace declaration whose value does not start with a scheme; also found in text, so the tree is asked next."""
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _WHITE_SPACE: Final = re.compile(rb"[ \t\r\n]*")
@@ -50,9 +52,9 @@ def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
     """
     _check_octets(octets)
     envelope = _build_tree(octets)
-    _check_root(envelope)
     if _MAYBE_RELATIVE.search(octets):
         _check_namespaces(envelope)
+    _check_root(envelope)
     ids = _check_nodes(envelope)
     header, body = _header_and_body(envelope)
     _check_placeholders(octets, body, large)

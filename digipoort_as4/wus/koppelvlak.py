@@ -465,8 +465,6 @@ class _Counted:
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self.chunks:
             self.size += len(chunk)
-            if self.size > limits.INHOUD:
-                raise PeerError("inhoud-too-large", where="inhoud", expected=f"hoogstens {limits.INHOUD} octetten")
             self.digest.update(chunk)
             yield chunk
 

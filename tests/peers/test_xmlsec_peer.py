@@ -8,7 +8,20 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from helpers_peer import CLIENTS, DS, SHA1, SHA512, SOAP, WSA, WSSE, WSU, Shape, request, signed_tree, verified_by_xmlsec
+from helpers_peer import (
+    CLIENTS,
+    DS,
+    SHA1,
+    SHA512,
+    SOAP,
+    WSA,
+    WSSE,
+    WSU,
+    Shape,
+    request,
+    signed_tree,
+    verified_by_xmlsec,
+)
 from helpers_wire import (
     ACTION,
     NOW,
@@ -83,7 +96,9 @@ VARIANTS = {
     "Security for somebody else": Shape(
         extra=lambda envelope: envelope[0].insert(
             0,
-            etree.fromstring(f'<o:Security xmlns:o="{WSSE}" xmlns:s="{SOAP}" s:actor="urn:other"><o:Junk/></o:Security>'),
+            etree.fromstring(
+                f'<o:Security xmlns:o="{WSSE}" xmlns:s="{SOAP}" s:actor="urn:other"><o:Junk/></o:Security>'
+            ),
         )
     ),
     "pretty printed": Shape(extra=lambda envelope: etree.indent(envelope)),
@@ -186,7 +201,8 @@ SIGNED_WRONG: dict[str, tuple[Callable[[Shape], Shape], str]] = {
     "PKIPath token": (
         lambda shape: shape.but(
             extra=lambda envelope: envelope.find(f".//{{{WSSE}}}BinarySecurityToken").set(
-                "ValueType", "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509PKIPathv1"
+                "ValueType",
+                "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509PKIPathv1",
             )
         ),
         "key-reference",
@@ -215,7 +231,9 @@ SIGNED_WRONG: dict[str, tuple[Callable[[Shape], Shape], str]] = {
         lambda shape: shape.but(
             reply_to=True,
             signed=(*without("reply_to")(shape).signed, "reply_to"),
-            extra=lambda envelope: set_text(envelope, f".//{{{WSA}}}ReplyTo/{{{WSA}}}Address", "http://169.254.169.254/"),
+            extra=lambda envelope: set_text(
+                envelope, f".//{{{WSA}}}ReplyTo/{{{WSA}}}Address", "http://169.254.169.254/"
+            ),
         ),
         "header-value",
     ),
@@ -303,7 +321,10 @@ BROKEN: dict[str, tuple[Callable[[etree._Element], None], str]] = {
     "SignatureValue changed": (replaced(f".//{{{DS}}}SignatureValue", flip), "signature-value"),
     "DigestValue changed": (replaced(f".//{{{DS}}}DigestValue", flip), "signature-value"),
     "SignatureValue not base64": (replaced(f".//{{{DS}}}SignatureValue", lambda text: text + "!"), "signature-shape"),
-    "SignatureValue with a tail": (replaced(f".//{{{DS}}}SignatureValue", lambda text: text + "QQ=="), "signature-shape"),
+    "SignatureValue with a tail": (
+        replaced(f".//{{{DS}}}SignatureValue", lambda text: text + "QQ=="),
+        "signature-shape",
+    ),
     "another certificate": (other_token, "signature-value"),
     "token not DER": (replaced(f".//{{{WSSE}}}BinarySecurityToken", lambda _: "AAAA"), "certificate-malformed"),
     "comment in the Body": (comment_in_body, "comment"),

@@ -21,7 +21,7 @@ from helpers_pki import NOW, leaf_of, shared, signing_leaf
 
 from digipoort_as4.errors import PeerError, UsageError
 from digipoort_as4.pki import test_pki
-from digipoort_as4.pki.certificates import Purpose, load_pem, read_oin
+from digipoort_as4.pki.certificates import Purpose, load_certificate, load_pem, read_oin
 from digipoort_as4.pki.keys import FileSigner, TlsFiles
 
 OPENSSL = shutil.which("openssl")
@@ -341,8 +341,6 @@ def handshake(made: Path, client: str, server: str) -> tuple[str, str]:
             assert b"ok" == connection.recv(2)
             seen.append(connection.getpeercert(True))
         thread.join()
-    from digipoort_as4.pki.certificates import load_certificate
-
     first, second = (read_oin(load_certificate(der)) for der in seen if der)
     return first, second
 

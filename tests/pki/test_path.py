@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -199,6 +200,31 @@ def test_sha1_under_a_certificate_is_refused(made: Path, trusted: Trust) -> None
     certificate = asn1.Certificate.load(leaf.der)
     certificate["signature_algorithm"]["algorithm"] = "sha1_rsa"
     certificate["tbs_certificate"]["signature"]["algorithm"] = "sha1_rsa"
+    with pytest.raises(PeerError) as refused:
+        trusted.judge(load_certificate(certificate.dump(force=True)), NOW, SIGN)
+    assert "certificate-untrusted" == refused.value.cause.name
+    assert "disallowed signature mechanism" in refused.value.detail
+
+
+def change_mask(certificate: asn1.Certificate) -> None:
+    for place in (certificate["signature_algorithm"], certificate["tbs_certificate"]["signature"]):
+        place["parameters"]["mask_gen_algorithm"]["parameters"]["algorithm"] = "sha256"
+
+
+def change_to_ecdsa(certificate: asn1.Certificate) -> None:
+    for place in (certificate["signature_algorithm"], certificate["tbs_certificate"]["signature"]):
+        place["algorithm"], place["parameters"] = "sha512_ecdsa", None
+
+
+@pytest.mark.parametrize("change", [change_mask, change_to_ecdsa])
+def test_other_parameters_and_other_keys_are_refused(
+    made: Path, trusted: Trust, change: Callable[[asn1.Certificate], None]
+) -> None:
+    """PSS with a mask of another hash; ECDSA where the issuer's key is RSA."""
+    leaf = signing_leaf(test_pki.find_identity(made, "installatie-deboer"))
+    trusted.judge(leaf, NOW, SIGN)
+    certificate = asn1.Certificate.load(leaf.der)
+    change(certificate)
     with pytest.raises(PeerError) as refused:
         trusted.judge(load_certificate(certificate.dump(force=True)), NOW, SIGN)
     assert "certificate-untrusted" == refused.value.cause.name

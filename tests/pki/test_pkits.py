@@ -90,7 +90,7 @@ def test_every_invalid_path_is_refused() -> None:
     """No exception in this direction."""
     verdicts = list(cases(False))
     assert [] == [number for number, accepted in verdicts if accepted]
-    assert 150 < len(verdicts)
+    assert 135 == len(verdicts)
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
@@ -99,4 +99,4 @@ def test_valid_paths_are_accepted_but_for_the_list() -> None:
     verdicts = list(cases(True))
     refused = {number for number, accepted in verdicts if not accepted}
     assert set(FAIL_CLOSED) == refused
-    assert 249 == len(verdicts) + len(list(cases(False)))
+    assert 114 == len(verdicts)

@@ -1,0 +1,41 @@
+"""`digipoort up` and `down`: the post office of this machine, in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from digipoort_as4 import local
+from digipoort_as4.cli import streams
+from digipoort_as4.cli.common import dir_option, json_option
+from digipoort_as4.sdk import office
+
+
+@click.command()
+@dir_option
+@json_option
+def up(folder: Path, as_json: bool) -> None:
+    """Start the post office and its agencies in the background; what already runs stays.
+
+    Writes DIR/post-office.json: addresses, certificates and identities for any client.
+    """
+    record = local.up(folder, lambda text: streams.note(f"  … {text}"))
+    if as_json:
+        streams.out_json(record)
+        return
+    place = office.read(folder / office.FILE)
+    streams.note(f"up        {len(place.processes)} processes; independent, not Logius, test certificates only")
+    for name, url in place.services.items():
+        streams.note(f"  {name:<18} {url}")
+    streams.note(f"  who may send       {', '.join(party.name for party in place.businesses())}")
+    streams.note("next      digipoort send FILE --berichtsoort … --belanghebbende TYPE:NUMBER; digipoort down")
+    streams.out(str(place.file))
+
+
+@click.command()
+@dir_option
+def down(folder: Path) -> None:
+    """Stop what `up` started there; its data stays."""
+    stopped = local.down(folder)
+    streams.note(f"stopped   {', '.join(stopped) or 'nothing was running'}")

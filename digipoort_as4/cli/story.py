@@ -1,0 +1,230 @@
+"""The five messages of the demo: what is sent, what must come of it, and whether it did. Prints nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from digipoort_as4.cli import metro
+from digipoort_as4.errors import Refused
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.payload import BytesPayload, read_all
+from digipoort_as4.sdk.connection import LIFE, Connection, connect
+from digipoort_as4.sdk.office import Agency, PostOffice
+from digipoort_as4.sdk.status import Melding, follow
+from digipoort_as4.sdk.submit import Bericht, Bestand, Receipt, submit
+from digipoort_as4.sdk.verify import Report, verify
+from digipoort_as4.sdk.wus_transport import Exchange, parse_answer, post, refusal
+from digipoort_as4.soap.names import SOAP11, q
+
+SAMPLES: Final = Path(__file__).parent / "samples"
+PATIENCE: Final = timedelta(seconds=20)
+"""For one message from receipt to its end; it takes well under a second."""
+GLANCE: Final = 0.02
+"""Seconds between two looks into the inboxes."""
+DOCUMENTS: Final = "documents"
+"""Folder of the samples in the demo's folder, so that the next command has something to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One message and what must become of it."""
+
+    title: str
+    sender: str
+    """Name of the identity in post-office.json."""
+    berichtsoort: str
+    belanghebbende: Identiteit
+    inhoud: str
+    """Name of a sample."""
+    codes: str
+    """Statuses in order."""
+    delivered: Mapping[str, tuple[str, ...]]
+    """Agency to the documents it must get, and no others."""
+    bijlagen: tuple[str, ...] = ()
+    ontvanger: Identiteit | None = None
+
+
+STORIES: Final = (
+    Story(
+        "A VAT return goes to the Belastingdienst, which finds it good",
+        "bakkerij-jansen",
+        "Omzetbelasting",
+        Identiteit("001000044B37", "BTW"),
+        "omzetbelasting.xbrl",
+        "105 100 110 200 301 301 405 400 500",
+        {"belastingdienst": ("omzetbelasting.xbrl",)},
+    ),
+    Story(
+        "An e-factuur goes to the body that identiteitOntvanger names",
+        "installatie-deboer",
+        "e-factuur",
+        Identiteit("90001102", "KvK"),
+        "factuur.xml",
+        "105 100 110 301 405 400",
+        {"gemeente-voorbeeld": ("factuur.xml",)},
+        ontvanger=Identiteit("00000099000000020000", "OIN"),
+    ),
+    Story(
+        "Statistics go to CBS whole, and as CBS consented, one bijlage to HBAG",
+        "bakkerij-jansen",
+        "Statistiek_Groothandel",
+        Identiteit("90001101", "KvK"),
+        "statistiek.xbrl",
+        "105 100 110 200 301 301 405 400",
+        {"cbs": ("statistiek.xbrl", "cbs-omzet.csv", "hbag-bloemen.csv"), "hbag": ("hbag-bloemen.csv",)},
+        bijlagen=("cbs-omzet.csv", "hbag-bloemen.csv"),
+    ),
+    Story(
+        "A business without mandate sends somebody else's VAT return",
+        "zonder-machtiging",
+        "Omzetbelasting",
+        Identiteit("001000044B37", "BTW"),
+        "omzetbelasting.xbrl",
+        "105 100 110 210",
+        {},
+    ),
+)
+TAMPERED: Final = "The first message again, with one letter of its Body changed on the way"
+FIXED_TEXT: Final = "De beveiliging van het bericht kon niet worden vastgesteld."
+"""All that a peer hears of a digest that does not hold (decision 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What became of one message."""
+
+    receipt: Receipt
+    statuses: tuple[Melding, ...]
+    delivered: Mapping[str, Path]
+    """Agency to the folder of the hand-over."""
+    answer: Report
+    """Our verdict on the signed answer, and xmlsec's."""
+
+
+def lay_out_documents(folder: Path) -> Path:
+    """Copy the samples beside the post office; returns their folder."""
+    target = folder / DOCUMENTS
+    target.mkdir(parents=True, exist_ok=True)
+    for sample in SAMPLES.iterdir():
+        (target / sample.name).write_bytes(sample.read_bytes())
+    return target
+
+
+def play(story: Story, place: PostOffice, documents: Path) -> Played:
+    """Send it, follow it to its end, look where it was delivered, and let both engines judge the answer."""
+    connection = connect(place, place.party(story.sender))
+    bericht = Bericht(
+        story.berichtsoort,
+        story.belanghebbende,
+        Bestand.of(documents / story.inhoud),
+        tuple(Bestand.of(documents / name) for name in story.bijlagen),
+        ontvanger=story.ontvanger,
+        aanleverkenmerk="demo",
+    )
+    receipt = submit(connection, bericht)
+    statuses = tuple(follow(connection, receipt.kenmerk, metro.ends_at(story.berichtsoort), PATIENCE))
+    delivered = await_deliveries(place, receipt.kenmerk, set(story.delivered))
+    return Played(receipt, statuses, delivered, judged(connection, receipt.exchange.answer))
+
+
+def judged(connection: Connection, octets: bytes) -> Report:
+    """Verdicts of both engines on one message."""
+    now = connection.clock()
+    return verify(octets, moment=now, now=now, sha1=False, trust=connection.trust, second=True)
+
+
+def differences(story: Story, played: Played) -> Iterator[str]:
+    """What went otherwise than told; nothing when all went well."""
+    codes = " ".join(melding.code for melding in played.statuses)
+    if codes != story.codes:
+        yield f"statuses {codes}, expected {story.codes}"
+    if set(played.delivered) != set(story.delivered):
+        yield f"delivered to {sorted(played.delivered)}, expected {sorted(story.delivered)}"
+    for agency, folder in played.delivered.items():
+        got = documents_of(folder)
+        wanted = {
+            name: hashlib.sha256((SAMPLES / name).read_bytes()).hexdigest() for name in story.delivered.get(agency, ())
+        }
+        if got != wanted:
+            yield f"{agency} got {sorted(got)} (or other octets), expected {sorted(wanted)}"
+    if not played.answer.holds or played.answer.agrees is not True:
+        yield f"the signed answer: {verdict_of(played.answer)}"
+
+
+def verdict_of(report: Report) -> str:
+    """Both engines in a few words."""
+    if report.opinion is None:
+        return f"xmlsec gave no opinion: {report.no_opinion}"
+    broken = [uri for uri, ok in report.opinion.digests if not ok]
+    parts = [part.part for part in report.examination.references if part.uri in broken]
+    value = "SignatureValue holds" if report.opinion.signature_value else "SignatureValue broken"
+    digests = f"{', '.join(parts)} broken" if broken else f"all {len(report.opinion.digests)} digests hold"
+    return f"{value}, {digests}; {'the same as ours' if report.agrees else 'ours differs'}"
+
+
+# --- inboxes ----------------------------------------------------------------------------------------------------------
+
+
+def await_deliveries(place: PostOffice, kenmerk: str, wanted: set[str]) -> dict[str, Path]:
+    """Hand-overs of a kenmerk by agency; waits for those that must come: a copy does not hold up the sender's end."""
+    give_up = time.monotonic() + PATIENCE.total_seconds()
+    while True:
+        found = {agency.name: folder for agency in place.agencies for folder in hand_overs(agency, kenmerk)}
+        if wanted <= set(found) or time.monotonic() > give_up:
+            return found
+        time.sleep(GLANCE)
+
+
+def hand_overs(agency: Agency, kenmerk: str) -> list[Path]:
+    """Folders in an agency's inbox that belong to a kenmerk."""
+    envelopes = agency.inbox.glob("[!.]*/envelope.json")
+    return [file.parent for file in envelopes if envelope_of(file.parent).get("kenmerk") == kenmerk]
+
+
+def envelope_of(folder: Path) -> dict[str, Any]:
+    """envelope.json (decision 29)."""
+    return dict(json.loads((folder / "envelope.json").read_text(encoding="utf-8")))
+
+
+def documents_of(folder: Path) -> dict[str, str]:
+    """bestandsnaam to the SHA-256 of the file that lies there."""
+    return {
+        row["bestandsnaam"]: hashlib.sha256((folder / row["file"]).read_bytes()).hexdigest()
+        for row in envelope_of(folder)["documents"]
+    }
+
+
+# --- tampering --------------------------------------------------------------------------------------------------------
+
+
+def tampered(octets: bytes, old: bytes, new: bytes) -> bytes:
+    """The same with one piece changed; a piece that is not there would prove nothing.
+
+    Raises:
+        Refused: it is not there exactly once.
+    """
+    if octets.count(old) != 1:
+        raise Refused(f"{old.decode()} stands {octets.count(old)} times in the message, expected once")
+    return octets.replace(old, new)
+
+
+def post_tampered(connection: Connection, exchange: Exchange) -> Refused | None:
+    """Post a captured request with one letter of its Body changed.
+
+    Returns:
+        The fault; None when it was not refused.
+    """
+    octets = tampered(read_all(exchange.request), b"Omzetbelasting<", b"Omzetbelastinh<")
+    opened = exchange.opened
+    action = opened.addressing.action.removesuffix("Response") + "Request" if opened else ""
+    url = connection.services["aanleveren"]
+    answer = post(connection, url, BytesPayload(octets), action, connection.clock() + LIFE)
+    fault = parse_answer(answer).body.find(q(SOAP11, "Fault"))
+    return None if fault is None else refusal(fault)

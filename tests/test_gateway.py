@@ -1,0 +1,155 @@
+"""The accepting side as a process has it: tables that are swapped while it runs, trust by profile, health."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from digipoort_as4 import gateway
+from digipoort_as4.config import KeyFiles, Settings
+from digipoort_as4.errors import ConfigError, PeerError
+from digipoort_as4.gateway import Gateway, Tables, open_office, read_trust
+from digipoort_as4.journal import Journal
+from digipoort_as4.payload import BytesPayload, read_all
+from digipoort_as4.pki import test_pki
+from digipoort_as4.pki.certificates import Purpose, load_pem
+from digipoort_as4.storage import tables
+from digipoort_as4.storage.sqlite import SqliteStore
+from digipoort_as4.transport.http import HttpRequest
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki") / "pki"
+    test_pki.make(folder, NOW, ca_bits=2048)
+    return folder
+
+
+@pytest.fixture
+def settings(made: Path, tmp_path: Path) -> Settings:
+    pki = Path(shutil.copytree(made, tmp_path / "pki"))
+    one = test_pki.find_identity(pki, "digipoort")
+    consents = tmp_path / "consents.toml"
+    consents.write_bytes((tables.SHIPPED / "consents.toml").read_bytes())
+    return Settings(
+        folder=tmp_path / "data",
+        tls=KeyFiles(one.tls_cert, one.tls_key),
+        signing=KeyFiles(one.signing_cert, one.signing_key),
+        ca=test_pki.anchors(pki),
+        intermediates=(test_pki.intermediates(pki),),
+        crls=tuple(test_pki.crls(pki)),
+        consents=consents,
+    )
+
+
+class Watched:
+    """Tables whose next look is always due."""
+
+    def __init__(self, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gateway, "LOOK_AGAIN", timedelta(0))
+        self.journal = folder / "journal.jsonl"
+        self.tables = Tables(settings, Journal(self.journal))
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.journal.read_text().splitlines()]
+
+
+@pytest.fixture
+def watched(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(settings, tmp_path, monkeypatch)
+
+
+def change(path: Path, text: str) -> None:
+    path.write_text(text)
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1_000_000_000))
+
+
+def test_a_changed_table_is_swapped_in(settings: Settings, watched: Watched) -> None:
+    """A withdrawal is in the next snapshot; the one that a request holds does not change under it."""
+    before = watched.tables()
+    assert before is watched.tables()
+    assert settings.consents is not None
+    reference = before.consents.rows[0].reference
+    withdrawal = f'\n[[withdrawal]]\nreference = "{reference}"\nby = "CBS"\nat = 2026-01-06T09:00:00Z\n'
+    change(settings.consents, settings.consents.read_text() + withdrawal)
+    after = watched.tables()
+    assert before.consents.rows[0].stands(NOW)
+    assert not after.consents.rows[0].stands(NOW)
+    assert ["tables-read"] == watched.events()
+
+
+def test_a_table_that_became_wrong_changes_nothing(settings: Settings, watched: Watched) -> None:
+    """The snapshot before it stays, the journal says why, and a mended file is taken again."""
+    before = watched.tables()
+    assert settings.consents is not None
+    good = settings.consents.read_text()
+    change(settings.consents, "kapot = ")
+    assert before is watched.tables()
+    change(settings.consents, good + "\n")
+    assert before is not watched.tables()
+    assert ["tables-refused", "tables-read"] == watched.events()
+
+
+def test_a_revocation_counts_while_running(settings: Settings, watched: Watched) -> None:
+    """A new CRL is in the next snapshot."""
+    pki = settings.ca.parent
+    der = load_pem(test_pki.find_identity(pki, "bakkerij-jansen").signing_cert.read_bytes())[0]
+    watched.tables().trust.judge(der, NOW, Purpose.SIGNING)
+    test_pki.revoke(pki, "bakkerij-jansen", NOW)
+    with pytest.raises(PeerError, match="certificate-revoked"):
+        watched.tables().trust.judge(der, NOW, Purpose.SIGNING)
+
+
+def test_a_missing_table_is_told_at_start(settings: Settings, tmp_path: Path) -> None:
+    """The operator hears which file."""
+    with pytest.raises(ConfigError, match=r"weg\.toml"):
+        Tables(replace(settings, routes=tmp_path / "weg.toml"), Journal(None))
+
+
+def test_production_does_not_start_with_test_roots(settings: Settings) -> None:
+    """The profile decides which roots can count."""
+    assert "test" == read_trust(settings).kind
+    with pytest.raises(ConfigError):
+        read_trust(replace(settings, profile="production"))
+
+
+async def ask(door: Gateway, method: str, path: str) -> tuple[int, bytes]:
+    answer = await door(HttpRequest(method, path, "", {}, BytesPayload(b"")))
+    return answer.status, read_all(answer.body)
+
+
+async def test_health_tells_whether_requests_can_be_accepted(settings: Settings) -> None:
+    """livez lives as long as the process, readyz as long as the store."""
+    settings.folder.mkdir()
+    store = SqliteStore.open(settings.folder, gateway.now)
+    door = Gateway(open_office(settings, store, Journal(None)))
+    assert [200, 200] == [(await ask(door, "GET", path))[0] for path in (gateway.LIVE, gateway.READY)]
+    door.ready = False
+    assert [200, 503] == [(await ask(door, "GET", path))[0] for path in (gateway.LIVE, gateway.READY)]
+    assert 404 == (await ask(door, "GET", "/"))[0]
+    await store.close()
+
+
+async def test_a_service_path_reaches_its_service(settings: Settings) -> None:
+    """Each service answers with its own fault; health paths shadow none."""
+    settings.folder.mkdir()
+    store = SqliteStore.open(settings.folder, gateway.now)
+    door = Gateway(open_office(settings, store, Journal(None)))
+    faults = {
+        "aanleveren": b"aanleverFault",
+        "statusinformatie": b"statusinformatieFault",
+        "zet_status": b"zetStatusFault",
+    }
+    for name, fault in faults.items():
+        status, body = await ask(door, "GET", gateway.SERVICES[name])
+        assert 405 == status
+        assert fault in body
+    await store.close()

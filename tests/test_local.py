@@ -1,0 +1,224 @@
+"""The post office on one machine, as real processes: it comes up, it is found, it survives, and it goes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from digipoort_as4 import config, local
+from digipoort_as4.errors import DigipoortError, UsageError
+
+BODIES = {
+    "aid",
+    "belastingdienst",
+    "cbs",
+    "douane",
+    "gemeente-voorbeeld",
+    "hbag",
+    "kvk",
+    "plantenziektenkundige-dienst",
+    "uwv",
+    "vwa",
+}
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("office")
+    try:
+        yield folder, local.up(folder)
+    finally:
+        local.down(folder)
+
+
+def context(record: dict[str, Any], name: str = "") -> ssl.SSLContext:
+    made = ssl.create_default_context(cafile=record["ca"])
+    for one in record["identities"]:
+        if one["name"] == name:
+            made.load_cert_chain(one["tls"]["cert"], one["tls"]["key"])
+    return made
+
+
+def ask(url: str, made: ssl.SSLContext, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(str(parts.hostname), parts.port, timeout=10, context=made)
+    try:
+        connection.request(method, parts.path, body, {"Content-Type": "text/xml", "Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def process(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in record["processes"] if one["name"] == name)
+
+
+def test_post_office_json_has_its_shape(office: tuple[Path, dict[str, Any]]) -> None:
+    """Decision 28: an outside client finds all it needs; every file named is there."""
+    folder, record = office
+    assert record == json.loads((folder / "post-office.json").read_text())
+    assert {"ca", "crl", "services", "identities", "agencies", "hub", "processes"} <= set(record)
+    assert {"aanleveren", "statusinformatie", "zet_status"} <= set(record["services"])
+    assert {"name", "role", "oin", "tls", "signing", "p12", "p12_password"} <= set(record["identities"][0])
+    assert {"name", "oin", "url", "inbox"} == set(record["agencies"][0])
+    assert {"oin", "tls_cert", "signing_cert"} == set(record["hub"])
+    assert {"name", "pid", "started"} == set(record["processes"][0])
+    files = [record["ca"], *record["crl"], record["hub"]["tls_cert"], record["hub"]["signing_cert"]]
+    for one in record["identities"]:
+        files += [one["tls"]["cert"], one["tls"]["key"], one["signing"]["cert"], one["signing"]["key"], one["p12"]]
+    assert [] == [path for path in files if not Path(path).is_file()]
+
+
+def test_all_urls_name_localhost(office: tuple[Path, dict[str, Any]]) -> None:
+    """G4 certificates hold no IP addresses (decision 26)."""
+    _, record = office
+    urls = [*record["services"].values(), *(one["url"] for one in record["agencies"])]
+    assert {"localhost"} == {urlsplit(url).hostname for url in urls}
+    assert {"https"} == {urlsplit(url).scheme for url in urls}
+
+
+def test_every_body_is_a_process_of_its_own(office: tuple[Path, dict[str, Any]]) -> None:
+    """The hub and ten agencies, each with its pid."""
+    _, record = office
+    assert {one["name"] for one in record["agencies"]} == BODIES
+    assert {one["name"] for one in record["processes"]} == BODIES | {"post-office"}
+    assert len({one["pid"] for one in record["processes"]}) == len(BODIES) + 1
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health_needs_no_client_certificate(office: tuple[Path, dict[str, Any]], path: str) -> None:
+    """Hub and agencies say that they are well."""
+    _, record = office
+    for url in (record["services"]["aanleveren"], *(one["url"] for one in record["agencies"])):
+        parts = urlsplit(url)
+        status, body = ask(f"https://localhost:{parts.port}{path}", context(record))
+        assert (200, "ok") == (status, json.loads(body)["status"])
+
+
+def test_a_post_that_is_no_soap_gets_a_fault(office: tuple[Path, dict[str, Any]]) -> None:
+    """The services are behind the paths; an unknown path is 404."""
+    _, record = office
+    made = context(record, "bakkerij-jansen")
+    status, body = ask(record["services"]["aanleveren"], made, "POST", b"hallo")
+    assert 500 == status
+    assert b"aanleverFault" in body
+    unknown = record["services"]["aanleveren"].replace("aanleverservice", "anderservice")
+    assert 404 == ask(unknown, made, "POST", b"hallo")[0]
+
+
+def test_it_listens_on_loopback_only(office: tuple[Path, dict[str, Any]]) -> None:
+    """Nobody else on the network can reach a test post office."""
+    _, record = office
+    port = urlsplit(record["services"]["aanleveren"]).port
+    with socket.socket() as other:
+        other.settimeout(1)
+        assert other.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_secrets_are_for_the_owner_alone(office: tuple[Path, dict[str, Any]]) -> None:
+    """Keys and data are closed to other users."""
+    folder, record = office
+    for one in record["identities"]:
+        assert 0 == Path(one["tls"]["key"]).stat().st_mode & 0o077
+    assert 0 == folder.stat().st_mode & 0o077 or 0 == (folder / "data").stat().st_mode & 0o077
+
+
+def test_up_again_changes_nothing(office: tuple[Path, dict[str, Any]]) -> None:
+    """What runs keeps running, under the same pids and ports."""
+    folder, record = office
+    assert record == local.up(folder)
+
+
+def test_a_killed_hub_comes_back_on_its_port_with_its_data(office: tuple[Path, dict[str, Any]]) -> None:
+    """SIGKILL, then `up`: the agencies stay, the hub is a new process where clients expect it."""
+    folder, before = office
+    journal = Path(before["journal"])
+    os.kill(process(before, "post-office")["pid"], signal.SIGKILL)
+    after = local.up(folder)
+    assert process(before, "post-office") != process(after, "post-office")
+    assert [process(before, name) for name in BODIES] == [process(after, name) for name in BODIES]
+    assert before["services"] == after["services"]
+    assert 200 == ask(after["health"], context(after))[0]
+    assert 2 == sum(json.loads(line)["event"] == "started" for line in journal.read_text().splitlines())
+
+
+def test_down_stops_only_what_it_started(tmp_path: Path, office: tuple[Path, dict[str, Any]]) -> None:
+    """A pid that was given to somebody else since has another start time and is left alone (decision 27)."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        mine = local.started(stranger.pid)
+        record = {"processes": [{"name": "oud", "pid": stranger.pid, "started": "1"}]}
+        (tmp_path / "post-office.json").write_text(json.dumps(record))
+        assert [] == local.down(tmp_path)
+        assert mine == local.started(stranger.pid)
+        record["processes"][0]["started"] = str(mine)
+        (tmp_path / "post-office.json").write_text(json.dumps(record))
+        assert ["oud"] == local.down(tmp_path)
+        assert -signal.SIGTERM == stranger.wait(5)
+
+
+def test_down_and_up_use_the_same_ports(office: tuple[Path, dict[str, Any]]) -> None:
+    """Clients that know the post office need not be told anew; down leaves nothing running."""
+    folder, before = office
+    stopped = local.down(folder)
+    assert len(stopped) == len(BODIES) + 1
+    assert [] == [one for one in before["processes"] if local.started(one["pid"]) == one["started"]]
+    assert [] == local.down(folder)
+    after = local.up(folder)
+    assert before["services"] == after["services"]
+    assert before["agencies"] == after["agencies"]
+
+
+def test_down_where_nothing_ever_was(tmp_path: Path) -> None:
+    """A folder without a post office is a mistake of the caller."""
+    with pytest.raises(UsageError, match="no post office at"):
+        local.down(tmp_path)
+
+
+def test_a_process_that_does_not_come_up_is_explained(
+    tmp_path: Path, office: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error carries the last lines of its log, and nothing is left running."""
+    folder = tmp_path / "post"
+    folder.mkdir()
+    (folder / "consents.toml").write_text("kapot = ")
+    (folder / "pki").symlink_to(office[0] / "pki")
+    with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*consents\.toml"):
+        local.up(folder)
+    assert [] == [one for one in local.read(folder)["processes"] if local.started(one["pid"]) == one["started"]]
+
+
+def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) -> None:
+    """What `up` writes is read by the same code as an operator's file."""
+    folder, record = office
+    settings = config.load(folder / "digipoort.toml", {})
+    assert record["services"]["aanleveren"].startswith(settings.public_url + "/")
+    assert {one["oin"]: one["url"] for one in record["agencies"]} == settings.agencies
+
+
+def test_a_withdrawn_consent_is_read_while_running(office: tuple[Path, dict[str, Any]]) -> None:
+    """A changed table is seen within seconds and told in the journal; a wrong one is refused and told."""
+    _, record = office
+    consents = Path(record["consents"])
+    good = consents.read_text()
+    for text, event in ((good + "\n# ingetrokken\n", "tables-read"), ("kapot = ", "tables-refused")):
+        consents.write_text(text)
+        until = time.monotonic() + 10
+        while event not in Path(record["journal"]).read_text() and time.monotonic() < until:
+            ask(record["services"]["aanleveren"], context(record, "bakkerij-jansen"), "POST", b"hallo")
+            time.sleep(0.3)
+        assert event in Path(record["journal"]).read_text()
+    consents.write_text(good)
