@@ -144,8 +144,8 @@ def read_settings(path: Path) -> AgencySettings:
     """The settings of an agency that stands by itself.
 
     Args:
-        path: agency.toml with [agency] name, hub_oin, zet_status_url and settings (a file in the form of digipoort.toml),
-            and [zet_status] berichtsoort = "500", "510" or "none".
+        path: agency.toml. [agency] has name, hub_oin, zet_status_url and settings, which names a file in the form of
+            digipoort.toml; [zet_status] has berichtsoort = "500", "510" or "none".
 
     Raises:
         ConfigError: lists what is missing or wrong.
