@@ -37,8 +37,7 @@ from digipoort_as4.storage.group import Undone
 from digipoort_as4.storage.payloads import Payloads, inline_octets
 from digipoort_as4.storage.times import to_stored
 
-REPLIES_FORGOTTEN: Final = 2
-"""Expired replies removed with each new one: more than one, so the table shrinks without a job of its own."""
+REPLIES_FORGOTTEN: Final = 2  # Expired replies removed with each new one, so that the table shrinks without a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,7 @@ class Writing:
 
     connection: sqlite3.Connection
     payloads: Payloads
-    now: datetime
-    """The store's clock; only the expiry of replies looks at it."""
+    now: datetime  # The store's clock; only the expiry of replies looks at it
 
 
 def carry_out(decision: Decision, writing: Writing) -> Outcome:

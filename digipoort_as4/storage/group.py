@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from digipoort_as4.errors import StorageFailure
 
-Operation = Callable[[sqlite3.Connection], Any]
-"""Carries out one thing inside a savepoint of its own and returns what its caller gets."""
+Operation = Callable[[sqlite3.Connection], Any]  # One thing in a savepoint of its own; returns what its caller gets
 
-CALLERS_MISTAKE: Final = (
+CALLERS_MISTAKE: Final = (  # raised for values that no column takes: that caller's bug, not the disk's trouble
     TypeError,
     ValueError,
     LookupError,
@@ -28,7 +27,6 @@ CALLERS_MISTAKE: Final = (
     sqlite3.InterfaceError,
     sqlite3.DataError,
 )
-"""What SQLite and Python raise for values that no column takes: that caller's bug, not the disk's trouble."""
 
 CHECKPOINT_ROWS: Final = 4000
 """Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
@@ -80,8 +78,7 @@ class GroupCommit:
         self.failure: StorageFailure | None = None
         self._on_failure = on_failure
         self._waiting: list[Waiting] = []
-        self._rows = 0
-        """Written since the last checkpoint."""
+        self._rows = 0  # Written since the last checkpoint
         self._writer: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
 
