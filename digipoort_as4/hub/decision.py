@@ -174,18 +174,8 @@ class MarkSeen:
     seq: int
 
 
-Effect = (
-    StartProcess
-    | Advance
-    | RememberReply
-    | KeepEvidence
-    | QueueJob
-    | FinishJob
-    | PostponeJob
-    | StartDelivery
-    | ChangeDelivery
-    | MarkSeen
-)
+JobEffect = QueueJob | FinishJob | PostponeJob
+Effect = StartProcess | Advance | RememberReply | KeepEvidence | MarkSeen | JobEffect | StartDelivery | ChangeDelivery
 
 
 @dataclass(frozen=True, slots=True)

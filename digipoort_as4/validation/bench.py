@@ -36,7 +36,7 @@ def examine(aanlevering: Aanlevering, route: Route) -> Examined:
     """
     steps: list[StepVerdict] = []
     for step in route.steps:
-        steps.append(_step(aanlevering, route, step.validators))
+        steps.append(_step(aanlevering, route, step))
         if not steps[-1].good:
             break
     roots = ((document.key, wellformed.root_of(document)) for document in aanlevering.documents)
