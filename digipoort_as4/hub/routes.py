@@ -175,10 +175,10 @@ def _ontvanger_unknown(found: str, expected: str, fix: str) -> PeerError:
 
 # --- loading ----------------------------------------------------------------------------------------------------------
 
-_ROUTE_KEYS: Final = frozenset(
-    "berichtsoort owner documents copy steps shows_200 agency_validates senders mime_types bijlagen roots identity"
-    " document_limit illustrative direction".split()  # noqa: SIM905 - fifteen lines else
-)
+_ROUTE_KEYS: Final = (
+    "berichtsoort", "owner", "documents", "copy", "steps", "shows_200", "agency_validates", "senders", "mime_types",
+    "bijlagen", "roots", "identity", "document_limit", "illustrative", "direction",
+)  # fmt: skip
 _SELECTOR_KEYS: Final = ("part", "bestandsnaam", "mimeType", "root")
 
 

@@ -18,15 +18,9 @@ from digipoort_as4.errors import StorageFailure
 Operation = Callable[[sqlite3.Connection], Any]  # One thing in a savepoint of its own; returns what its caller gets
 
 CALLERS_MISTAKE: Final = (  # raised for values that no column takes: that caller's bug, not the disk's trouble
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-    sqlite3.DataError,
-)
+    TypeError, ValueError, LookupError, AttributeError, OverflowError,
+    sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError,
+)  # fmt: skip
 
 CHECKPOINT_ROWS: Final = 4000
 """Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
@@ -40,7 +34,6 @@ class Undone(Exception):
     """Raised by an operation that shall leave no trace; `result` is what its caller gets."""
 
     def __init__(self, result: Any) -> None:
-        """Keep the result."""
         super().__init__()
         self.result = result
 
@@ -83,11 +76,7 @@ class GroupCommit:
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
 
     def check(self) -> None:
-        """Refuse when an earlier failure took the promise away.
-
-        Raises:
-            StorageFailure: the store failed or is closed.
-        """
+        """Refuse with StorageFailure when the store failed or is closed."""
         if self.failure:
             raise StorageFailure(*self.failure.args)
 
@@ -99,11 +88,7 @@ class GroupCommit:
         return StorageFailure(*self.failure.args)
 
     async def run(self, operations: Sequence[Operation]) -> list[Any]:
-        """Carry operations out in one transaction and return their results once it is durable.
-
-        Raises:
-            StorageFailure: nothing may be believed to have happened.
-        """
+        """Results of operations in one transaction, once durable; at StorageFailure nothing may be believed done."""
         self.check()
         promise: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(operations, promise))
