@@ -63,9 +63,7 @@ class GroupCommit:
     def __init__(self, connection: sqlite3.Connection, on_failure: Callable[[], None]) -> None:
         """Take over a connection in autocommit mode, without automatic checkpoints, that nobody else writes through.
 
-        Args:
-            connection: may be used by one thread at a time, not always the same.
-            on_failure: called once, when the promise is broken.
+        One thread at a time uses it, not always the same. `on_failure` is called once, when the promise is broken.
         """
         self.connection = connection
         self.failure: StorageFailure | None = None

@@ -53,7 +53,6 @@ class Payloads:
     """The folder of large documents, `payloads/ab/cdef…` for key `abcdef…`."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep documents below a folder that is there, or only read below one."""
         self.folder = folder
         self._durable: set[str] = set()  # Folders below it whose own entries are known to be on the disk
 

@@ -45,7 +45,7 @@ def _reading(
     A read that fails says as little good of the disk as a failed write.
     """
 
-    async def read(store: SqliteStore, *values: Values.args, **named: Values.kwargs) -> Result:
+    async def read(store: SqliteStore, /, *values: Values.args, **named: Values.kwargs) -> Result:
         store._group.check()
         try:
             return look_up(store._view, *values, **named)
