@@ -133,7 +133,7 @@ def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
 
 
 def release_all(connection: sqlite3.Connection) -> None:
-    """Free every lease: for the start of the process that alone owns the file, when all holders are dead.
+    """Free every lease, at the start of the process that alone owns the file: all holders are dead.
 
     Attempts stay, so that a job which kills its process is parked as poison all the same.
     """
