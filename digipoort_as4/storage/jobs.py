@@ -81,11 +81,9 @@ def claim(
     """Take due jobs under a lease, as Store.claim promises."""
     known = connection.execute(QUEUES).fetchall()
     held = _held(connection, now)
-    queues = [
-        queue
-        for name in {name for kind, name in known if kind in kinds}
-        if (queue := _due(connection, kinds, name, now, min(limit, per_destination - held.get(name, 0))))
-    ]
+    names = {name for kind, name in known if kind in kinds}
+    places = {name: min(limit, per_destination - held.get(name, 0)) for name in names}
+    queues = [queue for name in names if (queue := _due(connection, kinds, name, now, places[name]))]
     queues.sort(key=lambda queue: (turns.last(queue[0][2]), queue[0][0]))
     chosen = list(_taking_turns(queues))[:limit]
     turns.serve([name for _, _, name in chosen], {name for _, name in known})
