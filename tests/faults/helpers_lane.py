@@ -138,8 +138,12 @@ class Message:
 
 def document(size: int, filling: str) -> Document:
     octets = INSTANCE.format(filling=(filling + " ") * (size // (len(filling) + 1))).encode()
+    return document_of(octets, "aangifte.xbrl")
+
+
+def document_of(octets: bytes, name: str) -> Document:
     payload = BytesPayload(octets)
-    return Document("inhoud", "text/xml", "aangifte.xbrl", payload, len(octets), sha256_of(payload), uuid.uuid4().hex)
+    return Document("inhoud", "text/xml", name, payload, len(octets), sha256_of(payload), uuid.uuid4().hex)
 
 
 def sealed(signer: FileSigner, body: koppelvlak.Written, operation: Operation, to: str) -> bytes:
@@ -190,11 +194,10 @@ class Lane:
         local._write_record(self.folder, places, {})
         home = self.folder / "agencies" / AGENCY
         home.mkdir(parents=True)
-        (home / "agency.toml").write_text(f'[zet_status]\ndefault = "{"500" if self.sets_status else "none"}"\n')
         if not self.sets_status:
             (home / "agency.toml").write_text('[zet_status]\nOmzetbelasting = "none"\n')
         self.inbox, self.data, self.home = home / "inbox", self.folder / "data", home
-        self.store = (self.folder / "collected").mkdir()
+        (self.folder / "collected").mkdir()
         self.starter = Starter()
         plain = ssl.create_default_context(cafile=str(test_pki.anchors(self.pki)))
         words = {"hub": ("serve",), "agency": ("agency", "--name", AGENCY)}
