@@ -273,19 +273,25 @@ class Lane:
         body = koppelvlak.write_aflever_request(asked, uuid.uuid4().hex)
         return sealed(self.signers["digipoort"], body, AFLEVEREN.operations[0], self.url["agency"])
 
+    def connection(self, role: str) -> http.client.HTTPSConnection:
+        """To the hub as the business, to the agency as the hub; connects with the first request."""
+        port = (self.hub if role == "hub" else self.agency).port
+        return http.client.HTTPSConnection("localhost", port, timeout=LIFE, context=self.contexts[role])
+
+    def ask(self, role: str, connection: http.client.HTTPSConnection, octets: bytes) -> tuple[int, bytes]:
+        service = AANLEVEREN if role == "hub" else AFLEVEREN
+        action = f'"{service.operations[0].request_action}"'
+        connection.request(
+            "POST", service.path, octets, {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": action}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
     def post(self, role: str, octets: bytes) -> tuple[int, bytes] | None:
         """Post; None when no whole answer came."""
-        connection = http.client.HTTPSConnection(
-            "localhost", (self.hub if role == "hub" else self.agency).port, timeout=LIFE, context=self.contexts[role]
-        )
-        operation = (AANLEVEREN if role == "hub" else AFLEVEREN).operations[0]
-        headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{operation.request_action}"'}
-        path = self.url[role].partition("localhost")[2].partition("/")[2]
-        with closing(connection):
+        with closing(self.connection(role)) as connection:
             try:
-                connection.request("POST", f"/{path}", octets, {**headers, "Connection": "close"})
-                answer = connection.getresponse()
-                return answer.status, answer.read()
+                return self.ask(role, connection, octets)
             except (OSError, http.client.HTTPException):
                 return None
 

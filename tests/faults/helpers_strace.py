@@ -22,7 +22,8 @@ CALLS = {
     "rename": "/^rename",
     "sendto": "sendto,sendmsg",
 }
-"""Kind of call → how strace names it: rename has three names; asyncio sends by sendto up to 3.11, and by sendmsg since."""
+"""Kind of call → how strace names it: rename has three names; asyncio uses sendto up to Python 3.11, and since then
+sendmsg as well."""
 
 
 @functools.cache
@@ -127,7 +128,9 @@ def failing(kind: str, error: str, point: int) -> tuple[str, ...]:
 def died_at(log: Path, kind: str) -> bool:
     """True when SIGKILL came at a call of this kind: it is the last that the log tells, and it has no result."""
     lines = log.read_text(errors="replace").splitlines()
-    fatal = [line for line in lines if re.search(rf"^\d+ +({kind_pattern(kind)[:-1]}\(|<\.\.\. \w+ resumed).* = \?$", line)]
+    fatal = [
+        line for line in lines if re.search(rf"^\d+ +({kind_pattern(kind)[:-1]}\(|<\.\.\. \w+ resumed).* = \?$", line)
+    ]
     return bool(fatal) and any("killed by SIGKILL" in line for line in lines)
 
 

@@ -9,23 +9,23 @@ and the verbatim repeat gets the same bytes. strace makes the fault; the process
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
-
-pytest.register_assert_rewrite("helpers_lane", "helpers_strace")
-
 from helpers_lane import LIFE, Lane, Message, Victim, kenmerk_of, seconds
 from helpers_strace import (
     CALLS,
+    Call,
     attached,
     calls,
     died_at,
@@ -47,7 +47,7 @@ SIZES = ("small", "large", "huge") if FULL else ("small", "large")
 LEAST = 200
 """Kill points that really killed (issue 3, item 11)."""
 PER_KIND = 10_000 if FULL else 32
-"""Kill points of one kind in one lane. Only writes to the log are more, 120 for a message: there each third is taken."""
+"""Kill points of one kind in one lane. Only writes to the log are more, 120 for a message: each third is taken."""
 BEYOND = 3
 """Calls past the most that an undisturbed life made: how they spread over threads differs from run to run."""
 ERRORS = 1_000 if FULL else 2
@@ -211,7 +211,9 @@ def run_all(pki: Path, folder: Path, work: Callable[[Running], Counter[str]]) ->
 
 
 def told(done: dict[str, Counter[str]], kinds: tuple[str, ...]) -> str:
-    return "; ".join(f"{name}: " + ", ".join(f"{kind} {n[kind]}" for kind in kinds if n[kind]) for name, n in done.items())
+    return "; ".join(
+        f"{name}: " + ", ".join(f"{kind} {n[kind]}" for kind in kinds if n[kind]) for name, n in done.items()
+    )
 
 
 # --- SIGKILL ----------------------------------------------------------------------------------------------------------
@@ -280,6 +282,76 @@ def test_a_kill_at_any_call_loses_nothing_and_doubles_nothing(
     assert killed >= LEAST
     reached = {kind for n in done.values() for kind in CALLS if n[kind]}
     assert set(CALLS) == reached
+
+
+# --- the order of things, for a power cut, which no kill shows --------------------------------------------------------
+
+
+def traced_answer(running: Running, role: str, message: Message, at_end: Callable[[], bool]) -> tuple[list[Call], Call]:
+    """The calls of a process for one message, and the one by which its answer left."""
+    with closing(running.lane.connection(role)) as connection:
+        connection.request("GET", "/readyz")  # the handshake is over when strace comes
+        connection.getresponse().read()
+        port = connection.sock.getsockname()[1]
+        names = ",".join(name for kind, name in CALLS.items() if kind != "pwrite64")
+        with attached(running.victim.pid, running.log, "-yy", "-e", f"trace={names}"):
+            assert 200 == running.lane.ask(role, connection, message.octets)[0]
+            wait_until(at_end, LIFE, "not at its end")
+    ran = calls(running.log.read_text(errors="replace"))
+    return ran, first_after(ran, -1, rf"^send\w+\(\d+<TCP[^>]*->[^>]*:{port}\]>")
+
+
+def in_order(ran: list[Call], *patterns: str) -> list[Call]:
+    """One call for each pattern, each begun after the one before had ended."""
+    found: list[Call] = []
+    for pattern in patterns:
+        found.append(first_after(ran, found[-1].ended if found else -1, pattern))
+    return found
+
+
+def test_the_hubs_receipt_leaves_after_file_folder_and_log_are_synced(pki: Path, tmp_path: Path) -> None:
+    """P1: sync the document, rename it, sync its folder, sync the log, then answer."""
+
+    def work(running: Running) -> Counter[str]:
+        message = running.lane.aanlevering("large")
+        ran, answered = traced_answer(running, "hub", message, lambda: running.lane.settled(message.key))
+        *_, committed = in_order(
+            ran,
+            r"^fsync\(\d+<[^>]*/(spool|payloads)/[^>]*>",
+            r"^rename.*/payloads/\w\w/[^/]+$",
+            r"^fsync\(\d+<[^>]*/payloads/\w\w>",
+            r"^fdatasync\(\d+<[^>]*/store\.sqlite3-wal>",
+        )
+        assert committed.ended < answered.began
+        return Counter()
+
+    run_course(Course("hub", whole_life, "large"), pki, tmp_path, work)
+
+
+def test_the_agencys_receipt_and_hand_over_wait_for_the_disk(pki: Path, tmp_path: Path) -> None:
+    """P1: sync document, envelope, their folder and its entry, sync the log; then answer, and then only hand over."""
+
+    def work(running: Running) -> Counter[str]:
+        message, _ = running.lane.aflevering("large")
+        ran, answered = traced_answer(running, "agency", message, lambda: running.lane.told(message.key))
+        *_, committed, shown, listed, done = in_order(
+            ran,
+            r"^fsync\(\d+<[^>]*/\.staging/\w+/document-1\.xml>",
+            r"^fsync\(\d+<[^>]*/\.staging/\w+/envelope\.json>",
+            r"^fsync\(\d+<[^>]*/\.staging/\w+>",
+            r"^fsync\(\d+<[^>]*/\.staging>",
+            r"^fdatasync\(\d+<[^>]*/agency\.sqlite-wal>",
+            rf'^rename.*/inbox/{message.key}"',
+            r"^fsync\(\d+<[^>]*/inbox>",
+            r"^fdatasync\(\d+<[^>]*/agency\.sqlite-wal>",
+        )
+        assert committed.ended < answered.began
+        assert committed.ended < shown.began < listed.began < done.began
+        renamed = [call for call in ran if re.match(rf'rename.*/inbox/{message.key}"', call.text)]
+        assert [shown] == renamed
+        return Counter()
+
+    run_course(Course("agency alone", receiving, "large"), pki, tmp_path, work)
 
 
 # --- a failing disk ---------------------------------------------------------------------------------------------------

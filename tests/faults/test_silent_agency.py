@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import statistics
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
-pytest.register_assert_rewrite("helpers_lane")
-
 from helpers_lane import SENDER, Lane, document_of, kenmerk_of, sealed
 from helpers_strace import wait_until
 
@@ -32,8 +30,10 @@ from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN
 INVOICE = (Path(digipoort_as4.cli.__file__).parent / "samples" / "factuur.xml").read_bytes()
 QUEUED = 500
 MEASURED = 15
-ROUNDS = 3
-"""Other work on the machine may spoil one round; a silent agency that delays others spoils all."""
+ROUNDS = 5
+CALM = 2
+"""Seconds between rounds. The disk is busy for a moment after 500 messages, and other work on the machine may spoil a
+round; a silent agency that delays others spoils all."""
 SILENT = "uwv"
 
 
@@ -107,9 +107,7 @@ def post_office(folder: Path, pki: Path, silent_oin: str, port: int) -> Iterator
         yield lane
 
 
-def test_500_messages_for_a_silent_agency_delay_no_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_500_messages_for_a_silent_agency_delay_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The time of Y's messages to 400 is at most twice the usual, measured in the same run (P6)."""
     pki = tmp_path / "pki"
     test_pki.make(pki, datetime.now(UTC), ca_bits=2048)
@@ -121,6 +119,7 @@ def test_500_messages_for_a_silent_agency_delay_no_other(
             beside = median(lane, y)
             if beside <= 2 * usual:
                 break
+            time.sleep(CALM)
         with open_view(lane.data) as view:
             assert QUEUED == waiting(view, x), "the silent agency's messages did not stay"
         assert listener.accept(), "nobody called the silent agency"
