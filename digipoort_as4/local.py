@@ -44,19 +44,15 @@ from digipoort_as4.worker import Paths, Worker, judge_tls
 
 FILE: Final = "post-office.json"
 CONFIG: Final = "digipoort.toml"
-HUB: Final = "post-office"
-"""Name of the hub's process."""
+HUB: Final = "post-office"  # Name of the hub's process
 READY: Final = timedelta(seconds=30)
 """From start to the first answer; two cores and eleven processes need a tenth of it."""
-STOP: Final = timedelta(seconds=20)
-"""From SIGTERM to SIGKILL; longer than the worker's and the server's grace."""
+STOP: Final = timedelta(seconds=20)  # From SIGTERM to SIGKILL; longer than the worker's and the server's grace
 PORT_PATIENCE: Final = timedelta(seconds=1)
 """For the port we had: threads of a process that was killed may hold it a moment longer than its pid."""
-CRL_RENEWAL: Final = timedelta(hours=4)
-"""Decision 27."""
+CRL_RENEWAL: Final = timedelta(hours=4)  # Decision 27
 
-Record = dict[str, Any]
-"""post-office.json (decision 28)."""
+Record = dict[str, Any]  # post-office.json (decision 28)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,7 @@ from digipoort_as4.errors import DigipoortError, UsageError
 class Entry:
     """One line of the help, and where its command is."""
 
-    place: str
-    """module:attribute below digipoort_as4.cli."""
+    place: str  # module:attribute below digipoort_as4.cli
     help: str
 
 

@@ -12,8 +12,7 @@ from digipoort_as4.sdk.connection import Connection
 from digipoort_as4.sdk.status import Melding
 from digipoort_as4.sdk.status import follow as follow_statuses
 
-DETAIL_LINES: Final = 12
-"""Lines of a foutbeschrijving or of statusdetails on a screen; --json has them all."""
+DETAIL_LINES: Final = 12  # Lines of a foutbeschrijving or of statusdetails on a screen; --json has them all
 FINAL_WITHOUT_VERDICT: Final = "400"
 """Where a route without validation by the agency ends (digipoort 3.2: the invoice flow)."""
 

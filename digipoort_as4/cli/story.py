@@ -24,12 +24,9 @@ from digipoort_as4.sdk.wus_transport import Exchange, parse_answer, post, refusa
 from digipoort_as4.soap.names import SOAP11, q
 
 SAMPLES: Final = Path(__file__).parent / "samples"
-PATIENCE: Final = timedelta(seconds=20)
-"""For one message from receipt to its end; it takes well under a second."""
-COPY_WITHIN: Final = timedelta(seconds=10)
-"""For a copy after the sender's own end."""
-GLANCE: Final = 0.02
-"""Seconds between two looks into the inboxes."""
+PATIENCE: Final = timedelta(seconds=20)  # For one message from receipt to its end; it takes well under a second
+COPY_WITHIN: Final = timedelta(seconds=10)  # For a copy after the sender's own end
+GLANCE: Final = 0.02  # Seconds between two looks into the inboxes
 DOCUMENTS: Final = "documents"
 """Folder of the samples in the demo's folder, so that the next command has something to send."""
 
@@ -39,16 +36,12 @@ class Story:
     """One message and what must become of it."""
 
     title: str
-    sender: str
-    """Name of the identity in post-office.json."""
+    sender: str  # Name of the identity in post-office.json
     berichtsoort: str
     belanghebbende: Identiteit
-    inhoud: str
-    """Name of a sample."""
-    codes: str
-    """Statuses in order."""
-    delivered: Mapping[str, tuple[str, ...]]
-    """Agency to the documents it must get, and no others."""
+    inhoud: str  # Name of a sample
+    codes: str  # Statuses in order
+    delivered: Mapping[str, tuple[str, ...]]  # Agency to the documents it must get, and no others
     bijlagen: tuple[str, ...] = ()
     ontvanger: Identiteit | None = None
 
@@ -104,10 +97,8 @@ class Played:
 
     receipt: Receipt
     statuses: tuple[Melding, ...]
-    delivered: Mapping[str, Path]
-    """Agency to the folder of the hand-over."""
-    answer: Report
-    """Our verdict on the signed answer, and xmlsec's."""
+    delivered: Mapping[str, Path]  # Agency to the folder of the hand-over
+    answer: Report  # Our verdict on the signed answer, and xmlsec's
 
 
 def lay_out_documents(folder: Path) -> Path:
