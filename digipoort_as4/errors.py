@@ -6,7 +6,7 @@ Nothing here sends anything; the protocols turn a `PeerError` into their own fau
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +169,16 @@ class ExpectationNotMet(DigipoortError):
 
 class StorageFailure(DigipoortError):
     """The store could not keep its promise; the process stops rather than go on (P5)."""
+
+
+PARTS: Final = ("where", "found", "expected", "fix")
+E = TypeVar("E", bound=DigipoortError)
+
+
+def failure(kind: type[E], what: str, **parts: str) -> E:
+    """An error for people: one sentence, and the parts it knows of where, found, expected and fix, as notes."""
+    error = kind(what)
+    for name in PARTS:
+        if parts.get(name):
+            error.add_note(f"{name}: {parts[name]}")
+    return error
