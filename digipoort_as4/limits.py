@@ -40,7 +40,6 @@ ELEMENTS: Final = 100_000
 # --- signatures -------------------------------------------------------------------------------------------------------
 REFERENCES: Final = 10  # WUS: six to eight are normal
 SAME_TARGET: Final = 2  # Policy-driven CXF signs the Timestamp twice (digipoort 2.1)
-TRANSFORMS: Final = 2
 PREFIX_LIST: Final = 16
 RSA_BITS: Final = 2048  # Smallest RSA key of a signer
 RSA_BITS_MOST: Final = 8192  # Largest: costs 16 times RSA-2048 to verify; a token of 16 KiB has room for 100,000 bits
