@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from inspect import signature
 from typing import Any, Final
 
 from cryptography import x509
@@ -23,10 +24,8 @@ class CaSpec:
     """A CA of the recipe."""
 
     name: str
-    shape: str
-    """`g1` or `g4`."""
-    issuer: str
-    """Name of the CA above it; empty for a root."""
+    shape: str  # `g1` or `g4`
+    issuer: str  # name of the CA above it; empty for a root
     cn: str
     o: str
     organization_identifier: str = ""
@@ -41,18 +40,13 @@ class Kind:
 
     name: str
     shape: str
-    issuer: str
-    """Name of the CA."""
-    uses: tuple[str, ...]
-    """`tls`, `signing` or both."""
+    issuer: str  # name of the CA
+    uses: tuple[str, ...]  # `tls`, `signing` or both
     bits: int
-    days: int
-    """Validity."""
+    days: int  # validity
     policies: tuple[str, ...]
-    usages: tuple[str, ...]
-    """Names as in cryptography's KeyUsage."""
-    extended_usages: tuple[str, ...]
-    """OIDs, dotted."""
+    usages: tuple[str, ...]  # names as in cryptography's KeyUsage
+    extended_usages: tuple[str, ...]  # OIDs, dotted
     dns: tuple[str, ...] = ()
 
 
@@ -60,10 +54,8 @@ class Kind:
 class Party:
     """Somebody who gets certificates."""
 
-    name: str
-    """Lower case, digits and hyphens; also the name of its folder."""
-    role: str
-    """`hub`, `business` or `agency`."""
+    name: str  # lower case, digits and hyphens; also the name of its folder
+    role: str  # `hub`, `business` or `agency`
     oin: str
     shape: str
 
@@ -72,14 +64,9 @@ class Party:
 class Recipe:
     """What certs/test-pki.toml says."""
 
-    cas: tuple[CaSpec, ...]
-    """Each after its issuer."""
+    cas: tuple[CaSpec, ...]  # each after its issuer
     kinds: tuple[Kind, ...]
     parties: tuple[Party, ...]
-
-    def kind(self, shape: str, use: str) -> Kind:
-        """The kind of certificate that a shape has for a use."""
-        return next(kind for kind in self.kinds if kind.shape == shape and use in kind.uses)
 
 
 def read_recipe(tables: Mapping[str, Any]) -> Recipe:
@@ -97,21 +84,12 @@ def read_recipe(tables: Mapping[str, Any]) -> Recipe:
 
 # --- how each shape signs ---------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How the CAs of a generation sign certificates and CRLs."""
-
-    hash: hashes.SHA256 | hashes.SHA512
-    padding: padding.PSS | None
-    """None: PKCS#1 v1.5."""
-
-
-SHAPES: Final = {
-    "g1": Shape(hashes.SHA256(), None),
-    "g4": Shape(hashes.SHA512(), padding.PSS(padding.MGF1(hashes.SHA512()), 64)),
+SHAPES: Final[dict[str, tuple[hashes.SHA256 | hashes.SHA512, padding.PSS | None]]] = {
+    "g1": (hashes.SHA256(), None),
+    "g4": (hashes.SHA512(), padding.PSS(padding.MGF1(hashes.SHA512()), 64)),
 }
-"""Source: digipoort 6.1 (G1), 6.2 (G4: SHA-512, MGF1 with SHA-512, salt of 64 octets)."""
+"""Hash and padding (None: PKCS#1 v1.5) of certificates and CRLs.
+Source: digipoort 6.1 (G1), 6.2 (G4: SHA-512, MGF1 with SHA-512, salt of 64 octets)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -153,23 +131,20 @@ def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, ser
     """
     end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
     subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
-    parent = issuer.certificate.subject if issuer else subject
-    builder = _builder(subject, parent, key.public_key(), serial, now - CA_BACKDATED, end)
-    for extension, critical in _ca_extensions(spec, key, issuer):
-        builder = builder.add_extension(extension, critical)
-    return Authority(spec.name, spec.shape, _sign(builder, issuer.key if issuer else key, spec.shape), key)
+    parent, signer = (issuer.certificate.subject, issuer.key) if issuer else (subject, key)
+    names, period = (subject, parent), (now - CA_BACKDATED, end)
+    extensions = _ca_extensions(spec, key, issuer)
+    made = _certificate(names, key.public_key(), serial, period, extensions, signer, spec.shape)
+    return Authority(spec.name, spec.shape, made, key)
 
 
-def _ca_extensions(
-    spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None
-) -> Iterable[tuple[x509.ExtensionType, bool]]:
+def _ca_extensions(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None) -> _Extensions:
     yield x509.BasicConstraints(ca=True, path_length=spec.path_length), True
     g4 = ("digital_signature",) if spec.shape == "g4" else ()
     yield _key_usage(("key_cert_sign", "crl_sign", *g4)), True
     yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
     if issuer:
-        yield from _issuer_extensions(issuer)
-        yield _policies(spec.policies), False
+        yield from _issuer_extensions(issuer, spec.policies)
     if spec.extended_usages:
         yield _extended_usage(spec.extended_usages), False
     if spec.organization_identifier:
@@ -194,20 +169,16 @@ def issue_end_entity(
         serial: positive, at most 159 bits.
         period: first and last moment.
     """
-    builder = _builder(subject, issuer.certificate.subject, public_key, serial, *period)
-    for extension, critical in _end_entity_extensions(kind, public_key, issuer):
-        builder = builder.add_extension(extension, critical)
-    return _sign(builder, issuer.key, issuer.shape)
+    extensions = _end_entity_extensions(kind, public_key, issuer)
+    names = (subject, issuer.certificate.subject)
+    return _certificate(names, public_key, serial, period, extensions, issuer.key, issuer.shape)
 
 
-def _end_entity_extensions(
-    kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority
-) -> Iterable[tuple[x509.ExtensionType, bool]]:
+def _end_entity_extensions(kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority) -> _Extensions:
     yield x509.BasicConstraints(ca=False, path_length=None), True
     yield _key_usage(kind.usages), True
     yield x509.SubjectKeyIdentifier.from_public_key(public_key), False
-    yield from _issuer_extensions(issuer)
-    yield _policies(kind.policies), False
+    yield from _issuer_extensions(issuer, kind.policies)
     yield _extended_usage(kind.extended_usages), False
     if kind.dns:
         yield x509.SubjectAlternativeName([x509.DNSName(name) for name in kind.dns]), False
@@ -216,28 +187,19 @@ def _end_entity_extensions(
 
 
 def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
-    """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString.
-
-    Args:
-        party: who.
-        with_oin: False leaves Subject.serialNumber out.
-    """
+    """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString, or left out."""
     oin = party.oin if with_oin else ""
     if party.shape == "g4":
         name = f"TRIAL {party.name}"
         # NTRNL and eight digits of the number inside the OIN: made up, as the number itself is
         return _name(C="NL", O=name, CN=name, organizationIdentifier=f"NTRNL-{party.oin[9:17]}", serialNumber=oin)
     name = f"TEST {party.name}"
-    return _name(
-        C="NL", ST="Zuid-Holland", L="Den Haag", O=f"{name} - not for Production use", serialNumber=oin, CN=name
-    )
+    o = f"{name} - not for Production use"
+    return _name(C="NL", ST="Zuid-Holland", L="Den Haag", O=o, serialNumber=oin, CN=name)
 
 
 def make_crl(
-    issuer: Authority,
-    revoked: Iterable[tuple[int, datetime]],
-    number: int,
-    period: tuple[datetime, datetime],
+    issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: tuple[datetime, datetime]
 ) -> x509.CertificateRevocationList:
     """A full CRL.
 
@@ -255,20 +217,28 @@ def make_crl(
         builder = builder.add_revoked_certificate(entry.add_extension(reason, critical=False).build())
     builder = builder.add_extension(_authority_key(issuer), critical=False)
     builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-    shape = SHAPES[issuer.shape]
-    return builder.sign(issuer.key, shape.hash, rsa_padding=shape.padding)
+    digest, pad = SHAPES[issuer.shape]
+    return builder.sign(issuer.key, digest, rsa_padding=pad)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, start: datetime, end: datetime
-) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
-    return builder.serial_number(serial).not_valid_before(start).not_valid_after(end)
+_Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
 
 
-def _sign(builder: x509.CertificateBuilder, key: rsa.RSAPrivateKey, shape_name: str) -> x509.Certificate:
-    shape = SHAPES[shape_name]
-    return builder.sign(key, shape.hash, rsa_padding=shape.padding)
+def _certificate(
+    names: tuple[x509.Name, x509.Name],  # subject, issuer
+    public_key: rsa.RSAPublicKey,
+    serial: int,
+    period: tuple[datetime, datetime],
+    extensions: _Extensions,
+    key: rsa.RSAPrivateKey,
+    shape: str,
+) -> x509.Certificate:
+    builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(public_key)
+    builder = builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    digest, pad = SHAPES[shape]
+    return builder.sign(key, digest, rsa_padding=pad)
 
 
 _NAME_OIDS: Final = {
@@ -287,13 +257,15 @@ def _name(**parts: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(_NAME_OIDS[key], value) for key, value in parts.items() if value])
 
 
-def _issuer_extensions(issuer: Authority) -> Iterable[tuple[x509.ExtensionType, bool]]:
+def _issuer_extensions(issuer: Authority, policies: tuple[str, ...]) -> _Extensions:
     yield _authority_key(issuer), False
     crl = x509.UniformResourceIdentifier(f"{ADDRESS}/{issuer.name}.crl")
     yield x509.CRLDistributionPoints([x509.DistributionPoint([crl], None, None, None)]), False
     certificate = x509.UniformResourceIdentifier(f"{ADDRESS}/{issuer.name}.cer")
     access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, certificate)
     yield x509.AuthorityInformationAccess([access]), False
+    oids = [x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in policies]
+    yield x509.CertificatePolicies(oids), False
 
 
 def _authority_key(issuer: Authority) -> x509.AuthorityKeyIdentifier:
@@ -301,26 +273,9 @@ def _authority_key(issuer: Authority) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key)
 
 
-_USAGES: Final = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
 def _key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
-    return x509.KeyUsage(**{usage: usage in names for usage in _USAGES})
+    return x509.KeyUsage(**{usage: usage in names for usage in signature(x509.KeyUsage).parameters})
 
 
 def _extended_usage(oids: tuple[str, ...]) -> x509.ExtendedKeyUsage:
     return x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in oids])
-
-
-def _policies(oids: tuple[str, ...]) -> x509.CertificatePolicies:
-    return x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids])

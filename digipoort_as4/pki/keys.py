@@ -13,8 +13,9 @@ from typing import Final, Protocol
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 
+from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import Certificate, check_key, load_certificate, load_pem
 
@@ -34,12 +35,7 @@ class Signer(Protocol):
         """The certificate of the key."""
 
     def sign(self, octets: bytes, hash_name: str) -> bytes:
-        """RSASSA-PKCS1-v1_5 over octets.
-
-        Args:
-            octets: what is signed; hashed here.
-            hash_name: sha1, sha256, sha384 or sha512.
-        """
+        """RSASSA-PKCS1-v1_5 over octets, hashed here with sha1, sha256, sha384 or sha512."""
 
 
 class TlsIdentity(Protocol):
@@ -93,11 +89,9 @@ class FileSigner:
             check_key(certificate)
         except PeerError as error:
             raise ConfigError(f"{path}: checking the certificate's key: {error}") from error
-        if _spki(key.public_key()) != _spki(certificate.public_key):
-            raise ConfigError(
-                f"{path}: comparing key and certificate: the key does not belong to {certificate.subject}; "
-                "give the key that the certificate was requested with"
-            )
+        if key.public_key() != certificate.public_key:
+            found = f"{path}: comparing key and certificate: the key does not belong to {certificate.subject}"
+            raise ConfigError(f"{found}; give the key that the certificate was requested with")
         return cls(certificate, key)
 
     def sign(self, octets: bytes, hash_name: str) -> bytes:
@@ -106,15 +100,8 @@ class FileSigner:
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(KeyFiles):
     """A `TlsIdentity` in files."""
-
-    certificate: Path
-    """PEM: our certificate, then the CAs above it without the root."""
-    key: Path
-    """PEM."""
-    password: bytes | None = None
-    """Of the key; None for a key that is not encrypted."""
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Give certificate chain and key to a context.
@@ -164,7 +151,3 @@ def _read_key(path: Path, password: bytes | None) -> object:
 
 def _unreadable(path: Path | str, step: str, error: Exception, hint: str) -> ConfigError:
     return ConfigError(f"{path}: {step}: {error}; {hint}")
-
-
-def _spki(key: object) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined,no-any-return]

@@ -26,10 +26,8 @@ class Guard:
     header: timedelta = limits.HEADER_TIMEOUT
     """From accepting the connection, TLS handshake included, to the last header; and from the first octet of a next
     header to its last."""
-    rate: int = limits.MINIMUM_RATE
-    """Octets per second of body after `grace`."""
-    grace: timedelta = limits.RATE_GRACE
-    """Also the longest pause within a body."""
+    rate: int = limits.MINIMUM_RATE  # octets per second of body after `grace`
+    grace: timedelta = limits.RATE_GRACE  # also the longest pause within a body
     keepalive: timedelta = limits.KEEPALIVE
     answer_stall: timedelta = limits.ANSWER_STALL
     linger: timedelta = limits.LINGER
@@ -39,10 +37,6 @@ class Guard:
 
 async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:
     """The chunks of a body, as long as they come fast enough.
-
-    Args:
-        content: aiohttp's stream of one request.
-        guard: rate and grace.
 
     Raises:
         TimeoutError: no octet for `grace`, or below `rate` after it.
@@ -63,7 +57,7 @@ class GuardedConnection(web.RequestHandler):
     """One connection; drops a peer that sends its header or takes its answer too slowly."""
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
-        """Made when the socket is accepted, so the TLS handshake counts into the header's time."""
+        # Made when the socket is accepted, so the TLS handshake counts into the header's time.
         super().__init__(
             door,
             loop=loop,
@@ -104,7 +98,7 @@ class GuardedConnection(web.RequestHandler):
         self._answer_clock.start(self._loop.time() + self._door.guard.answer_stall.total_seconds())
 
     def resume_writing(self) -> None:
-        """It took them."""
+        """The peer took them."""
         super().resume_writing()
         self._answer_clock.stop()
 
@@ -129,11 +123,7 @@ class GuardedConnection(web.RequestHandler):
             self._wire.abort()
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what is no HTTP with a few words, none of them the peer's; the journal has the reason."""
         self._door.journal.write("http-refused", cause=type(exc).__name__, status=status)
@@ -152,16 +142,13 @@ SERVER = "digipoort-as4"
 """The Server header: no versions for strangers."""
 
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 class Door(web.Server):
     """aiohttp's low-level server with guarded connections and caps on their number."""
 
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        guard: Guard,
-        journal: Journal,
-    ) -> None:
-        """Needs a running event loop."""
+    def __init__(self, handler: Handler, guard: Guard, journal: Journal) -> None:
         super().__init__(handler)
         self.guard, self.journal = guard, journal
         self._by_certificate: Counter[bytes] = Counter()

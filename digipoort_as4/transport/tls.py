@@ -34,12 +34,7 @@ def server_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
 
 
 def client_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
-    """The calling side: shows its certificate, demands one that leads to `ca` and names the host.
-
-    Args:
-        identity: own certificate and key.
-        ca: PEM bundle of the anchors that servers' certificates lead to.
-    """
+    """The calling side: shows its certificate, demands one that leads to `ca` and names the host."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity, ca)
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
@@ -55,6 +50,6 @@ def _context(side: ssl._SSLMethod, identity: TlsIdentity, ca: Path) -> ssl.SSLCo
     try:
         identity.load_into(context)
         context.load_verify_locations(cafile=str(ca))
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"TLS: {ca} or the own certificate and key cannot be used: {error}") from error
     return context
