@@ -123,9 +123,6 @@ class WusTransport(Transport):
         return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large).payload
 
 
-# --- sending ----------------------------------------------------------------------------------------------------------
-
-
 def post(connection: Connection, url: str, request: Payload, action: str, valid_until: datetime) -> Answer:
     """Post a signed envelope; the same octets again while they are valid and patience lasts.
 
@@ -183,15 +180,8 @@ def innermost(reason: BaseException) -> str:
     return f"{type(reason).__name__}: {reason}"
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
 def parse_answer(answer: Answer) -> SoapMessage:
-    """The one tree of an answer.
-
-    Raises:
-        TransportError: no SOAP came back.
-    """
+    """The one tree of an answer; a TransportError when no SOAP came back."""
     try:
         return xml_guard.parse(answer.content)
     except PeerError as reason:
