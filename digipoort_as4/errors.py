@@ -6,25 +6,20 @@ Nothing here sends anything; the protocols turn a `PeerError` into their own fau
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One reason to refuse a request, as one row of a table."""
 
-    name: str
-    """Stable key, lower case with hyphens; the operator's table maps it to a foutcode."""
-    text: str
-    """Dutch sentence for the peer; for a cause that is not explained, all the peer hears."""
+    name: str  # Stable key, lower case with hyphens; the operator's table maps it to a foutcode
+    text: str  # Dutch sentence for the peer; for a cause that is not explained, all the peer hears
     explained: bool = True
     """True: where, found, expected and fix go to the peer. False: fixed text and journal number only (decision 5)."""
-    technical: bool = False
-    """True: our trouble, foutcode x400 and worth a retry. False: the request's, foutcode x100."""
-    http: int = 500
-    """HTTP status of the answer."""
-    dk_bp: str = ""
-    """Code of the Digikoppeling Best Practices for the same trouble, or empty."""
+    technical: bool = False  # True: our trouble, foutcode x400 and worth a retry. False: the request's, foutcode x100
+    http: int = 500  # HTTP status of the answer
+    dk_bp: str = ""  # Code of the Digikoppeling Best Practices for the same trouble, or empty
 
 
 def _table(*causes: Cause) -> dict[str, Cause]:
@@ -191,3 +186,16 @@ class ExpectationNotMet(DigipoortError):
 
 class StorageFailure(DigipoortError):
     """The store could not keep its promise; the process stops rather than go on (P5)."""
+
+
+PARTS: Final = ("where", "found", "expected", "fix")
+E = TypeVar("E", bound=DigipoortError)
+
+
+def failure(kind: type[E], what: str, **parts: str) -> E:
+    """An error for people: one sentence, and the parts it knows of where, found, expected and fix, as notes."""
+    error = kind(what)
+    for name in PARTS:
+        if parts.get(name):
+            error.add_note(f"{name}: {parts[name]}")
+    return error

@@ -19,15 +19,14 @@ import click
 
 import digipoort_as4
 from digipoort_as4.cli import streams
-from digipoort_as4.errors import DigipoortError, UsageError
+from digipoort_as4.errors import DigipoortError, UsageError, failure
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the help, and where its command is."""
 
-    place: str
-    """module:attribute below digipoort_as4.cli."""
+    place: str  # module:attribute below digipoort_as4.cli
     help: str
 
 
@@ -85,11 +84,8 @@ class LazyGroup(click.Group):
         """Find the command, or suggest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            raise streams.failure(
-                UsageError,
-                f"there is no command '{args[0]}'",
-                fix=f"Did you mean '{near[0]}'?" if near else "digipoort --help lists the commands",
-            )
+            fix = f"Did you mean '{near[0]}'?" if near else "digipoort --help lists the commands"
+            raise failure(UsageError, f"there is no command '{args[0]}'", fix=fix)
         return super().resolve_command(ctx, args)
 
 
@@ -117,10 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(words: list[str]) -> int:
     """One command line to its exit code."""
+    asked = [word for word in words if word not in EVERYWHERE]
     try:
-        result = cli.main(
-            args=[word for word in words if word not in EVERYWHERE], prog_name="digipoort", standalone_mode=False
-        )
+        result = cli.main(args=asked, prog_name="digipoort", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except DigipoortError as error:
         return report(error, words)
@@ -136,24 +131,19 @@ def run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # the outermost loop of this process
-        what = f"{type(error).__name__}: {error}"
-        fix = "run again with --debug and report what it shows"
-        return report(streams.failure(DigipoortError, what, fix=fix), words, error)
+        what, fix = f"{type(error).__name__}: {error}", "run again with --debug and report what it shows"
+        return report(failure(DigipoortError, what, fix=fix), words, error)
 
 
 def usage_error(error: click.ClickException) -> DigipoortError:
     """What click says, in our form."""
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx is not None else "digipoort"
-    return streams.failure(UsageError, error.format_message().rstrip("."), fix=f"{path} --help")
+    return failure(UsageError, error.format_message().rstrip("."), fix=f"{path} --help")
 
 
 def report(error: DigipoortError, words: Sequence[str], cause: BaseException | None = None) -> int:
-    """Say on stderr what went wrong; as one JSON object when --json was asked.
-
-    Returns:
-        The exit code.
-    """
+    """Say on stderr what went wrong, as one JSON object when --json was asked; returns the exit code."""
     if "--debug" in words:
         traceback.print_exception(cause or error)
     if "--json" in words:

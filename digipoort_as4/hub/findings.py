@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-BATAVIA: Final = "http://nlvalidatie.nl/batavia"
-"""Namespace of the `results` text at status 311. Source: digipoort 3.4."""
-MOST: Final = 100
-"""Findings told to the sender; a sender with more has one mistake many times."""
-LONGEST: Final = 300
-"""Characters of one part of a finding, so that MOST findings stay far below foutbeschrijving's 1,048,576."""
+BATAVIA: Final = "http://nlvalidatie.nl/batavia"  # Namespace of the `results` text at status 311. Source: digipoort 3.4
+MOST: Final = 100  # Findings told to the sender; a sender with more has one mistake many times
+LONGEST: Final = 300  # Characters of one part: MOST findings stay far below foutbeschrijving's 1,048,576
 
 _UNREADABLE: Final = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+|\\s+")
 """What XML 1.0 forbids, and white space: normalizedString with collapse makes one space of it anyway."""
@@ -26,23 +23,16 @@ _UNREADABLE: Final = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 class Finding:
     """One thing a validator has to say about one document."""
 
-    id: str
-    """Stable id of the rule, e.g. identity-differs."""
-    level: str
-    """fatal or error: the document is refused. warning: it goes on."""
-    where: str
-    """Element or reference in the document, or the document itself."""
+    id: str  # Stable id of the rule, e.g. identity-differs
+    level: str  # fatal or error: the document is refused. warning: it goes on
+    where: str  # Element or reference in the document, or the document itself
     found: str
     expected: str
     fix: str
-    line: int = 0
-    """From 1; 0 when unknown."""
-    column: int = 0
-    """From 1; 0 when unknown."""
-    document: str = ""
-    """bestandsnaam, as the sender wrote it."""
-    rule: str = ""
-    """Which validator or rule pack."""
+    line: int = 0  # From 1; 0 when unknown
+    column: int = 0  # From 1; 0 when unknown
+    document: str = ""  # bestandsnaam, as the sender wrote it
+    rule: str = ""  # Which validator or rule pack
 
     @property
     def refuses(self) -> bool:
@@ -66,22 +56,13 @@ class StepVerdict:
 class Examined:
     """All that validation learnt about one envelope."""
 
-    steps: tuple[StepVerdict, ...] = ()
-    """In the order of the route; ends with the first step that is not good."""
-    roots: tuple[tuple[str, str], ...] = ()
-    """(document key, root element as {namespace}local) of each XML document."""
-    trouble: str = ""
-    """Why validation could not be done: a crash or a time-out. Then the other fields mean nothing."""
+    steps: tuple[StepVerdict, ...] = ()  # In the order of the route; ends with the first step that is not good
+    roots: tuple[tuple[str, str], ...] = ()  # (document key, root element as {namespace}local) of each XML document
+    trouble: str = ""  # Why validation could not be done: a crash or a time-out. Then the other fields mean nothing
 
 
 def as_results(findings: Sequence[Finding]) -> str:
-    """The findings as one `results` text for foutbeschrijving.
-
-    Args:
-        findings: in the order found; beyond MOST they are counted only.
-
-    Source: digipoort 3.4.
-    """
+    """The findings as one `results` text for foutbeschrijving; beyond MOST they are counted only (digipoort 3.4)."""
     told = "".join(_message(finding) for finding in findings[:MOST])
     if len(findings) > MOST:
         rest = f"En nog {len(findings) - MOST} bevindingen."
@@ -90,23 +71,15 @@ def as_results(findings: Sequence[Finding]) -> str:
 
 
 def _message(finding: Finding) -> str:
-    attributes = {
-        "line": str(finding.line),
-        "col": str(finding.column),
-        "technicalRole": finding.rule,
-        "userRole": finding.rule,
-        "level": finding.level,
-        "id": finding.id,
-    }
-    written = " ".join(f"{name}={quoteattr(readable(value))}" for name, value in attributes.items())
-    parts = (
-        readable(finding.where),
-        f"gevonden: {readable(finding.found)}" if finding.found else "",
-        f"verwacht: {readable(finding.expected)}" if finding.expected else "",
-        readable(finding.fix),
+    rule, level, id, document = (
+        quoteattr(readable(text)) for text in (finding.rule, finding.level, finding.id, finding.document)
     )
-    text = escape("; ".join(part for part in parts if part))
-    return f"<msg {written}>{text}<origin file={quoteattr(readable(finding.document))}/></msg>"
+    parts = (("", finding.where), ("gevonden: ", finding.found), ("verwacht: ", finding.expected), ("", finding.fix))
+    text = escape("; ".join(label + readable(part) for label, part in parts if part))
+    return (
+        f'<msg line="{finding.line}" col="{finding.column}" technicalRole={rule} userRole={rule} level={level} id={id}>'
+        f"{text}<origin file={document}/></msg>"
+    )
 
 
 def readable(text: str) -> str:

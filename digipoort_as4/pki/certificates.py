@@ -68,7 +68,7 @@ also when a stranger sends a fresh one each time."""
 SERIAL_BITS: Final = 160
 """RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets."""
 _BAD_X509: Final = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
-PARSE_ERRORS: Final = (ValueError, UnsupportedAlgorithm, *_BAD_X509)
+PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 """What the library raises for octets that are not what they should be."""
 
 

@@ -20,8 +20,7 @@ HEADERS: Final = ("To", "Action", "MessageID", "RelatesTo", "ReplyTo", "From", "
 _REQUIRED: Final = {"To": "to-missing", "Action": "action-missing", "MessageID": "message-id-missing"}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Would break a line in a log or a header that the value is copied to (threats I05, I07)."""
-_LONGEST: Final = 2_048
-"""Characters of an address or id; the longest seen is under 150."""
+_LONGEST: Final = 2_048  # Characters of an address or id; the longest seen is under 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +28,11 @@ class Addressing:
     """Who the message says it is for, what it asks and how it is called. No promise that any of it is true."""
 
     to: str
-    action: str
-    """The operation's action; empty in a fault whose operation could not be found out (decision 6)."""
+    action: str  # The operation's action; empty in a fault whose operation could not be found out (decision 6)
     message_id: str
     relates_to: str | None = None
-    reply_to: str | None = None
-    """Address of ReplyTo; None means anonymous."""
-    from_: str | None = None
-    """Address of From."""
+    reply_to: str | None = None  # Address of ReplyTo; None means anonymous
+    from_: str | None = None  # Address of From
     fault_to: str | None = None
 
 
@@ -60,10 +56,9 @@ def find(header: etree._Element) -> dict[str, etree._Element]:
 
 
 def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> Addressing:
-    """Read the headers that `find` found.
+    """Read the headers that `find` found, each one covered by the signature when that matters.
 
     Args:
-        elements: by local name, each one covered by the signature when that matters.
         to_required: False for an answer, where a missing To means anonymous (DK-WUS WA001).
 
     Raises:
@@ -87,12 +82,9 @@ def _text(element: etree._Element) -> str:
     """The whole text; an element inside would make it two readings."""
     text = (element.text or "").strip(WHITE_SPACE)
     if len(element) or not text or len(text) > _LONGEST or _CONTROL.search(text):
-        raise PeerError(
-            "header-value",
-            where=f"wsa:{local_name(element.tag)}, regel {element.sourceline}",
-            found="geen tekst" if len(element) or not text else "stuurtekens of een te lange tekst",
-            expected=f"een tekst van hoogstens {_LONGEST} tekens op een regel",
-        )
+        found = "geen tekst" if len(element) or not text else "stuurtekens of een te lange tekst"
+        expected = f"een tekst van hoogstens {_LONGEST} tekens op een regel"
+        raise _value(f"{local_name(element.tag)}, regel {element.sourceline}", found, expected)
     return text
 
 
@@ -103,17 +95,16 @@ def _address(elements: Mapping[str, etree._Element], name: str) -> str | None:
     children = list(elements[name])
     if [child.tag for child in children] != [q(WSA, "Address")]:
         found = ", ".join(local_name(child.tag)[:60] for child in children[:3]) or "niets"
-        raise PeerError("header-value", where=f"wsa:{name}", found=found, expected="alleen wsa:Address")
+        raise _value(name, found, "alleen wsa:Address")
     address = _text(children[0])
     if name != "From" and address not in (WSA_ANONYMOUS, WSA_NONE):
-        raise PeerError(
-            "header-value",
-            where=f"wsa:{name}",
-            found=address[:120],
-            expected=f"{WSA_ANONYMOUS} of {WSA_NONE}",
-            fix="Het antwoord komt altijd op dezelfde verbinding terug.",
-        )
+        fix = "Het antwoord komt altijd op dezelfde verbinding terug."
+        raise _value(name, address[:120], f"{WSA_ANONYMOUS} of {WSA_NONE}", fix)
     return address
+
+
+def _value(name: str, found: str, expected: str, fix: str = "") -> PeerError:
+    return PeerError("header-value", where=f"wsa:{name}", found=found, expected=expected, fix=fix)
 
 
 def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
@@ -124,8 +115,8 @@ def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[
         ids: wsu:Id by local name, or None for a message that is not signed.
 
     Returns:
-        Local names and elements. Each element is in exclusive canonical form and declares its own namespaces, so that
-        the octets in the message are the octets that are hashed.
+        Local names, and elements in exclusive canonical form that declare their own namespaces: octets sent are octets
+        hashed.
     """
     values = {
         "To": escape(addressing.to),

@@ -21,8 +21,7 @@ from digipoort_as4.soap.message import LargeText
 _START_TAG: Final = re.compile(rb"""<(?:[^\s<>:/!?="']+:)?inhoud(?:[ \t\r\n][^<>]*)?>""")
 _WHITE_SPACE: Final = b" \t\r\n"
 _BASE64_TEXT: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=" + _WHITE_SPACE
-_MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)
-"""Base64 characters, white space aside, of the largest inhoud."""
+_MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)  # Base64 characters, white space aside, of the largest inhoud
 
 
 def extract(body: Payload, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
@@ -56,10 +55,8 @@ class _Scanner:
         self.body, self.token = body, token
         self.skeleton = bytearray()
         self.large: list[LargeText] = []
-        self.rest = b""
-        """Start of a tag whose end is in the next window."""
-        self.offset = 0
-        """Where the window starts in the body."""
+        self.rest = b""  # Start of a tag whose end is in the next window
+        self.offset = 0  # Where the window starts in the body
         self.text: _Text | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -118,8 +115,7 @@ class _Text:
 
     def __init__(self, start: int, number: int) -> None:
         self.start, self.number = start, number
-        self.size = 0
-        self.characters = 0
+        self.size = self.characters = 0
         self.held = b""
         self.is_large = False
 
@@ -134,13 +130,9 @@ class _Text:
     def _check(self, octets: bytes) -> None:
         foreign = octets.translate(None, _BASE64_TEXT)
         if foreign:
-            raise PeerError(
-                "inhoud",
-                where=f"grote inhoud {self.number}",
-                found=f"octet 0x{foreign[0]:02X}",
-                expected="alleen base64-tekens en witruimte",
-                fix="Schrijf de inhoud als base64, zonder entiteiten, CDATA of commentaar.",
-            )
+            where, found = f"grote inhoud {self.number}", f"octet 0x{foreign[0]:02X}"
+            fix = "Schrijf de inhoud als base64, zonder entiteiten, CDATA of commentaar."
+            raise PeerError("inhoud", where=where, found=found, expected="alleen base64-tekens en witruimte", fix=fix)
         self.characters += len(octets) - sum(octets.count(white) for white in _WHITE_SPACE)
         if self.characters > _MOST_CHARACTERS or self.size > limits.INHOUD_TEXT:
             raise _inhoud_too_large(f"grote inhoud {self.number}")
@@ -158,11 +150,8 @@ def _placeholder(token: str, number: int) -> str:
 
 
 def _too_large() -> PeerError:
-    return PeerError(
-        "body-too-large",
-        found=f"meer dan {limits.TREE} octetten buiten de inhouden",
-        expected="documenten als base64 in inhoud",
-    )
+    found = f"meer dan {limits.TREE} octetten buiten de inhouden"
+    return PeerError("body-too-large", found=found, expected="documenten als base64 in inhoud")
 
 
 def _inhoud_too_large(where: str) -> PeerError:
@@ -212,10 +201,6 @@ def _decode_group(characters: bytes, *, padded: bool) -> bytes:
 
 
 def _not_base64() -> PeerError:
-    return PeerError(
-        "inhoud",
-        where="inhoud",
-        found="tekst die geen base64 is",
-        expected="base64 met alleen witruimte ertussen en niets achter de opvulling",
-        fix="Codeer het document opnieuw als base64.",
-    )
+    found, fix = "tekst die geen base64 is", "Codeer het document opnieuw als base64."
+    expected = "base64 met alleen witruimte ertussen en niets achter de opvulling"
+    return PeerError("inhoud", where="inhoud", found=found, expected=expected, fix=fix)

@@ -15,20 +15,12 @@ from typing import Any, Final
 
 from digipoort_as4.errors import StorageFailure
 
-Operation = Callable[[sqlite3.Connection], Any]
-"""Carries out one thing inside a savepoint of its own and returns what its caller gets."""
+Operation = Callable[[sqlite3.Connection], Any]  # One thing in a savepoint of its own; returns what its caller gets
 
-CALLERS_MISTAKE: Final = (
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-    sqlite3.DataError,
-)
-"""What SQLite and Python raise for values that no column takes: that caller's bug, not the disk's trouble."""
+CALLERS_MISTAKE: Final = (  # raised for values that no column takes: that caller's bug, not the disk's trouble
+    TypeError, ValueError, LookupError, AttributeError, OverflowError,
+    sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError,
+)  # fmt: skip
 
 CHECKPOINT_ROWS: Final = 4000
 """Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
@@ -42,7 +34,6 @@ class Undone(Exception):
     """Raised by an operation that shall leave no trace; `result` is what its caller gets."""
 
     def __init__(self, result: Any) -> None:
-        """Keep the result."""
         super().__init__()
         self.result = result
 
@@ -72,25 +63,18 @@ class GroupCommit:
     def __init__(self, connection: sqlite3.Connection, on_failure: Callable[[], None]) -> None:
         """Take over a connection in autocommit mode, without automatic checkpoints, that nobody else writes through.
 
-        Args:
-            connection: may be used by one thread at a time, not always the same.
-            on_failure: called once, when the promise is broken.
+        One thread at a time uses it, not always the same. `on_failure` is called once, when the promise is broken.
         """
         self.connection = connection
         self.failure: StorageFailure | None = None
         self._on_failure = on_failure
         self._waiting: list[Waiting] = []
-        self._rows = 0
-        """Written since the last checkpoint."""
+        self._rows = 0  # Written since the last checkpoint
         self._writer: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
 
     def check(self) -> None:
-        """Refuse when an earlier failure took the promise away.
-
-        Raises:
-            StorageFailure: the store failed or is closed.
-        """
+        """Refuse with StorageFailure when the store failed or is closed."""
         if self.failure:
             raise StorageFailure(*self.failure.args)
 
@@ -102,11 +86,7 @@ class GroupCommit:
         return StorageFailure(*self.failure.args)
 
     async def run(self, operations: Sequence[Operation]) -> list[Any]:
-        """Carry operations out in one transaction and return their results once it is durable.
-
-        Raises:
-            StorageFailure: nothing may be believed to have happened.
-        """
+        """Results of operations in one transaction, once durable; at StorageFailure nothing may be believed done."""
         self.check()
         promise: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(operations, promise))

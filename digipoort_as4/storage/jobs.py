@@ -55,7 +55,6 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        """Nobody has been served."""
         self._served: dict[str, int] = {}
         self._turn = 0
 
@@ -96,12 +95,8 @@ def claim(
 
 def _held(connection: sqlite3.Connection, now: datetime) -> dict[str, int]:
     """How many running leases each destination has."""
-    return dict(
-        connection.execute(
-            "SELECT destination, count(*) FROM job WHERE lease_until > 0 AND lease_until > ? GROUP BY destination",
-            (to_stored(now),),
-        )
-    )
+    running = "SELECT destination, count(*) FROM job WHERE lease_until > 0 AND lease_until > ? GROUP BY destination"
+    return dict(connection.execute(running, (to_stored(now),)))
 
 
 def _due(
@@ -111,12 +106,8 @@ def _due(
     if places <= 0:
         return []
     at = to_stored(now)
-    found = [
-        (due, job, destination)
-        for kind in kinds
-        for job, due in connection.execute(DUE, (kind, destination, at, at, places))
-    ]
-    return sorted(found)[:places]
+    rows = [row for kind in kinds for row in connection.execute(DUE, (kind, destination, at, at, places))]
+    return sorted((due, job, destination) for job, due in rows)[:places]
 
 
 def _taking_turns(queues: Sequence[list[tuple[int, int, str]]]) -> Iterator[tuple[int, int, str]]:
