@@ -113,11 +113,7 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Claim and do, until `stop`.
-
-        Raises:
-            StorageFailure: the store refuses; the process must end (P5).
-        """
+        """Claim and do, until `stop`. Raises StorageFailure: the store refuses; the process must end (P5)."""
         heart = asyncio.create_task(self._beat())
         try:
             while not self._stopping:
@@ -154,7 +150,8 @@ class Worker:
         else:  # what is due already belongs to a destination that is full, and hides when the next of others is due
             pause = CROWDED
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._wake.wait()
 
     async def _do(self, lane: Lane, job: Job) -> None:
         # The worker's outermost loop: whatever breaks in a path costs one try of one job.

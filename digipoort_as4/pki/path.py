@@ -84,10 +84,7 @@ class Trust:
 
         Found good once, the next judgement is one look in a table, for as long as nothing on the path changes.
 
-        Raises:
-            PeerError: key-weak, certificate-purpose, certificate-untrusted, certificate-expired, certificate-revoked or
-                revocation-unavailable.
-
+        Raises PeerError: key-weak, certificate-purpose, -untrusted, -expired, -revoked or revocation-unavailable.
         Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3.
         """
         key = (certificate.sha256, purpose)
@@ -111,7 +108,7 @@ def build_trust(
     policies: frozenset[str],
     kind: Kind,
 ) -> Trust:
-    """A snapshot, after looking whether it can be meant so.
+    """A snapshot, after looking whether it can be meant so; ConfigError lists every mistake.
 
     Args:
         anchors: roots.
@@ -119,9 +116,6 @@ def build_trust(
         crls: of all CAs; None means that revocation is not checked.
         policies: accepted policy OIDs.
         kind: `test` or `production`; the two never mix.
-
-    Raises:
-        ConfigError: lists every mistake.
 
     Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07).
     """
@@ -173,16 +167,12 @@ def find_path(
     """The first path from a certificate to an anchor on which everything holds.
 
     Args:
-        certificate: first of the path.
-        anchors: at least one.
         intermediates: CAs to build with.
         crls: None: revocation is not checked.
         at: the moment that counts.
         inputs: the policy inputs of RFC 5280 6.1.1.
 
-    Raises:
-        PeerError: what is wrong with the first path; certificate-untrusted when there is none.
-
+    Raises PeerError: what is wrong with the first path; certificate-untrusted when there is none.
     Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).
     """
     # an empty list of anchors would make the library look for those of the machine

@@ -63,14 +63,11 @@ async def serve(
         handler: gets each request with its whole body; what it returns is the answer.
         context: of `tls.server_context`; None speaks plain HTTP, for tests and behind a proxy on the same machine.
         spool: where large bodies lie.
-        host: address to bind.
+        host: address to bind; OSError when it cannot be.
         port: 0 lets the system choose.
         max_body: octets; above it the handler hears `body-too-large`.
         journal: hears of dropped connections and broken handlers.
         guard: time-outs and caps.
-
-    Raises:
-        OSError: the address cannot be bound.
     """
     guard, journal = guard or Guard(), journal or Journal(None)
     desk = _Desk(handler, spool, max_body, guard, journal)
