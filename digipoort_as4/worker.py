@@ -235,14 +235,7 @@ class Paths:
         def tell(event: str, **fields: str) -> object:
             return office.journal.write(event, level=logging.INFO, number="", **fields)
 
-        return verwerken.Ports(
-            store=office.store,
-            validation=self.bench,
-            tables=tables,
-            clock=office.now,
-            new_id=office.new_id,
-            journal=tell,
-        )
+        return verwerken.Ports(office.store, self.bench, tables, office.now, office.new_id, tell)
 
     def _dispatch(self) -> afleveren.Dispatch:
         office, agencies = self.office, self.settings.agencies
