@@ -5,12 +5,10 @@ Chooses nothing about a delivery itself: wus.ontvangen answers the hub, wus.teru
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
 import signal
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -35,12 +33,12 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
 from digipoort_as4.wssecurity.open_message import SignaturePolicy
-from digipoort_as4.wus import ontvangen
+from digipoort_as4.wus import faults, ontvangen
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
 from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
-from digipoort_as4.wus.terugmelden import Line, tell
+from digipoort_as4.wus.terugmelden import tell
 
 STATUSES: Final = ("none", "500", "510")
 """What an agency may be told to set."""
@@ -168,16 +166,9 @@ def read_settings(path: Path) -> AgencySettings:
 class Agency:
     """One agency at work: its door, and the two loops behind it."""
 
-    def __init__(self, settings: AgencySettings, desk: Desk, line: Line, woken: asyncio.Event) -> None:
-        """Made by `run`; tests make one of their own parts.
-
-        Args:
-            settings: for the name and the statuses.
-            desk: of the receiving path.
-            line: of the telling path.
-            woken: set when there is something to hand over or to tell.
-        """
-        self.settings, self.desk, self.line = settings, desk, line
+    def __init__(self, settings: AgencySettings, desk: Desk, woken: asyncio.Event) -> None:
+        """Of the parts that `open_agency` makes; `woken` is set when there is something to hand over or to tell."""
+        self.settings, self.desk = settings, desk
         self.ready = True
         self._handing, self._telling = woken, asyncio.Event()
 
@@ -187,7 +178,8 @@ class Agency:
             return self._health(request.path)
         if request.path != AFLEVEREN.path:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
-            return ontvangen.refuse(refusal, Hint(AFLEVEREN, None), self.desk)
+            hint, desk = Hint(AFLEVEREN, None), self.desk
+            return faults.refuse(refusal, hint, faults.DEFAULT, desk.journal, desk.new_id())
         return await ontvangen.accept(request, self.desk)
 
     def _health(self, path: str) -> HttpAnswer:
@@ -253,7 +245,7 @@ class Agency:
         return len(due)
 
     async def _tell(self, wish: Wish) -> None:
-        after = await tell(wish, self.line)
+        after = await tell(wish, self.desk)
         await self.desk.book.note_attempt(after)
         self.desk.journal.write(
             "status-told" if after.note == "told" else "status-not-told",
@@ -389,20 +381,13 @@ def open_agency(
         spool=spool,
         wanted=lambda berichtsoort: wanted(settings, berichtsoort),
         taken=woken.set,
+        url=lambda: settings.zet_status_url,
+        post=peers.post,
         now=gateway.now,
         new_id=gateway.new_id,
         journal=journal,
     )
-    line = Line(
-        url=lambda: settings.zet_status_url,
-        trust=trust,
-        policy=policy,
-        signer=signer,
-        post=peers.post,
-        now=gateway.now,
-        new_id=gateway.new_id,
-    )
-    return Agency(settings, desk, line, woken)
+    return Agency(settings, desk, woken)
 
 
 def wanted(settings: AgencySettings, berichtsoort: str) -> str:
@@ -428,34 +413,26 @@ async def work_until(stop: asyncio.Event, agency: Agency, server: Server) -> Non
     agency.desk.book.check()
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Entry of the process: `python -m digipoort_as4.agency`.
+def serve_until_told(read: Callable[[], AgencySettings]) -> int:
+    """Run in the foreground until SIGTERM or SIGINT.
+
+    Args:
+        read: `local_settings` or `read_settings`.
 
     Returns:
         Exit code: that of the error's class.
     """
-    parser = argparse.ArgumentParser(prog="python -m digipoort_as4.agency", description="The endpoint of one agency.")
-    parser.add_argument("--dir", type=Path, help="folder of a local post office")
-    parser.add_argument("--name", default="", help="agency of that post office")
-    parser.add_argument("--config", type=Path, help="agency.toml of an agency that stands by itself")
-    given = parser.parse_args(words)
+
+    async def work() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run(read(), stop)
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        asyncio.run(_main(given.config, given.dir, given.name))
+        asyncio.run(work())
     except DigipoortError as error:
         logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
         return error.exit_code
     return 0
-
-
-async def _main(path: Path | None, folder: Path | None, name: str) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if path is None and folder is None:
-        raise ConfigError("give --config FILE, or --dir DIR and --name NAME")
-    await run(read_settings(path) if path else local_settings(folder or Path(), name), stop)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
