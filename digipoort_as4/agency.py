@@ -12,6 +12,7 @@ import signal
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -40,20 +41,13 @@ from digipoort_as4.wus.ontvangen import Desk
 from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
 from digipoort_as4.wus.terugmelden import tell
 
-STATUSES: Final = ("none", "500", "510")
-"""What an agency may be told to set."""
-TOLD_AT_ONCE: Final = 8
-"""zetStatus requests under way together."""
-PAUSE: Final = timedelta(seconds=1)
-"""Between two looks at the statuses that are due, when nothing wakes the loop."""
-BROKEN_PAUSE: Final = timedelta(seconds=10)
-"""After a bug in the telling loop."""
-TIDY: Final = timedelta(hours=1)
-"""Between two sweeps of answers that are kept no longer."""
-LOOK_AGAIN: Final = timedelta(seconds=1)
-"""At most this old is what we know of the times of our files."""
-GRACE: Final = timedelta(seconds=10)
-"""Requests in work may take this long once the process shall stop."""
+STATUSES: Final = ("none", "500", "510")  # what an agency may be told to set
+TOLD_AT_ONCE: Final = 8  # zetStatus requests under way together
+PAUSE: Final = timedelta(seconds=1)  # between two looks at the statuses that are due, when nothing wakes the loop
+BROKEN_PAUSE: Final = timedelta(seconds=10)  # after a bug in the telling loop
+TIDY: Final = timedelta(hours=1)  # between two sweeps of answers that are kept no longer
+LOOK_AGAIN: Final = timedelta(seconds=1)  # at most this old is what we know of the times of our files
+GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
@@ -66,10 +60,8 @@ class AgencySettings:
     name: str
     base: config.Settings
     """Folder, keys, trust, host and port: what an agency needs as the hub does. Its tables stay unread."""
-    hub_oin: str
-    """The post office that may deliver, and that statuses go to."""
-    zet_status_url: str
-    """Of the hub's ZetStatusService; empty: no status can be set."""
+    hub_oin: str  # the post office that may deliver, and that statuses go to
+    zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
 
@@ -79,14 +71,10 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
 
     What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say.
 
-    Args:
-        folder: of the post office.
-        name: of the agency, e.g. belastingdienst.
-
     Raises:
         ConfigError: no such agency, or a mistake in its file.
     """
-    office = _read_json(folder / "post-office.json")
+    office = _read(folder / "post-office.json", json.loads)
     agency = _named(office.get("agencies", []), name, folder)
     identity = _named(office["identities"], name, folder)
     home = Path(agency["inbox"]).parent
@@ -100,7 +88,9 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
     )
-    statuses = {**_validating(agency["oin"]), **_read_statuses(home / "agency.toml")}
+    own = home / "agency.toml"
+    chosen = _read(own, tomllib.loads).get("zet_status", {}) if own.exists() else {}
+    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen, own)}
     return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses)
 
 
@@ -110,12 +100,11 @@ def _validating(oin: str) -> dict[str, str]:
     return {row.berichtsoort: "500" for row in routes.rows if row.agency_validates and row.owner_oin in (None, oin)}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path, loads: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:  # both formats and UTF-8 raise ValueErrors
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    return dict(found)
 
 
 def _named(rows: Sequence[Mapping[str, Any]], name: str, folder: Path) -> Mapping[str, Any]:
@@ -125,17 +114,11 @@ def _named(rows: Sequence[Mapping[str, Any]], name: str, folder: Path) -> Mappin
     raise ConfigError(f"{folder} has no agency {name!r}; there are: {', '.join(str(row['name']) for row in rows)}")
 
 
-def _read_statuses(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("zet_status", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    wrong = [name for name, code in table.items() if code not in STATUSES]
+def _check_statuses(statuses: Mapping[str, str], path: Path) -> Mapping[str, str]:
+    wrong = [name for name, code in statuses.items() if code not in STATUSES]
     if wrong:
         raise ConfigError(f"{path}: zet_status of {', '.join(wrong)}: expected one of {', '.join(STATUSES)}")
-    return dict(table)
+    return statuses
 
 
 def read_settings(path: Path) -> AgencySettings:
@@ -148,16 +131,14 @@ def read_settings(path: Path) -> AgencySettings:
     Raises:
         ConfigError: lists what is missing or wrong.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("agency", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    whole = _read(path, tomllib.loads)
+    table = whole.get("agency", {})
     missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
     if missing:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
-    base = config.load(path.parent / table["settings"])
-    url = str(table.get("zet_status_url", ""))
-    return AgencySettings(table["name"], base, table["hub_oin"], url, _read_statuses(path))
+    base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
+    statuses = _check_statuses(whole.get("zet_status", {}), path)
+    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses)
 
 
 # --- the agency -------------------------------------------------------------------------------------------------------
@@ -230,13 +211,13 @@ class Agency:
             except StorageFailure:
                 raise
             except Exception as error:
-                self.desk.journal.write(
-                    "telling-broken", level=logging.ERROR, detail=f"{type(error).__name__}: {error}"
-                )
+                broken = f"{type(error).__name__}: {error}"
+                self.desk.journal.write("telling-broken", level=logging.ERROR, detail=broken)
                 await asyncio.sleep(BROKEN_PAUSE.total_seconds())
                 continue
             if not told:
-                await self._rest()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._telling.wait(), PAUSE.total_seconds())
 
     async def tell_due(self) -> int:
         """One attempt for each status that is due; how many there were."""
@@ -255,13 +236,6 @@ class Agency:
             settled=after.due is None,
             detail=after.note,
         )
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(PAUSE.total_seconds()):
-                await self._telling.wait()
-        except TimeoutError:
-            return
 
     async def keep_tidy(self) -> None:
         """Forget answers whose time to be kept is over."""
@@ -327,10 +301,6 @@ class TrustFiles:
 async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     """Receive, hand over and tell until `stop` is set.
 
-    Args:
-        settings: of this agency.
-        stop: set by a signal.
-
     Raises:
         ConfigError: something of the settings cannot be used.
         StorageFailure: the disk broke its promise; the process must end (P5).
@@ -367,18 +337,17 @@ def open_agency(
     woken: asyncio.Event,
 ) -> Agency:
     """The agency of its parts."""
-    base, policy = settings.base, SignaturePolicy()
+    base = settings.base
     signer = FileSigner.load(base.signing.certificate, base.signing.key, base.signing.password)
-    inbox, spool = Inbox(base.folder / "inbox"), Spool(base.folder / "spool")
     desk = Desk(
         oin=read_oin(signer.certificate),
         hub_oin=settings.hub_oin,
         trust=trust,
-        policy=policy,
+        policy=SignaturePolicy(),
         signer=signer,
         book=book,
-        inbox=inbox,
-        spool=spool,
+        inbox=Inbox(base.folder / "inbox"),
+        spool=Spool(base.folder / "spool"),
         wanted=lambda berichtsoort: wanted(settings, berichtsoort),
         taken=woken.set,
         url=lambda: settings.zet_status_url,

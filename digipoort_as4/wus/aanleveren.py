@@ -24,8 +24,7 @@ from digipoort_as4.wus.operations import Operation
 
 GEEN_AUSP: Final = "http://geenausp.nl"
 """autorisatieAdres of whoever has no Autorisatie Service Provider (digipoort 4.7)."""
-FIRST: Final = ("105", "100", "110")
-"""Statuses of an accepted message, in this order (digipoort 3.2)."""
+FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this order (digipoort 3.2)
 
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:

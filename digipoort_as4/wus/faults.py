@@ -33,20 +33,15 @@ FAILED: Final = (
 )
 """Ours: no real fault with code x400 is public."""
 FOLLOWS: Final = "De volgende fout is opgetreden:"
-LONGEST: Final = 1_048_576
-"""Characters of a foutbeschrijving (digipoort 1.6)."""
+LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
-LONGEST_ID: Final = 2_048
-"""Characters of a MessageID that RelatesTo repeats."""
+LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
 XML_TYPE: Final = "text/xml; charset=utf-8"
 
 
 RETRY_AFTER: Final = 5
 """Seconds, in an agency's answer to trouble of its own: HTTP 503, so that the hub tries again. A fault with HTTP 500
 would end the delivery with 410 (decision 19)."""
-
-
-# --- foutcodes --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +91,6 @@ def _mistakes(service: str, cause: str, code: object) -> list[str]:
 DEFAULT: Final = FaultTable(MappingProxyType({}))
 
 
-# --- what the fault is about ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Hint:
     """What is known of a request before it is verified. Good for a fault's Action and RelatesTo and nothing else."""
@@ -134,9 +126,6 @@ def _message_id(header: etree._Element) -> str:
     return text if len(text) <= LONGEST_ID else ""
 
 
-# --- text -------------------------------------------------------------------------------------------------------------
-
-
 def public_text(refusal: PeerError, journal_number: str) -> str:
     """What the peer hears: never empty, never more than it may know.
 
@@ -162,9 +151,6 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
     refused = REFUSED_BY_AGENCY if service == AFLEVEREN else REFUSED
     opening = FAILED if refusal.cause.technical else refused
     return f"{opening}\n\n{FOLLOWS} \n{public_text(refusal, journal_number)}\n"[:LONGEST]
-
-
-# --- fault ------------------------------------------------------------------------------------------------------------
 
 
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:

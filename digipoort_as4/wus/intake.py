@@ -42,9 +42,6 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
     return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
-# --- parse ------------------------------------------------------------------------------------------------------------
-
-
 async def parse(request: HttpRequest, token: str) -> SoapMessage:
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
@@ -82,9 +79,6 @@ def _check_content_type(header: str) -> None:
     charset = next((p.partition("=")[2] for p in parameters if p.partition("=")[0].strip() == "charset"), "")
     if charset.strip().strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
-
-
-# --- verify -----------------------------------------------------------------------------------------------------------
 
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
@@ -189,9 +183,6 @@ def _check_anonymous(opened: Opened) -> None:
             raise PeerError("header-value", where=where, found=found[:200], expected=f"{WSA_ANONYMOUS} of {WSA_NONE}")
 
 
-# --- an earlier answer ------------------------------------------------------------------------------------------------
-
-
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> bytes | None:
     """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
 
@@ -220,9 +211,6 @@ def same_reply(earlier: StoredReply, opened: Opened) -> bytes:
             "message-id-reused", where="wsa:MessageID", found=found, expected="een nieuw MessageID", fix=fix
         )
     return earlier.octets
-
-
-# --- documents --------------------------------------------------------------------------------------------------------
 
 
 async def read_documents(model: type[T], opened: Opened, receiving: koppelvlak.Intake) -> T:

@@ -30,8 +30,7 @@ from digipoort_as4.wus.operations import AFLEVEREN
 
 OPERATION: Final = AFLEVEREN.operations[0]
 
-ROUNDS: Final = 3
-"""Look-ups after a lost race: two retries of one delivery at the same moment need one."""
+ROUNDS: Final = 3  # look-ups after a lost race: two retries of one delivery at the same moment need one
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,6 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
         return faults.refuse(trouble, hint, faults.DEFAULT, desk.journal, desk.new_id())
 
 
-# --- verify -----------------------------------------------------------------------------------------------------------
-
-
 async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Opened:
     """Sent by the hub, signed by the hub, meant for this service. Freshness comes later: a repeat may be old.
 
@@ -95,9 +91,6 @@ def check_hub(found: str, where: str, hub_oin: str) -> None:
     """Nobody but the hub delivers here."""
     if found != hub_oin:
         raise PeerError("oin-differs", where=where, found=found, expected=hub_oin)
-
-
-# --- facts, decide, build, commit, answer -----------------------------------------------------------------------------
 
 
 async def answer(opened: Opened, desk: Desk) -> bytes:

@@ -22,8 +22,7 @@ from digipoort_as4.wus.operations import ZET_STATUS
 OPERATION: Final = ZET_STATUS.operations[0]
 FIRST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(minutes=15)
-TECHNICAL: Final = "400"
-"""How the foutcode of a passing trouble ends (digipoort 3.3); any other refusal is for good."""
+TECHNICAL: Final = "400"  # how the foutcode of a passing trouble ends (digipoort 3.3); any other refusal is for good
 
 
 async def tell(wish: Wish, desk: Desk) -> Wish:

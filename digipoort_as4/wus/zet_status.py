@@ -18,8 +18,7 @@ from digipoort_as4.wus.koppelvlak import ZetStatusRequest, ZetStatusResponse
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import Operation
 
-ROUNDS: Final = 5
-"""How often facts may change between looking up and commit; a delivery's own answer is the only rival."""
+ROUNDS: Final = 5  # how often facts may change between looking up and commit; a delivery's own answer is the only rival
 
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
