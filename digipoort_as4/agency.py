@@ -168,8 +168,6 @@ class Agency:
         text = json.dumps({"status": "ok" if good else "unavailable", "agency": self.settings.name}) + "\n"
         return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
-    # --- handing over -------------------------------------------------------------------------------------------------
-
     async def start(self) -> None:
         """What a process that died left undone: hand over what was committed, throw away what was not."""
         desk = self.desk
@@ -199,8 +197,6 @@ class Agency:
             await self._handing.wait()
             self._handing.clear()
             await self.hand_over_all()
-
-    # --- telling ------------------------------------------------------------------------------------------------------
 
     async def keep_telling(self) -> None:
         """Tell the hub each status when it is due."""
@@ -244,11 +240,7 @@ class Agency:
             await asyncio.sleep(TIDY.total_seconds())
 
     async def work(self) -> None:
-        """All loops, until cancelled.
-
-        Raises:
-            StorageFailure: the process must end (P5).
-        """
+        """All loops, until cancelled. Raises StorageFailure: the process must end (P5)."""
         loops = [asyncio.create_task(loop()) for loop in (self.keep_handing_over, self.keep_telling, self.keep_tidy)]
         try:
             await asyncio.gather(*loops)
@@ -383,14 +375,7 @@ async def work_until(stop: asyncio.Event, agency: Agency, server: Server) -> Non
 
 
 def serve_until_told(read: Callable[[], AgencySettings]) -> int:
-    """Run in the foreground until SIGTERM or SIGINT.
-
-    Args:
-        read: `local_settings` or `read_settings`.
-
-    Returns:
-        Exit code: that of the error's class.
-    """
+    """Run in the foreground until SIGTERM or SIGINT; returns the exit code, that of the error's class."""
 
     async def work() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()

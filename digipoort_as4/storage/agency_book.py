@@ -94,7 +94,6 @@ class AgencyBook:
         """Open or make the database and take the folder for this process alone.
 
         Args:
-            folder: made when it is not there.
             on_failure: called once when the book can not keep its promise any more: the process has to stop.
 
         Raises:

@@ -71,11 +71,7 @@ class Result:
 
 
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
-    """Make one attempt at one delivery.
-
-    Args:
-        job: claimed, kind afleveren; its subject is the berichtkenmerk.
-        dispatch: collaborators.
+    """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
 
     Returns:
         True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
@@ -229,15 +225,8 @@ async def settle(facts: Facts, call: Question, result: Result, dispatch: Dispatc
     now, jitter = dispatch.office.now(), random.random()
 
     def decide(latest: Facts) -> Decision:
-        judged = hub_delivery.judge(
-            latest.job,
-            latest.process,
-            latest.delivery,
-            result.attempt,
-            agency_validates=latest.agency_validates,
-            now=now,
-            jitter=jitter,
-        )
+        facts, validates = (latest.job, latest.process, latest.delivery), latest.agency_validates
+        judged = hub_delivery.judge(*facts, result.attempt, agency_validates=validates, now=now, jitter=jitter)
         return judged.plus(*evidence(latest, call, result, now))
 
     await commit(facts, decide, dispatch)
@@ -256,7 +245,6 @@ async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispa
     Args:
         facts: what to decide on first.
         decide: None when there is nothing to commit (any more).
-        dispatch: collaborators.
 
     Raises:
         RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.

@@ -37,14 +37,6 @@ def seal_answer(
 ) -> Sealed:
     """Sign an answer in the algorithm family of its request, with a MessageID of its own.
 
-    Args:
-        body: serialised response element.
-        operation: whose answer it is.
-        opened: the request.
-        signer: of whoever answers.
-        new_id: gives fresh UUIDs.
-        now: Created.
-
     Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11.
     """
     relates_to = opened.addressing.message_id
@@ -53,10 +45,7 @@ def seal_answer(
 
 
 def build_remembering(opened: Opened, reply: bytes, now: datetime) -> RememberReply:
-    """The effect by which a verbatim repeat gets the same octets.
-
-    Source: decision 8.
-    """
+    """The effect by which a verbatim repeat gets the same octets (decision 8)."""
     stored = StoredReply(opened.signature_value, reply)
     return RememberReply(opened.oin, opened.addressing.message_id, stored, now + limits.REPEAT_KEPT)
 
@@ -67,11 +56,6 @@ def build_decision(
     """All that becomes durable with an answer: what the service decided, the answer itself, and the evidence.
 
     Args:
-        effects: of the service.
-        operation: names the evidence.
-        opened: the verified request.
-        sealed: the signed answer.
-        now: moment of the decision.
         kenmerk: of the process whose evidence request and answer are; empty for a question that changes none.
     """
     reply = read_all(sealed.payload)
@@ -84,11 +68,6 @@ def build_decision(
 
 async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | None:
     """Commit, and say which octets may leave now.
-
-    Args:
-        decision: holds a RememberReply of this request.
-        opened: the request.
-        store: executes it.
 
     Returns:
         The decided reply; the stored one when the same request was answered meanwhile; None when facts changed.
@@ -104,11 +83,7 @@ async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | 
 
 
 def still(reply: bytes | None) -> bytes:
-    """The reply, where facts cannot go stale or have done so too often.
-
-    Raises:
-        PeerError: unavailable.
-    """
+    """The reply, where facts cannot go stale or have done so too often. Raises PeerError: unavailable."""
     if reply is None:
         raise PeerError("unavailable", detail="facts kept changing while deciding")
     return reply

@@ -57,16 +57,9 @@ class FaultAnswer:
 def build_question(
     message: object, operation: Operation, oin: str, url: str, signer: Signer, new_id: Callable[[], str], now: datetime
 ) -> Question:
-    """Seal a request; base64 of large documents is made while sending.
+    """Seal a request, a model of wus.koppelvlak, to the party with this OIN at this URL.
 
-    Args:
-        message: a model of wus.koppelvlak.
-        operation: what is asked.
-        oin: of the party asked.
-        url: where it listens.
-        signer: ours.
-        new_id: gives fresh UUIDs: MessageID, wsu:Ids, token of the placeholders.
-        now: Created.
+    Base64 of large documents is made while sending; new_id names MessageID, wsu:Ids and placeholders.
     """
     message_id, written = f"urn:uuid:{new_id()}", koppelvlak.write(message, token=new_id().replace("-", ""))
     addressing = Addressing(to=url, action=operation.request_action, message_id=message_id)
@@ -81,13 +74,9 @@ def headers_of(operation: Operation) -> dict[str, str]:
 
 
 def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
-    """The TLS certificate of the other end holds and is of the party meant.
+    """The TLS certificate of the other end (DER; empty when it showed none) holds and is of the party meant.
 
     Args:
-        oin: of the party meant.
-        der: what the other end showed and proved; empty when it showed none.
-        trust: anchors and CRLs.
-        at: now.
         purpose: TLS_SERVER when we called, TLS_CLIENT when we were called.
 
     Raises:

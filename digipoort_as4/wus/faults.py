@@ -64,10 +64,7 @@ class FaultTable:
         return cls(MappingProxyType({(service, cause): str(code) for service, cause, code in rows}))
 
     def code(self, service: Service, cause: Cause) -> str:
-        """The foutcode.
-
-        Source: decision 4; digipoort 3.3.
-        """
+        """The foutcode (decision 4; digipoort 3.3)."""
         default = f"{service.prefix}{'400' if cause.technical else '100'}"
         return self.codes.get((service.name, cause.name), default)
 
@@ -101,10 +98,7 @@ class Hint:
 
     @classmethod
     def before(cls, request: HttpRequest, service: Service) -> Hint:
-        """From path and SOAPAction alone.
-
-        Source: decision 6.
-        """
+        """From path and SOAPAction alone (decision 6)."""
         return cls(service, service.by_action(soap_action(request)))
 
     def of(self, message: SoapMessage) -> Hint:
@@ -156,13 +150,6 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
     """Write the fault.
 
-    Args:
-        refusal: why.
-        hint: what is known of the request.
-        foutcode: of the fault table.
-        journal_number: 8 hex digits.
-        message_id: fresh, for wsa:MessageID.
-
     Returns:
         UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
 
@@ -204,9 +191,6 @@ def refuse(
 
     Args:
         trouble: why; anything but a PeerError is ours and becomes cause `storage`.
-        hint: what the fault is about.
-        table: foutcodes.
-        journal: gives the number that the peer may be told.
         message_id: a fresh UUID.
         oin: of the sender, when it was verified.
     """

@@ -82,15 +82,11 @@ def _check_content_type(header: str) -> None:
 
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
-    """The OIN that the TLS connection proves.
-
-    Args:
-        certificate: DER of the peer's certificate; None without one.
-        trust: of this moment; the handshake knew nothing of revocation or purpose.
-        at: now.
+    """The OIN that the TLS connection proves, by the DER of the peer's certificate or None.
 
     Raises:
-        PeerError: tls-certificate, for every reason; which one is in its detail.
+        PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
+            revocation or purpose.
 
     Source: decision 9.
     """
@@ -200,11 +196,7 @@ async def find_repeat(opened: Opened, office: Office, operation: Operation) -> b
 
 
 def same_reply(earlier: StoredReply, opened: Opened) -> bytes:
-    """The stored octets when they answered this very request.
-
-    Raises:
-        PeerError: message-id-reused.
-    """
+    """The stored octets when they answered this very request. Raises PeerError: message-id-reused."""
     if earlier.signature_value != opened.signature_value:
         found, fix = opened.addressing.message_id[:200], "Gebruik voor elk bericht een nieuw wsa:MessageID."
         raise PeerError(
@@ -214,11 +206,7 @@ def same_reply(earlier: StoredReply, opened: Opened) -> bytes:
 
 
 async def read_documents(model: type[T], opened: Opened, receiving: koppelvlak.Intake) -> T:
-    """Read a message that has documents, in a thread when they are large.
-
-    Raises:
-        PeerError: as koppelvlak.read.
-    """
+    """Read a message that has documents, in a thread when they are large. Raises PeerError: as koppelvlak.read."""
     size = len(opened.message.octets) + sum(text.text.size for text in opened.message.large)
     return await off_loop(size, lambda: koppelvlak.read(model, opened, receiving))
 

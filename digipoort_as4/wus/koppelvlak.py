@@ -293,20 +293,13 @@ def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
 
 
 def read_results(model: type[M], opened: Opened) -> tuple[M, ...]:
-    """Read the rows of an answer that holds a list: statuses, oldest first.
-
-    Raises:
-        PeerError: as read.
-    """
+    """Read the rows of an answer that holds a list: statuses, oldest first. Raises PeerError: as read."""
     (results,) = _check(model, opened)
     return tuple(_Reader(opened.message.large, None).read(model, row) for row in results)
 
 
 def read_fault(message: SoapMessage) -> Fault | None:
-    """The fault in a message's Body, or None when there is none. Faults carry no signature: nothing here is proved.
-
-    Source: digipoort 2.6.
-    """
+    """The fault in a message's Body (digipoort 2.6), or None. Faults carry no signature: nothing here is proved."""
     fault = message.body.find(q(SOAP11, "Fault"))
     if fault is None:
         return None

@@ -39,10 +39,7 @@ class Snapshot:
     """For every connection; SHA-1 comes per party."""
 
     def policy_of(self, oin: str) -> SignaturePolicy:
-        """What is asked of the signatures of the party whose TLS certificate has this OIN.
-
-        Source: decisions 9 and 10.
-        """
+        """What is asked of the signatures of the party whose TLS certificate has this OIN (decisions 9 and 10)."""
         party = self.parties.knows(oin)
         return replace(self.policy, sha1=party is not None and party.sha1)
 

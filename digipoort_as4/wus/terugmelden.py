@@ -52,11 +52,7 @@ def build_request(wish: Wish) -> ZetStatusRequest:
 
 
 def judge(wish: Wish, opened: Opened | FaultAnswer, now: datetime) -> Wish:
-    """What the hub's answer means.
-
-    Raises:
-        PeerError: it answers for another message or status.
-    """
+    """What the hub's answer means. Raises PeerError: it answers for another message or status."""
     if isinstance(opened, FaultAnswer):
         note = f"refused with {opened.foutcode}: {opened.foutbeschrijving}"
         return later(wish, note, now) if opened.foutcode.endswith(TECHNICAL) else replace(wish, due=None, note=note)

@@ -79,6 +79,42 @@ def valid(written: Written) -> None:
     assert etree.tostring(element, method="c14n", exclusive=True) == written.octets
 
 
+# --- models and XSD ---------------------------------------------------------------------------------------------------
+
+XS = "{http://www.w3.org/2001/XMLSchema}"
+MODELS = {
+    AanleverRequest: "aanleverRequest",
+    AanleverResponse: "aanleverResponse",
+    StatussenRequest: "perKenmerkType",
+    StatusResultaat: "StatusResultaat",
+    AfleverRequest: "afleverRequest",
+    AfleverResponse: "afleverResponse",
+    ZetStatusRequest: "zetStatusRequest",
+    ZetStatusResponse: "zetStatusResponse",
+    Fout: "foutType",
+    Identiteit: "identiteitType",
+    Constatering: "constateringType",
+    AdditioneelElement: "elementType",
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_has_the_children_of_the_xsd_in_order(model: type) -> None:
+    """Same names, same order, and None or an empty list exactly where the XSD lets an element be absent."""
+    xsd = etree.parse(str(ROOT / "schemas" / schema.XSD)).getroot()
+    (declared,) = [child for child in xsd if child.get("name") == MODELS[model]]
+    wanted = [(child.get("name"), child.get("minOccurs") == "0") for child in declared.iter(f"{XS}element")]
+    wanted = [row for row in wanted if row[0] != MODELS[model]]
+    found: list[tuple[str | None, bool]] = []
+    for field in koppelvlak._fields(model):
+        if field.name == "documents":
+            found += [("berichtInhoud", False), ("berichtBijlagen", True)]
+        else:
+            found.append((field.element, field.optional or field.many))
+    assert wanted[: len(found)] == found
+    assert all(optional for _, optional in wanted[len(found) :])
+
+
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 
