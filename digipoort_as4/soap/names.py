@@ -25,8 +25,7 @@ KV: Final = "http://logius.nl/digipoort/koppelvlakservices/1.2/"
 BASE64_BINARY: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary"
 X509V3: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3"
 
-WHITE_SPACE: Final = " \t\r\n"
-"""White space of XML; str.strip() would take more."""
+WHITE_SPACE: Final = " \t\r\n"  # White space of XML; str.strip() would take more
 
 
 def q(namespace: str, local: str) -> str:

@@ -36,8 +36,7 @@ _TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (limits.DEPTH + 1) + ")")
 _RESOURCE_ERRORS: Final = frozenset(
     {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.ERR_ENTITY_LOOP, 114}  # 114: XML_ERR_RESOURCE_LIMIT
 )
-_FEED: Final = 4 * limits.KIB
-"""Octets between two looks at the count of namespace declarations."""
+_FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namespace declarations
 
 
 def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:

@@ -103,9 +103,13 @@ class AgencyBook:
         make_folder(folder)
         lock = take_lock(folder / LOCK)
         try:
-            # FULL, as the hub's: an answer given survives a power cut
-            pragmas = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF")
-            connection = connect(folder / FILE, *pragmas)
+            connection = connect(
+                folder / FILE,
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",  # as the hub's: an answer given survives a power cut
+                "PRAGMA wal_autocheckpoint = 0",  # GroupCommit does it, where an error is seen
+                "PRAGMA trusted_schema = OFF",
+            )
             connection.executescript(SCHEMA)
             sync_folder(folder)
         except (sqlite3.Error, OSError) as error:
@@ -177,6 +181,10 @@ class AgencyBook:
     async def forget_replies(self, now: datetime) -> None:
         """Drop answers whose time to be kept is over."""
         await self._write(("DELETE FROM reply WHERE until <= ?", (_text(now),)))
+
+    def fail(self, reason: str) -> None:
+        """Refuse everything from here on: the inbox lies on the same disk, and that broke its promise."""
+        self._group.fail(reason)
 
     def check(self) -> None:
         """Raise StorageFailure when an earlier failure took the promise away."""

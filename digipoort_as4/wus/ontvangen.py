@@ -67,7 +67,9 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
         hint = hint.of(message)
         opened = await verify(message, request, desk)  # verify
         return answers.send(await answer(opened, desk))  # facts, decide, build, commit, answer
-    except (PeerError, StorageFailure, OSError) as trouble:
+    except (PeerError, StorageFailure, OSError) as trouble:  # OSError: of the spool, where no promise lies
+        if isinstance(trouble, StorageFailure):
+            desk.book.fail(str(trouble))  # the process ends: a failed fsync may be told once and then forgotten
         return faults.refuse(trouble, hint, faults.DEFAULT, desk.journal, desk.new_id())
 
 
