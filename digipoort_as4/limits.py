@@ -13,8 +13,7 @@ HEADER_TIMEOUT: Final = timedelta(seconds=10)  # From connection to last header;
 MINIMUM_RATE: Final = 1 * KIB  # Octets per second of body after the grace time; slower is closed (threats M02)
 RATE_GRACE: Final = timedelta(seconds=10)
 KEEPALIVE: Final = timedelta(seconds=30)  # A connection waiting for its next request; aiohttp's own default is an hour
-ANSWER_STALL: Final = timedelta(seconds=30)
-"""A peer that takes nothing of our answer this long is cut off (threats M03)."""
+ANSWER_STALL: Final = timedelta(seconds=30)  # A peer that takes no octet of our answer is cut off (threats M03)
 LINGER: Final = timedelta(seconds=5)
 """How long the rest of a refused body is read and thrown away, so that the peer sees our answer and not a reset."""
 CONNECTIONS: Final = 1_000  # Open connections of one listener; above it the one idle longest makes room (threats M04)
@@ -23,12 +22,10 @@ CALL: Final = timedelta(seconds=30)
 """A whole call of ours to a peer, answer included; a silent agency costs a delivery slot for this long."""
 SEND_RATE: Final = 256 * KIB  # Octets per second of our body that a peer must take; lengthens CALL for large ones
 CONNECT: Final = timedelta(seconds=10)  # Of that, to open the connection, the TLS handshake included
-POOL_KEEPALIVE: Final = timedelta(seconds=15)
-"""A pooled connection of ours; well below what servers keep, so that we hardly ever post into a closing one."""
+POOL_KEEPALIVE: Final = timedelta(seconds=15)  # A pooled connection of ours; well below what servers keep theirs
 ANSWER: Final = 4 * MIB  # Octets of an answer that we read: an answer with many statusdetails fits, a flood does not
 WUS_BODY: Final = 120 * MIB  # A whole WUS request (decision 12)
-INLINE_BODY: Final = 1 * MIB
-"""Up to here a body stays on the event loop and in memory; above: a thread and a spool file."""
+INLINE_BODY: Final = 1 * MIB  # Up to here a body stays on the event loop and in memory; above: thread and spool file
 
 # --- XML --------------------------------------------------------------------------------------------------------------
 TREE: Final = 1 * MIB  # What may be left for the tree once large inhoud elements have been taken out (decision 13)

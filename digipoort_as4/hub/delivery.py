@@ -81,10 +81,9 @@ Attempt = Accepted | Faulted | NotLearnt
 def read_response(
     statuscode: str | None, foutcode: str | None, foutbeschrijving: str | None, details: str | None
 ) -> Attempt:
-    """What a verified afleverResponse means by its statuscode, statusFoutcode (two parts) and statusdetails.
+    """What a verified afleverResponse means (decision 19).
 
-    A 510 comes with its statusFoutcode: there the statuscode decides. Any code but 500 and 510 says no more than the
-    response itself. Source: decision 19.
+    A 510 comes with a statusFoutcode: the statuscode decides. Codes but 500 and 510 say no more than the response.
     """
     if statuscode in AGENCY_STATUSES:
         return Accepted(AgencyStatus(statuscode, foutcode, foutbeschrijving, details))

@@ -67,15 +67,10 @@ def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) ->
     for name, cause in _REQUIRED.items():
         if name not in elements and (to_required or name != "To"):
             raise PeerError(cause, where=f"wsa:{name}", found="geen", expected="eenmaal", fix=f"Voeg wsa:{name} toe.")
-    return Addressing(
-        to=_text(elements["To"]) if "To" in elements else WSA_ANONYMOUS,
-        action=_text(elements["Action"]),
-        message_id=_text(elements["MessageID"]),
-        relates_to=_text(elements["RelatesTo"]) if "RelatesTo" in elements else None,
-        reply_to=_address(elements, "ReplyTo"),
-        from_=_address(elements, "From"),
-        fault_to=_address(elements, "FaultTo"),
-    )
+    texts = {name: _text(elements[name]) for name in ("To", "Action", "MessageID", "RelatesTo") if name in elements}
+    references = (_address(elements, name) for name in ("ReplyTo", "From", "FaultTo"))
+    to, relates_to = texts.get("To", WSA_ANONYMOUS), texts.get("RelatesTo")
+    return Addressing(to, texts["Action"], texts["MessageID"], relates_to, *references)
 
 
 def _text(element: etree._Element) -> str:

@@ -159,10 +159,7 @@ def _inhoud_too_large(where: str) -> PeerError:
 
 
 def decode(text: Payload) -> Iterator[bytes]:
-    """Decode base64 text strictly, in chunks.
-
-    Args:
-        text: base64 characters and white space; nothing behind the padding.
+    """Decode base64 text strictly, in chunks; nothing may stand behind the padding.
 
     Raises:
         PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out.

@@ -37,7 +37,7 @@ def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
     Args:
-        octets: at most limits.TREE; large texts already replaced by placeholders (soap.inhoud.extract).
+        octets: large texts already replaced by placeholders (soap.inhoud.extract).
         large: the texts that were taken out.
 
     Raises:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from digipoort_as4 import limits
@@ -19,7 +20,6 @@ from digipoort_as4.hub.decision import (
     ChangeDelivery,
     Committed,
     Decision,
-    Delivery,
     FinishJob,
     KeepEvidence,
     MarkSeen,
@@ -50,10 +50,10 @@ class Writing:
     now: datetime  # The store's clock; only the expiry of replies looks at it
 
     def insert(self, table: str, **values: object) -> int | None:
-        """Insert one row, values by column; returns its id."""
-        marks = ", ".join("?" * len(values))
-        sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
-        return self.connection.execute(sql, tuple(values.values())).lastrowid
+        """Insert one row, values by column, times as microseconds; returns its id."""
+        sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+        row = [to_stored(value) if isinstance(value, datetime) else value for value in values.values()]
+        return self.connection.execute(sql, row).lastrowid
 
 
 def carry_out(decision: Decision, writing: Writing) -> Outcome:
@@ -72,6 +72,11 @@ def carry_out(decision: Decision, writing: Writing) -> Outcome:
     return Committed()
 
 
+def append(table: str, effect: KeepEvidence | QueueJob, writing: Writing) -> None:
+    """Add one row whose columns are the effect's fields."""
+    writing.insert(table, **{field.name: getattr(effect, field.name) for field in fields(effect)})
+
+
 # --- processes ------------------------------------------------------------------------------------------------------
 
 UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with the same names
@@ -83,7 +88,6 @@ UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with 
 def start_process(effect: StartProcess, writing: Writing) -> None:
     """Insert the process, its documents and its first statuses."""
     unit = effect.aanlevering
-    last = effect.statuses[-1].at if effect.statuses else effect.received_at
     _check_order(effect.kenmerk, None, effect.statuses)
     process = writing.insert(
         "process",
@@ -94,11 +98,11 @@ def start_process(effect: StartProcess, writing: Writing) -> None:
         ontvanger_type=unit.ontvanger.type if unit.ontvanger else None,
         **{column: getattr(unit, column) for column in UNIT_COLUMNS},
         content=content_digest(unit.documents),
-        received_at=to_stored(effect.received_at),
+        received_at=effect.received_at,
         state="accepted",
         version=0,
         last_seq=len(effect.statuses),
-        last_status_at=to_stored(last),
+        last_status_at=effect.statuses[-1].at if effect.statuses else effect.received_at,
         duplicate_of=effect.duplicate_of,
     )
     for position, one in enumerate(unit.documents):
@@ -180,12 +184,6 @@ def remember_reply(effect: RememberReply, writing: Writing) -> None:
     )
 
 
-def keep_evidence(effect: KeepEvidence, writing: Writing) -> None:
-    """Append one row."""
-    at, coverage, octets = to_stored(effect.at), effect.coverage, effect.octets
-    writing.insert("evidence", kenmerk=effect.kenmerk, kind=effect.kind, at=at, coverage=coverage, octets=octets)
-
-
 def mark_seen(effect: MarkSeen, writing: Writing) -> None:
     """Note the furthest an asker was told; a slower answer never takes it back."""
     writing.connection.execute(
@@ -196,12 +194,6 @@ def mark_seen(effect: MarkSeen, writing: Writing) -> None:
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------
-
-
-def queue_job(effect: QueueJob, writing: Writing) -> None:
-    """Add a job that nobody holds."""
-    kind, destination, due = effect.kind, effect.destination, to_stored(effect.due)
-    writing.insert("job", kind=kind, destination=destination, subject=effect.subject, due=due)
 
 
 def finish_job(effect: FinishJob, writing: Writing) -> None:
@@ -243,29 +235,19 @@ def start_delivery(effect: StartDelivery, writing: Writing) -> None:
         recipient_oin=new.recipient_oin,
         is_copy=int(new.copy),
         documents=json.dumps(new.documents),
-        version=new.version,
-        **_changeable(new),
+        **{name: getattr(new, name) for name in ("state", "version", "started_at", "attempts", "consent", "note")},
     )
-
-
-def _changeable(delivery: Delivery) -> dict[str, object]:
-    """The columns that change in a delivery's life."""
-    started = to_stored(delivery.started_at) if delivery.started_at else None
-    rest = {"attempts": delivery.attempts, "consent": delivery.consent, "note": delivery.note}
-    return {"state": delivery.state, "started_at": started, **rest}
-
-
-CHANGE_DELIVERY: Final = """
-    UPDATE delivery SET version = version + 1, state = :state, started_at = :started_at, attempts = :attempts,
-        consent = :consent, note = :note
-    WHERE berichtkenmerk = :berichtkenmerk AND version = :version"""
 
 
 def change_delivery(effect: ChangeDelivery, writing: Writing) -> None:
     """Replace state, start, attempts, consent and note; recipient and documents stay as they were started."""
     new = effect.delivery
-    values = {**_changeable(new), "berichtkenmerk": new.berichtkenmerk, "version": new.version}
-    found = writing.connection.execute(CHANGE_DELIVERY, values).rowcount
+    started = to_stored(new.started_at) if new.started_at else None
+    found = writing.connection.execute(
+        "UPDATE delivery SET version = version + 1, state = ?, started_at = ?, attempts = ?, consent = ?, note = ?"
+        " WHERE berichtkenmerk = ? AND version = ?",
+        (new.state, started, new.attempts, new.consent, new.note, new.berichtkenmerk, new.version),
+    ).rowcount
     if not found:
         raise Undone(Stale(f"delivery {new.berichtkenmerk} is not at version {new.version}"))
 
@@ -274,9 +256,9 @@ EFFECTS: Final[dict[type, Callable[[Any, Writing], None]]] = {
     StartProcess: start_process,
     Advance: advance,
     RememberReply: remember_reply,
-    KeepEvidence: keep_evidence,
+    KeepEvidence: partial(append, "evidence"),
     MarkSeen: mark_seen,
-    QueueJob: queue_job,
+    QueueJob: partial(append, "job"),
     FinishJob: finish_job,
     PostponeJob: postpone_job,
     StartDelivery: start_delivery,

@@ -22,12 +22,10 @@ CALLERS_MISTAKE: Final = (  # raised for values that no column takes: that calle
     sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError,
 )  # fmt: skip
 
+# Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
+# SQLite's own automatic checkpoint hides its I/O errors and runs before COMMIT returns; ours runs after the promises
+# are kept, and an error in it ends the store like any other.
 CHECKPOINT_ROWS: Final = 4000
-"""Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
-
-SQLite's own automatic checkpoint hides its I/O errors and runs before COMMIT returns; ours runs after the promises are
-kept, and an error in it ends the store like any other.
-"""
 
 
 class Undone(Exception):
@@ -142,10 +140,8 @@ class GroupCommit:
 
     async def _on_disk(self, statement: str) -> None:
         """Run what waits for the disk in the thread, while the event loop gathers the next group."""
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._execute, statement)
-
-    def _execute(self, statement: str) -> None:
-        self.connection.execute(statement).fetchall()
+        run = asyncio.get_running_loop().run_in_executor
+        await run(self._disk, lambda: self.connection.execute(statement).fetchall())
 
     def _carry_out(self, operation: Operation) -> Any:
         """One operation in its savepoint, so that one undone never spoils its neighbours."""

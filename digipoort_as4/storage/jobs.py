@@ -81,11 +81,9 @@ def claim(
     """Take due jobs under a lease, as Store.claim promises."""
     known = connection.execute(QUEUES).fetchall()
     held = _held(connection, now)
-    queues = [
-        queue
-        for name in {name for kind, name in known if kind in kinds}
-        if (queue := _due(connection, kinds, name, now, min(limit, per_destination - held.get(name, 0))))
-    ]
+    names = {name for kind, name in known if kind in kinds}
+    places = {name: min(limit, per_destination - held.get(name, 0)) for name in names}
+    queues = [queue for name in names if (queue := _due(connection, kinds, name, now, places[name]))]
     queues.sort(key=lambda queue: (turns.last(queue[0][2]), queue[0][0]))
     chosen = list(_taking_turns(queues))[:limit]
     turns.serve([name for _, _, name in chosen], {name for _, name in known})
@@ -133,7 +131,7 @@ def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
 
 
 def release_all(connection: sqlite3.Connection) -> None:
-    """Free every lease: for the start of the process that alone owns the file, when all holders are dead.
+    """Free every lease, at the start of the process that alone owns the file: all holders are dead.
 
     Attempts stay, so that a job which kills its process is parked as poison all the same.
     """

@@ -108,14 +108,9 @@ def _finding(document: Document, id: str, where: str, found: str, expected: str,
 
 
 def stream(payload: Payload) -> Iterator[tuple[str, etree._Element, int]]:
-    """Events of a document, one element at a time.
+    """Events of a document: ("start" or "end", element, depth from 1).
 
-    Args:
-        payload: octets of one document.
-
-    Yields:
-        ("start" or "end", element, depth from 1). An element has its text only at its end, and children only until
-        their own end; what has passed is gone.
+    An element has its text only at its end, and children only until their own end; what has passed is gone.
 
     Raises:
         Malformed: at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it.
