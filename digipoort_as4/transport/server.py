@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -18,16 +19,14 @@ from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
 from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate, speaking_tls
-from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.transport.http import HttpAnswer, HttpRequest, stream
 
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 NOTHING: Final = BytesPayload(b"")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-TLS_SHUTDOWN: Final = 5.0
-"""Seconds for a peer to say goodbye in TLS."""
-BACKLOG: Final = 1024
-"""Connections that may wait to be accepted; asyncio's 100 is short for a busy morning."""
+TLS_SHUTDOWN: Final = 5.0  # seconds for a peer to say goodbye in TLS
+BACKLOG: Final = 1024  # connections that may wait to be accepted; asyncio's 100 is short for a busy morning
 
 
 class Server:
@@ -39,45 +38,24 @@ class Server:
         self.port: int = listener.sockets[0].getsockname()[1]
 
     async def close(self, grace: timedelta = limits.CALL) -> None:
-        """Accept nobody more, let requests in work finish, close.
-
-        Args:
-            grace: how long requests in work may take.
-        """
+        """Accept nobody more, let requests in work take `grace` to finish, close."""
         self._listener.close()
         self._door.pre_shutdown()
         await self._door.shutdown(grace.total_seconds())
 
 
 async def serve(
-    handler: Handler,
-    context: ssl.SSLContext | None,
-    spool: Spool,
+    handler: Handler,  # gets each request with its whole body; what it returns is the answer
+    context: ssl.SSLContext | None,  # of `tls.server_context`; None: plain HTTP, for tests and behind a local proxy
+    spool: Spool,  # where large bodies lie
     host: str = "127.0.0.1",
-    port: int = 0,
-    max_body: int = limits.WUS_BODY,
+    port: int = 0,  # 0 lets the system choose
+    max_body: int = limits.WUS_BODY,  # octets; above it the handler hears `body-too-large`
     *,
-    journal: Journal | None = None,
+    journal: Journal | None = None,  # hears of dropped connections and broken handlers
     guard: Guard | None = None,
 ) -> Server:
-    """Start to listen.
-
-    Args:
-        handler: gets each request with its whole body; what it returns is the answer.
-        context: of `tls.server_context`; None speaks plain HTTP, for tests and behind a proxy on the same machine.
-        spool: where large bodies lie.
-        host: address to bind.
-        port: 0 lets the system choose.
-        max_body: octets; above it the handler hears `body-too-large`.
-        journal: hears of dropped connections and broken handlers.
-        guard: time-outs and caps.
-
-    Returns:
-        The running server; its port is known.
-
-    Raises:
-        OSError: the address cannot be bound.
-    """
+    """Start to listen; the server knows its port. Raises OSError: the address cannot be bound."""
     guard, journal = guard or Guard(), journal or Journal(None)
     desk = _Desk(handler, spool, max_body, guard, journal)
     door = Door(desk.handle, guard, journal)
@@ -99,23 +77,26 @@ class _Desk:
     async def handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         """One request, one answer."""
         if incoming.version not in (HttpVersion10, HttpVersion11):
-            return _closing(web.Response(status=505, text="HTTP/1.1, a.u.b.\n", headers={"Server": SERVER}))
+            refusal = web.Response(status=505, text="HTTP/1.1, a.u.b.\n", headers={"Server": SERVER})
+            refusal.force_close()
+            return refusal
         body, trouble = await self._read(incoming)
         try:
             answer = await self._ask(_request(incoming, body, trouble))
             response = await _respond(incoming, answer)
         finally:
             Spool.discard(body)
-        return _closing(response) if trouble else response
+        if trouble:
+            response.force_close()
+        return response
 
     async def _ask(self, request: HttpRequest) -> HttpAnswer:
         # The server's outermost loop: whatever breaks in a handler costs one answer, not the process.
         try:
             return await self._handler(request)
         except Exception as error:
-            number = self._journal.write(
-                "handler-broken", level=logging.ERROR, path=request.path, detail=f"{type(error).__name__}: {error}"
-            )
+            detail = f"{type(error).__name__}: {error}"
+            number = self._journal.write("handler-broken", level=logging.ERROR, path=request.path, detail=detail)
             logging.getLogger("digipoort").debug("handler broken, journal number %s", number, exc_info=error)
             text = f"Er is iets misgegaan; journaalnummer {number}.\n".encode()
             return HttpAnswer(500, {"content-type": "text/plain; charset=utf-8"}, BytesPayload(text))
@@ -132,28 +113,23 @@ class _Desk:
         try:
             async for chunk in paced(incoming.content, self._guard):
                 if body.size + len(chunk) > self._max_body:
-                    await body.discard()
                     return NOTHING, "body-too-large"
                 await body.add(chunk)
             return await body.whole(), ""
         except (TimeoutError, ConnectionError, web.RequestPayloadError):
-            await body.discard()
             return NOTHING, "body-truncated"
         except OSError as error:
-            await body.discard()
             self._journal.write("spool-failed", level=logging.ERROR, detail=str(error))
             return NOTHING, "unavailable"
-        except BaseException:
-            await body.discard()
-            raise
+        finally:
+            body.discard()
 
 
 class _Body:
     """Octets on their way in: in memory while few, else in a spool file written by a thread."""
 
     def __init__(self, spool: Spool) -> None:
-        self._waiting = bytearray()
-        self._path = spool.fresh()
+        self._waiting, self._spool = bytearray(), spool
         self._file: BinaryIO | None = None
         self.size = 0
 
@@ -164,26 +140,24 @@ class _Body:
             await asyncio.to_thread(self._write)
 
     async def whole(self) -> Payload:
-        if self._file is None:
+        if (file := self._file) is None:
             return BytesPayload(bytes(self._waiting))
-        await asyncio.to_thread(self._finish)
-        return FilePayload(self._path, 0, self.size)
+        await asyncio.to_thread(self._write, last=True)
+        return FilePayload(Path(file.name), 0, self.size)
 
-    async def discard(self) -> None:
+    def discard(self) -> None:
+        """Remove what did not become whole."""
         if self._file is not None:
             self._file.close()
-            self._path.unlink(missing_ok=True)
+            Path(self._file.name).unlink(missing_ok=True)
 
-    def _write(self) -> None:
-        if self._file is None:
-            self._file = self._path.open("xb")
-        self._file.write(self._waiting)
+    def _write(self, last: bool = False) -> None:
+        self._file = file = self._file or self._spool.fresh().open("xb")
+        file.write(self._waiting)
         self._waiting.clear()
-
-    def _finish(self) -> None:
-        self._write()
-        if self._file is not None:
-            self._file.close()
+        if last:
+            file.close()
+            self._file = None
 
 
 def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
@@ -208,13 +182,7 @@ async def _respond(incoming: web.BaseRequest, answer: HttpAnswer) -> web.StreamR
     response = web.StreamResponse(status=answer.status, headers=headers)
     response.content_length = answer.body.size
     await response.prepare(incoming)
-    chunks = answer.body.open()
-    while chunk := await asyncio.to_thread(next, chunks, b""):
+    async for chunk in stream(answer.body):
         await response.write(chunk)
     await response.write_eof()
-    return response
-
-
-def _closing(response: web.StreamResponse) -> web.StreamResponse:
-    response.force_close()
     return response

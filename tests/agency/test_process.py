@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from helpers_agency import AFLEVEREN, HEADERS, HUB, ZET_STATUS, World, make_document, now, until
 
-from digipoort_as4 import agency
+from digipoort_as4 import agency, gateway
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.journal import Journal
@@ -81,8 +81,8 @@ class Child:
 
 @asynccontextmanager
 async def started(folder: Path) -> AsyncIterator[Child]:
-    """`python -m digipoort_as4.agency` of the belastingdienst."""
-    words = ["-m", "digipoort_as4.agency", "--dir", str(folder), "--name", "belastingdienst"]
+    """`python -m digipoort_as4.local agency` of the belastingdienst."""
+    words = ["-m", "digipoort_as4.local", "agency", "--dir", str(folder), "--name", "belastingdienst"]
     home = Path(agency.__file__).parents[1]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -136,7 +136,7 @@ async def test_a_second_process_is_refused(world: World) -> None:
     async with started(folder):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *["-m", "digipoort_as4.agency", "--dir", str(folder), "--name", "belastingdienst"],
+            *["-m", "digipoort_as4.local", "agency", "--dir", str(folder), "--name", "belastingdienst"],
             env={**os.environ, "PYTHONPATH": str(Path(agency.__file__).parents[1])},
             stderr=asyncio.subprocess.PIPE,
         )
@@ -217,7 +217,8 @@ def test_a_renewed_crl_counts_at_once(tmp_path: Path) -> None:
         intermediates=(test_pki.intermediates(pki),),
         crls=tuple(test_pki.crls(pki)),
     )
-    trust = agency.TrustFiles(base, Journal(None), timedelta())
+    trust = gateway.watch_trust(base, Journal(None))
+    trust.look_again = timedelta()
     assert "good" == judged(trust, hub.signing_cert)
 
     test_pki.revoke(pki, "digipoort", now())

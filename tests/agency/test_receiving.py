@@ -304,7 +304,7 @@ async def test_trouble_of_its_own_is_no_refusal(world: World) -> None:
 
 
 async def test_a_disk_that_takes_nothing_is_no_receipt(world: World) -> None:
-    """The staging place is gone: HTTP 503, and nothing more until the process is started anew; then all is as before."""
+    """The staging place is gone: HTTP 503, and nothing more until the process starts anew; then all is as before."""
     agency, delivery = await start(world)
     octets = await world.sealed(delivery)
     staging = agency.inbox / ".staging"
