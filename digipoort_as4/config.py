@@ -154,14 +154,11 @@ TABLES: Final = ("agencies", "foutcodes")
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; environment before file before defaults.
+    """Read the settings, environment before file before defaults; ConfigError lists every mistake of both at once.
 
     Args:
         path: of digipoort.toml; None looks in the usual places.
         environment: DIGIPOORT_LISTEN_PORT and the like; DIGIPOORT_CONFIG names the file.
-
-    Raises:
-        ConfigError: lists every mistake of file and environment at once.
     """
     path = path or _find(environment)
     base = path.parent.absolute()

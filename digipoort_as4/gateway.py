@@ -56,11 +56,7 @@ class Watched(Generic[T]):
     def __init__(
         self, name: str, files: Iterable[Path], read: Callable[[], T], version: Callable[[T], str], journal: Journal
     ) -> None:
-        """Read everything once; the journal hears of NAME-read and NAME-refused.
-
-        Raises:
-            ConfigError: a file is wrong or missing.
-        """
+        """Read everything once, or raise what `read` does; the journal hears of NAME-read and NAME-refused."""
         self._name, self._files, self._read, self._version, self._journal = name, tuple(files), read, version, journal
         self.look_again = LOOK_AGAIN
         self._looked, self._stamps, self._refusal = time.monotonic(), self._look(), ""
@@ -123,16 +119,12 @@ def _table(settings: Settings, name: str) -> Path:
 
 
 def read_snapshot(settings: Settings) -> Snapshot:
-    """Read trust, routes, parties and consents.
-
-    Raises:
-        ConfigError: names the file and the mistakes.
-    """
+    """Read trust, routes, parties and consents; ConfigError names the file and the mistakes."""
     routes = tables.load_routes(_table(settings, "routes"))
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
     copies.check_against(consents, routes)
-    return Snapshot(read_trust(settings), routes, parties, consents, frozenset(settings.agencies))
+    return Snapshot(read_trust(settings), routes, parties, consents, settings.agencies)
 
 
 def read_trust(settings: Settings) -> Trust:
@@ -173,11 +165,7 @@ def health(good: bool, **facts: str) -> HttpAnswer:
 
 
 def open_office(settings: Settings, store: Store, journal: Journal) -> Office:
-    """The collaborators of the services.
-
-    Raises:
-        ConfigError: keys, trust or tables cannot be used.
-    """
+    """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
     files = settings.signing
     signer = FileSigner.load(files.certificate, files.key, files.password)
     return Office(

@@ -23,7 +23,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -66,17 +66,12 @@ class Place:
     @property
     def name(self) -> str:
         """Of the process."""
-        return name_of(self.identity)
+        return HUB if self.identity.role == "hub" else self.identity.name
 
     @property
     def url(self) -> str:
         """Without a path; a name, as G4 certificates hold no IP addresses (decision 26)."""
         return f"https://localhost:{self.port}"
-
-
-def name_of(identity: Identity) -> str:
-    """Of the process of an identity."""
-    return HUB if identity.role == "hub" else identity.name
 
 
 # --- up and down ------------------------------------------------------------------------------------------------------
@@ -172,22 +167,18 @@ def _places(folder: Path) -> list[Place]:
     known = {agency["name"]: urlsplit(agency["url"]).port or 0 for agency in before.get("agencies", [])}
     known[HUB] = urlsplit(before.get("services", {}).get("aanleveren", "")).port or 0
     held = {process["name"] for process in running(folder)}
-    identities = [one for one in test_pki.identities(folder / PKI) if _has_process(one)]
-    identities.sort(key=lambda one: (one.role != "hub", one.name))
+    identities = test_pki.identities(folder / PKI)
+    agencies = [Place(one, 0) for one in identities if one.role == "agency"]
+    hubs = [Place(one, 0) for one in identities if (one.role, one.shape) == ("hub", "g1")]
+    places = [*hubs, *sorted(agencies, key=lambda place: place.name)]
     with contextlib.ExitStack() as probes:  # open until all are chosen, so that no port is chosen twice
-        names = [name_of(one) for one in identities]
-        ports = [
-            known[name] if name in held and known.get(name) else _port(known.get(name, 0), probes) for name in names
-        ]
-    return [Place(one, port) for one, port in zip(identities, ports, strict=True)]
+        return [replace(place, port=_port(known.get(place.name, 0), place.name in held, probes)) for place in places]
 
 
-def _has_process(identity: Identity) -> bool:
-    return identity.role == "agency" or (identity.role == "hub" and identity.shape == "g1")
-
-
-def _port(wanted: int, probes: contextlib.ExitStack) -> int:
-    """The wanted port when it gets free in time, else one that the system chooses."""
+def _port(wanted: int, held: bool, probes: contextlib.ExitStack) -> int:
+    """The wanted port when we hold it or it gets free in time, else one that the system chooses."""
+    if wanted and held:
+        return wanted
     probe = probes.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     until = time.monotonic() + PORT_PATIENCE.total_seconds()
@@ -340,13 +331,10 @@ def _await(folder: Path, places: Sequence[Place], processes: Mapping[str, Record
 
 def _answers(place: Place, context: ssl.SSLContext) -> bool:
     connection = http.client.HTTPSConnection("localhost", place.port, timeout=5, context=context)
-    try:
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return False
 
 
 def _log(folder: Path, name: str) -> Path:
@@ -399,11 +387,7 @@ async def serve_agency(folder: Path, name: str) -> None:
 
 
 async def run(settings: config.Settings, stop: asyncio.Event) -> None:
-    """Accept, process and deliver until `stop` is set or the store fails.
-
-    Args:
-        settings: of digipoort.toml.
-        stop: set by a signal; then nobody new is let in and what is in work ends.
+    """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
     Raises:
         ConfigError: something of the settings cannot be used.

@@ -113,11 +113,7 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Claim and do, until `stop`.
-
-        Raises:
-            StorageFailure: the store refuses; the process must end (P5).
-        """
+        """Claim and do, until `stop`. Raises StorageFailure: the store refuses; the process must end (P5)."""
         heart = asyncio.create_task(self._beat())
         try:
             while not self._stopping:
@@ -154,7 +150,8 @@ class Worker:
         else:  # what is due already belongs to a destination that is full, and hides when the next of others is due
             pause = CROWDED
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._wake.wait()
 
     async def _do(self, lane: Lane, job: Job) -> None:
         # The worker's outermost loop: whatever breaks in a path costs one try of one job.
@@ -217,7 +214,7 @@ class Paths:
 
     def lanes(self) -> tuple[Lane, ...]:
         """For the worker's loop."""
-        processing, dispatch = self._processing(), self._dispatch()
+        processing, dispatch = self._processing(), afleveren.Dispatch(self.office, self.peers.post)
 
         async def process(job: Job) -> bool:
             await verwerken.process(job, processing)
@@ -233,37 +230,12 @@ class Paths:
 
         def tables() -> verwerken.Tables:
             at = office.snapshot()
-            return verwerken.Tables(at.routes, at.parties, at.consents, at.agencies)
+            return verwerken.Tables(at.routes, at.parties, at.consents, frozenset(at.agencies))
 
         def tell(event: str, **fields: str) -> object:
             return office.journal.write(event, level=logging.INFO, number="", **fields)
 
-        return verwerken.Ports(
-            store=office.store,
-            validation=self.bench,
-            tables=tables,
-            clock=office.now,
-            new_id=office.new_id,
-            journal=tell,
-        )
-
-    def _dispatch(self) -> afleveren.Dispatch:
-        office, agencies = self.office, self.settings.agencies
-
-        def view() -> afleveren.View:
-            at = office.snapshot()
-            return afleveren.View(at.trust, at.routes, at.consents, agencies)
-
-        return afleveren.Dispatch(
-            store=office.store,
-            view=view,
-            signer=office.signer,
-            policy=office.snapshot().policy,
-            post=self.peers.post,
-            now=office.now,
-            new_id=office.new_id,
-            journal=office.journal,
-        )
+        return verwerken.Ports(office.store, self.bench, tables, office.now, office.new_id, tell)
 
 
 def judge_tls(office: Office) -> Judge:

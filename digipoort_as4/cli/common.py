@@ -64,11 +64,7 @@ def recipient_of(text: str) -> tuple[str, str]:
 
 
 def party_of(place: PostOffice, name: str | None) -> Party:
-    """Who acts: an identity of post-office.json, or one that `digipoort pki issue` made since; else the first business.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """Who acts: one of post-office.json, or made since by `digipoort pki issue`; without a name the first business."""
     if name is None:
         return place.businesses()[0]
     for made in test_pki.identities(place.folder / PKI):

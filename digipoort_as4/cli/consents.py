@@ -27,10 +27,7 @@ def consents() -> None:
 def list_consents(folder: Path, as_json: bool) -> None:
     """Every consent ever given, with who, when and whether it stands."""
     for row in tables.load_consents(folder / CONSENTS).rows:
-        if as_json:
-            streams.out_json(record(row))
-        else:
-            streams.out(line(row))
+        streams.show(as_json, record(row), line(row))
 
 
 def record(row: Consent) -> dict[str, str | None]:

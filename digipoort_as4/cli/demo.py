@@ -25,7 +25,6 @@ from digipoort_as4.sdk.status import Melding
 from digipoort_as4.storage.view import open_view
 
 WIDTH: Final = 100  # Columns; all five messages fit on a screen of 40 lines
-STEP: Final = " › "
 
 
 @click.command(epilog="Exit codes: 0 all went as told; 1 something did not, and stderr says what.")
@@ -36,7 +35,7 @@ def demo(folder: Path | None, keep: bool) -> int:
     place = (folder or data_home() / "demo").resolve()
     started = time.monotonic()
     was_up = bool(local.running(place))
-    streams.out("digipoort demo: independent, not Logius. Test certificates, loopback only.")
+    streams.out("digipoort demo: independent, not Logius. Test certificates, mutual TLS, loopback only.")
     local.up(place, lambda text: streams.note(f"  … {text}"))
     try:
         wrong = list(tell_all(office.read(place / office.FILE), started))
@@ -55,19 +54,15 @@ def conclude(wrong: list[str], place: Path, seconds: float) -> int:
         return 1
     document = short(place / story.DOCUMENTS / "omzetbelasting.xbrl")
     streams.out(f"All five went as told, in {seconds:.1f} s. Next, a post office that keeps running:")
-    streams.out(f"  {typed()} up")
-    streams.out(
-        f"  {typed()} send {document} \\\n    --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow"
-    )
+    streams.out(f"  {typed()} up\n  {typed()} send {document} \\")
+    streams.out("    --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow")
     return 0
 
 
 def typed() -> str:
     """How this command is typed here: its name when the shell finds it, else its place."""
     own = Path(sys.argv[0])
-    if own.name != "digipoort" or shutil.which("digipoort"):
-        return "digipoort"
-    return os.path.relpath(own)
+    return "digipoort" if own.name != "digipoort" or shutil.which("digipoort") else os.path.relpath(own)
 
 
 def short(path: Path) -> str:
@@ -78,8 +73,12 @@ def short(path: Path) -> str:
 def tell_all(place: PostOffice, started: float) -> Iterator[str]:
     """Play and show all five; yields what went otherwise than told."""
     names = f"gateway, worker and {len(place.agencies)} agencies"
-    streams.out(f"up after {time.monotonic() - started:.1f} s: {names}, mutual TLS; files in {short(place.folder)}")
-    documents = Path(shutil.copytree(story.SAMPLES, place.folder / story.DOCUMENTS, dirs_exist_ok=True))
+    inboxes = short(place.folder / story.AGENCIES)
+    streams.out(f"up after {time.monotonic() - started:.1f} s: {names}; inboxes in {inboxes}")
+    documents = place.folder / story.DOCUMENTS
+    documents.mkdir(exist_ok=True)
+    for sample in story.SAMPLES.iterdir():
+        shutil.copyfile(sample, documents / sample.name)
     first: Played | None = None
     for number, one in enumerate(story.STORIES, 1):
         try:
@@ -122,7 +121,7 @@ def show(number: int, one: Story, played: Played, place: PostOffice) -> None:
             fact("refused", " ".join(filter(None, (melding.foutcode, melding.omschrijving, cause))), melding.code)
     for folder in played.delivered.values():
         names = ", ".join(story.documents_of(folder))
-        fact("delivered", f"{os.path.relpath(folder, place.folder)}: {names}")
+        fact("delivered", f"{os.path.relpath(folder, place.folder / story.AGENCIES)}: {names}")
     fact("xmlsec", f"on the signed answer: {story.verdict_of(played.answer)}")
 
 
@@ -132,7 +131,7 @@ def metro_line(statuses: tuple[Melding, ...]) -> str:
         return "no status came"
     start = statuses[0].at
     stops = [f"{m.code} +{(m.at - start).total_seconds() * 1000:.0f}" for m in statuses[1:]]
-    return STEP.join([f"{statuses[0].code} {metro.clock(start)}", *stops]) + " ms"
+    return " › ".join([f"{statuses[0].code} {metro.clock(start)}", *stops]) + " ms"
 
 
 def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:

@@ -12,8 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -22,8 +21,7 @@ from digipoort_as4.cli import streams
 from digipoort_as4.errors import DigipoortError, UsageError, failure
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the help, and where its command is."""
 
     place: str  # module:attribute below digipoort_as4.cli
@@ -53,8 +51,7 @@ Examples:
   digipoort send return.xbrl --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow
 """
 INTERRUPTED: Final = 130
-EVERYWHERE: Final = ("--debug", "--no-color")
-"""Flags that stand anywhere on the line; main and report read them, no command does."""
+EVERYWHERE: Final = ("--debug", "--no-color")  # Good anywhere on the line; main and report read them, no command does
 
 
 class LazyGroup(click.Group):
@@ -122,7 +119,9 @@ def run(words: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        return report(usage_error(error), words)
+        context = getattr(error, "ctx", None)  # what click says, in our form
+        fix = f"{context.command_path if context else 'digipoort'} --help"
+        return report(failure(UsageError, error.format_message().rstrip("."), fix=fix), words)
     except (KeyboardInterrupt, click.Abort):
         streams.note("interrupted")
         return INTERRUPTED
@@ -133,13 +132,6 @@ def run(words: list[str]) -> int:
     except Exception as error:  # the outermost loop of this process
         what, fix = f"{type(error).__name__}: {error}", "run again with --debug and report what it shows"
         return report(failure(DigipoortError, what, fix=fix), words, error)
-
-
-def usage_error(error: click.ClickException) -> DigipoortError:
-    """What click says, in our form."""
-    ctx = getattr(error, "ctx", None)
-    path = ctx.command_path if ctx is not None else "digipoort"
-    return failure(UsageError, error.format_message().rstrip("."), fix=f"{path} --help")
 
 
 def report(error: DigipoortError, words: Sequence[str], cause: BaseException | None = None) -> int:

@@ -14,8 +14,6 @@ from digipoort_as4.sdk.status import follow as follow_statuses
 from digipoort_as4.storage import tables
 
 DETAIL_LINES: Final = 12  # Lines of a foutbeschrijving or of statusdetails on a screen; --json has them all
-FINAL_WITHOUT_VERDICT: Final = "400"
-"""Where a route without validation by the agency ends (digipoort 3.2: the invoice flow)."""
 
 
 def clock(at: datetime) -> str:
@@ -48,20 +46,14 @@ def lines(melding: Melding, *, end: bool) -> list[str]:
 
 def show(melding: Melding, as_json: bool, *, end: bool) -> None:
     """To stdout."""
-    if as_json:
-        streams.out_json(record(melding))
-    else:
-        streams.out("\n".join(lines(melding, end=end)))
+    streams.show(as_json, record(melding), "\n".join(lines(melding, end=end)))
 
 
 def ends_at(berichtsoort: str | None) -> frozenset[str]:
-    """Codes at which this kind of message ends besides those the table calls an end.
-
-    Args:
-        berichtsoort: None when it is not known; then only the table counts.
-    """
+    """Codes at which this kind of message (None: not known) ends besides those the table calls an end."""
     route = tables.load_routes().find(berichtsoort) if berichtsoort else None
-    return frozenset({FINAL_WITHOUT_VERDICT}) if route is not None and not route.agency_validates else frozenset()
+    # Without validation by the agency a message ends when it is delivered (digipoort 3.2: the invoice flow).
+    return frozenset({"400"}) if route is not None and not route.agency_validates else frozenset()
 
 
 def follow(connection: Connection, kenmerk: str, berichtsoort: str | None, wait: timedelta, as_json: bool) -> None:

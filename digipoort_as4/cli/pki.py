@@ -37,11 +37,10 @@ def list_identities(folder: Path, as_json: bool) -> None:
     """Name, role, OIN, shape and last day of every party."""
     for one in test_pki.identities(made(folder)):
         ends = load_pem(one.signing_cert.read_bytes())[0].not_after
-        if as_json:
-            record = {"name": one.name, "role": one.role, "oin": one.oin, "shape": one.shape}
-            streams.out_json({**record, "notAfter": ends.isoformat(), "folder": str(one.signing_cert.parent)})
-        else:
-            streams.out(f"{one.name:<29} {one.role:<9} {one.oin}  {one.shape}  until {ends:%Y-%m-%d}")
+        record = {key: getattr(one, key) for key in ("name", "role", "oin", "shape")}
+        record |= {"notAfter": ends.isoformat(), "folder": str(one.signing_cert.parent)}
+        text = f"{one.name:<29} {one.role:<9} {one.oin}  {one.shape}  until {ends:%Y-%m-%d}"
+        streams.show(as_json, record, text)
 
 
 def made(office: Path) -> Path:
@@ -67,8 +66,6 @@ def issue(name: str, oin: str, shape: str, role: str, flaw: str | None, folder: 
     """Give NAME certificates, keys and a PKCS#12 file; with --flaw, broken in one way on purpose."""
     flaws = {flaw: True} if flaw else {}
     identity = test_pki.issue(made(folder), name, oin, shape, role, datetime.now(UTC), **flaws)
-    if as_json:
-        streams.out_json(record_of(identity))
-        return
-    streams.note(f"issued    {name}, OIN {oin}, shape {shape}{f'; {FLAWS[flaw]}' if flaw else ''}")
-    streams.out(str(identity.signing_cert.parent))
+    if not as_json:
+        streams.note(f"issued    {name}, OIN {oin}, shape {shape}{f'; {FLAWS[flaw]}' if flaw else ''}")
+    streams.show(as_json, record_of(identity), str(identity.signing_cert.parent))

@@ -124,21 +124,19 @@ def document_of(file: Path, mime_type: str | None) -> Bestand:
 def show(receipt: Receipt, party: Party, saved: Path, as_json: bool) -> None:
     """The kenmerk for programs, the rest for people."""
     opened = receipt.exchange.opened
-    if as_json:
-        record = {
-            "kenmerk": receipt.kenmerk,
-            "berichtsoort": receipt.berichtsoort,
-            "aangeleverd": receipt.aangeleverd.isoformat(),
-            "statuscode": receipt.statuscode,
-            "signer": opened.oin if opened else None,
-            "saved": str(saved),
-        }
-        streams.out_json(record)
-        return
-    streams.note(f"sent      as {party.name} (OIN {party.oin})")
-    if opened is not None:
-        streams.note(f"receipt   signature valid, by OIN {opened.oin}; kept in {saved}")
-    streams.out(receipt.kenmerk)
+    record = {
+        "kenmerk": receipt.kenmerk,
+        "berichtsoort": receipt.berichtsoort,
+        "aangeleverd": receipt.aangeleverd.isoformat(),
+        "statuscode": receipt.statuscode,
+        "signer": opened.oin if opened else None,
+        "saved": str(saved),
+    }
+    if not as_json:
+        streams.note(f"sent      as {party.name} (OIN {party.oin})")
+        if opened is not None:
+            streams.note(f"receipt   signature valid, by OIN {opened.oin}; kept in {saved}")
+    streams.show(as_json, record, receipt.kenmerk)
 
 
 def hints(octets: bytes, token: str) -> tuple[str, str]:

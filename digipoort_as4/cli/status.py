@@ -62,10 +62,7 @@ def show_deliveries(folder: Path, kenmerk: str, as_json: bool) -> None:
         streams.out(f"process   {process.state}" + (f", like {process.duplicate_of}" if process.duplicate_of else ""))
     for row in deliveries:
         name = names.get(row.recipient_oin)
-        if as_json:
-            streams.out_json(record(row, name))
-        else:
-            streams.out(line(row, name or row.recipient_oin))
+        streams.show(as_json, record(row, name), line(row, name or row.recipient_oin))
 
 
 def record(row: Delivery, name: str | None) -> dict[str, object]:

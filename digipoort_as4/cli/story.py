@@ -26,6 +26,7 @@ SAMPLES: Final = Path(__file__).parent / "samples"
 PATIENCE: Final = timedelta(seconds=20)  # For one message from receipt to its end; it takes well under a second
 COPY_WITHIN: Final = timedelta(seconds=10)  # For a copy after the sender's own end
 GLANCE: Final = 0.02  # Seconds between two looks into the inboxes
+AGENCIES: Final = "agencies"  # Folder of the inboxes
 DOCUMENTS: Final = "documents"  # Folder of the samples in the demo's folder: what the next command sends
 
 

@@ -1,7 +1,4 @@
-"""What the commands say: data on stdout, messages on stderr, colour only on a terminal, errors in four parts.
-
-Decides nothing and reads nothing.
-"""
+"""What the commands say: data on stdout, messages on stderr, colour only on a terminal, errors in four parts."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ def out(text: str) -> None:
     print(text, flush=True)
 
 
-def out_json(record: object) -> None:
-    """One JSON object on a line of its own."""
-    out(json.dumps(record, ensure_ascii=False))
+def show(as_json: bool, record: object, text: str) -> None:
+    """One piece of data: as a JSON object on a line of its own for programs, or for people."""
+    out(json.dumps(record, ensure_ascii=False) if as_json else text)
 
 
 def note(text: str) -> None:

@@ -60,11 +60,7 @@ def verify(
         trust=trust_from(trust, crl, folder),
         second=second_engine,
     )
-    if as_json:
-        streams.out_json(record(report))
-    else:
-        for line in lines(report):
-            streams.out(line)
+    streams.show(as_json, record(report), "\n".join(lines(report)))
     return conclude(report)
 
 

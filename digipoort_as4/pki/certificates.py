@@ -65,8 +65,7 @@ def _malformed(found: str, expected: str) -> PeerError:
 REMEMBERED: Final = 1024
 """Certificates kept parsed. A party sends the same one with each message; 1024 of about 10 kB parsed is 10 MB at most,
 also when a stranger sends a fresh one each time."""
-SERIAL_BITS: Final = 160
-"""RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets."""
+SERIAL_BITS: Final = 160  # RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets
 _BAD_X509: Final = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 """What the library raises for octets that are not what they should be."""
@@ -76,10 +75,7 @@ PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 def load_certificate(der: bytes) -> Certificate:
     """Parse strictly: one certificate of at most limits.TOKEN octets, nothing behind it.
 
-    Raises:
-        PeerError: certificate-malformed.
-
-    Source: RFC 5280 4.1; threats P15.
+    Raises PeerError: certificate-malformed. Source: RFC 5280 4.1; threats P15.
     """
     if len(der) > limits.TOKEN:
         raise _malformed(f"{len(der)} octets", f"at most {limits.TOKEN}")
@@ -107,11 +103,7 @@ def _check_form(parsed: x509.Certificate, der: bytes) -> None:
 
 
 def load_pem(text: bytes) -> tuple[Certificate, ...]:
-    """All certificates of a PEM file, in order; text between them is allowed.
-
-    Raises:
-        PeerError: certificate-malformed, also when there is none.
-    """
+    """All certificates of a PEM file, in order, text between them allowed; certificate-malformed when there is none."""
     try:
         parsed = x509.load_pem_x509_certificates(text)
     except ValueError as error:
@@ -133,11 +125,7 @@ def read_oin(certificate: Certificate) -> str:
     """The OIN or HRN: Subject.serialNumber, 20 positions.
 
     Exactly one serialNumber, alone in its RDN, so that no two readers can pick different ones.
-
-    Raises:
-        PeerError: oin-missing.
-
-    Source: Digikoppeling Beveiligingsstandaarden PKI001; OIN-stelsel; threats R12, R13.
+    Raises PeerError: oin-missing. Source: Digikoppeling Beveiligingsstandaarden PKI001; OIN-stelsel; threats R12, R13.
     """
     rdns = list(asn1.Certificate.load(certificate.der).subject.chosen)
     numbered = [rdn for rdn in rdns if any(pair["type"].native == "serial_number" for pair in rdn)]
@@ -167,10 +155,7 @@ _EXPONENTS: Final = range(65_537, 2**32)
 def check_key(certificate: Certificate) -> None:
     """The public key is of a kind and size that we rely on.
 
-    Raises:
-        PeerError: key-weak.
-
-    Source: Digikoppeling Beveiligingsstandaarden; threats P14.
+    Raises PeerError: key-weak. Source: Digikoppeling Beveiligingsstandaarden; threats P14.
     """
     key = certificate.public_key
     if isinstance(key, rsa.RSAPublicKey):
@@ -232,14 +217,7 @@ TEST_POLICIES: Final = _G1 | {f"{TRIAL_ARC}15.35.11", f"{TRIAL_ARC}16.25.8", f"{
 def check_purpose(certificate: Certificate, purpose: Purpose, policies: frozenset[str]) -> None:
     """The certificate is of a type that may be used so: policy, key usage, extended key usage.
 
-    Args:
-        certificate: an end entity's.
-        purpose: what it was used for.
-        policies: accepted policy OIDs, dotted.
-
-    Raises:
-        PeerError: certificate-purpose.
-
+    The certificate is an end entity's, `policies` are the accepted OIDs, dotted. Raises PeerError: certificate-purpose.
     Source: digipoort 6.2, 6.6 point 4; RFC 5280 4.2.1.3, 4.2.1.12; threats P08 to P10.
     """
     if certificate.is_ca:

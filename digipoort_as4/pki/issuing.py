@@ -104,16 +104,13 @@ class Authority:
 
 # --- certificates -----------------------------------------------------------------------------------------------------
 
-CA_BITS: Final = 4096
-"""As G1 and G4."""
-ROOT_LIFE: Final = timedelta(days=4748)
-"""13 years, as the TRIAL roots (to 2039)."""
+CA_BITS: Final = 4096  # as G1 and G4
+ROOT_LIFE: Final = timedelta(days=4748)  # 13 years, as the TRIAL roots (to 2039)
 CA_BACKDATED: Final = timedelta(days=800)
 """A CA is older than what it issues, so an expired certificate in a test is wrong in nothing but its dates."""
 BACKDATED: Final = timedelta(hours=1)
 """For certificates and CRLs: a partner whose clock is slow must be able to use them at once."""
-ADDRESS: Final = "http://pki.test.invalid"
-"""Of CRLs and CA certificates: data only, nothing is ever fetched."""
+ADDRESS: Final = "http://pki.test.invalid"  # of CRLs and CA certificates: data only, nothing is ever fetched
 _LEGAL_PERSON: Final = bytes.fromhex("3017 3015 0608 2b06010505070b02 3009 0607 04008bec490102")
 """qcStatements: id-qcs-pkixQCSyntax-v2 with id-etsi-qcs-SemanticsId-Legal (EN 319 412-1 5.1.4)."""
 _QC_STATEMENTS: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3")
@@ -123,18 +120,14 @@ def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, ser
     """A CA's certificate, signed by its issuer or, for a root, by itself.
 
     Args:
-        spec: from the recipe.
-        key: of the new CA.
-        issuer: None for a root.
         serial: positive, at most 159 bits.
         now: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer.
     """
     end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
     subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
     parent, signer = (issuer.certificate.subject, issuer.key) if issuer else (subject, key)
-    names, period = (subject, parent), (now - CA_BACKDATED, end)
-    extensions = _ca_extensions(spec, key, issuer)
-    made = _certificate(names, key.public_key(), serial, period, extensions, signer, spec.shape)
+    builder = _builder(subject, parent, key.public_key(), serial, (now - CA_BACKDATED, end))
+    made = _sign(builder, _ca_extensions(spec, key, issuer), signer, spec.shape)
     return Authority(spec.name, spec.shape, made, key)
 
 
@@ -159,19 +152,9 @@ def issue_end_entity(
     serial: int,
     period: tuple[datetime, datetime],
 ) -> x509.Certificate:
-    """A certificate of one of the recipe's kinds.
-
-    Args:
-        kind: policy, usages, names.
-        subject: see `subject_of`.
-        public_key: of the party.
-        issuer: normally the CA that the kind names.
-        serial: positive, at most 159 bits.
-        period: first and last moment.
-    """
-    extensions = _end_entity_extensions(kind, public_key, issuer)
-    names = (subject, issuer.certificate.subject)
-    return _certificate(names, public_key, serial, period, extensions, issuer.key, issuer.shape)
+    """A certificate with a serial number of at most 159 bits, normally from the CA that the kind names."""
+    builder = _builder(subject, issuer.certificate.subject, public_key, serial, period)
+    return _sign(builder, _end_entity_extensions(kind, public_key, issuer), issuer.key, issuer.shape)
 
 
 def _end_entity_extensions(kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority) -> _Extensions:
@@ -189,11 +172,11 @@ def _end_entity_extensions(kind: Kind, public_key: rsa.RSAPublicKey, issuer: Aut
 def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
     """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString, or left out."""
     oin = party.oin if with_oin else ""
+    test = "TRIAL" if party.shape == "g4" else "TEST"
+    name = f"{test} {party.name}"
     if party.shape == "g4":
-        name = f"TRIAL {party.name}"
         # NTRNL and eight digits of the number inside the OIN: made up, as the number itself is
         return _name(C="NL", O=name, CN=name, organizationIdentifier=f"NTRNL-{party.oin[9:17]}", serialNumber=oin)
-    name = f"TEST {party.name}"
     o = f"{name} - not for Production use"
     return _name(C="NL", ST="Zuid-Holland", L="Den Haag", O=o, serialNumber=oin, CN=name)
 
@@ -201,14 +184,7 @@ def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
 def make_crl(
     issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: tuple[datetime, datetime]
 ) -> x509.CertificateRevocationList:
-    """A full CRL.
-
-    Args:
-        issuer: signs it.
-        revoked: serial numbers and when.
-        number: higher than that of the CRL before.
-        period: thisUpdate and nextUpdate.
-    """
+    """A full CRL of serial numbers, each with its moment; its number is higher than that of the CRL before."""
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
     builder = builder.last_update(period[0]).next_update(period[1])
     for serial, when in revoked:
@@ -224,17 +200,16 @@ def make_crl(
 _Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
 
 
-def _certificate(
-    names: tuple[x509.Name, x509.Name],  # subject, issuer
-    public_key: rsa.RSAPublicKey,
-    serial: int,
-    period: tuple[datetime, datetime],
-    extensions: _Extensions,
-    key: rsa.RSAPrivateKey,
-    shape: str,
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, period: tuple[datetime, datetime]
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
+    return builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
+
+
+def _sign(
+    builder: x509.CertificateBuilder, extensions: _Extensions, key: rsa.RSAPrivateKey, shape: str
 ) -> x509.Certificate:
-    builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(public_key)
-    builder = builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     digest, pad = SHAPES[shape]

@@ -19,12 +19,8 @@ from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import Certificate, check_key, load_certificate, load_pem
 
-_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
-    "sha1": hashes.SHA1(),  # only to answer a party that may still use it (decision 10)
-    "sha256": hashes.SHA256(),
-    "sha384": hashes.SHA384(),
-    "sha512": hashes.SHA512(),
-}
+_HASHES: Final = {one.name: one for one in (hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())}
+"""SHA-1 only to answer a party that may still use it (decision 10)."""
 
 
 class Signer(Protocol):
@@ -61,18 +57,23 @@ class FileSigner:
             key: PEM, PKCS#8 or PKCS#1.
             password: of the key; None for a key that is not encrypted.
 
-        Raises:
-            ConfigError: names the file and the step that failed.
+        Raises ConfigError, which names the file and the step that failed.
         """
-        return cls._of(_read_certificate(certificate), _read_key(key, password), key)
+        try:
+            own = load_pem(_read(certificate))[0]
+        except PeerError as error:
+            hint = "expected PEM (BEGIN CERTIFICATE)"
+            raise _unreadable(certificate, "reading the certificate", error, hint) from error
+        try:
+            found = load_pem_private_key(_read(key), password)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            # TypeError: a password where none is needed, or none where one is
+            raise _unreadable(key, "opening the private key", error, _KEY_HINT) from error
+        return cls._of(own, found, key)
 
     @classmethod
     def load_p12(cls, path: Path, password: bytes | None) -> FileSigner:
-        """Read certificate and key from one PKCS#12 file (.p12, .pfx).
-
-        Raises:
-            ConfigError: names the file and the step that failed.
-        """
+        """Read certificate and key from one PKCS#12 file (.p12, .pfx); ConfigError as `load`."""
         try:
             key, certificate, _ = pkcs12.load_key_and_certificates(_read(path), password)
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -104,11 +105,7 @@ class TlsFiles(KeyFiles):
     """A `TlsIdentity` in files."""
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Give certificate chain and key to a context.
-
-        Raises:
-            ConfigError: names the files and the step that failed.
-        """
+        """Give certificate chain and key to a context; ConfigError names the files and the step that failed."""
         try:
             # an empty password, because OpenSSL asks at the terminal when it gets None for an encrypted key
             context.load_cert_chain(self.certificate, self.key, self.password or b"")
@@ -130,23 +127,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: reading the file: {error.strerror}") from error
-
-
-def _read_certificate(path: Path) -> Certificate:
-    text = _read(path)
-    try:
-        return load_pem(text)[0]
-    except PeerError as error:
-        raise ConfigError(f"{path}: reading the certificate: {error}; expected PEM (BEGIN CERTIFICATE)") from error
-
-
-def _read_key(path: Path, password: bytes | None) -> object:
-    octets = _read(path)
-    try:
-        return load_pem_private_key(octets, password)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # TypeError: a password where none is needed, or none where one is
-        raise _unreadable(path, "opening the private key", error, _KEY_HINT) from error
 
 
 def _unreadable(path: Path | str, step: str, error: Exception, hint: str) -> ConfigError:

@@ -84,10 +84,7 @@ class Trust:
 
         Found good once, the next judgement is one look in a table, for as long as nothing on the path changes.
 
-        Raises:
-            PeerError: key-weak, certificate-purpose, certificate-untrusted, certificate-expired, certificate-revoked or
-                revocation-unavailable.
-
+        Raises PeerError: key-weak, certificate-purpose, -untrusted, -expired, -revoked or revocation-unavailable.
         Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3.
         """
         key = (certificate.sha256, purpose)
@@ -106,22 +103,12 @@ class Trust:
 
 def build_trust(
     anchors: Iterable[Certificate],
-    intermediates: Iterable[Certificate],
-    crls: CrlIndex | None,
-    policies: frozenset[str],
+    intermediates: Iterable[Certificate],  # CAs between; they are not trusted by being here
+    crls: CrlIndex | None,  # of all CAs; None: revocation is not checked
+    policies: frozenset[str],  # accepted OIDs
     kind: Kind,
 ) -> Trust:
-    """A snapshot, after looking whether it can be meant so.
-
-    Args:
-        anchors: roots.
-        intermediates: CAs between; they are not trusted by being here.
-        crls: of all CAs; None means that revocation is not checked.
-        policies: accepted policy OIDs.
-        kind: `test` or `production`; the two never mix.
-
-    Raises:
-        ConfigError: lists every mistake.
+    """A snapshot, after looking whether it can be meant so; ConfigError lists every mistake.
 
     Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07).
     """
@@ -166,23 +153,13 @@ def find_path(
     certificate: Certificate,
     anchors: Iterable[Certificate],
     intermediates: Iterable[Certificate],
-    crls: CrlIndex | None,
+    crls: CrlIndex | None,  # None: revocation is not checked
     at: datetime,
-    inputs: PKIXValidationParams,
+    inputs: PKIXValidationParams,  # the policy inputs of RFC 5280 6.1.1
 ) -> Verdict:
-    """The first path from a certificate to an anchor on which everything holds.
+    """The first path from a certificate to an anchor on which everything holds at a moment.
 
-    Args:
-        certificate: first of the path.
-        anchors: at least one.
-        intermediates: CAs to build with.
-        crls: None: revocation is not checked.
-        at: the moment that counts.
-        inputs: the policy inputs of RFC 5280 6.1.1.
-
-    Raises:
-        PeerError: what is wrong with the first path; certificate-untrusted when there is none.
-
+    Raises PeerError: what is wrong with the first path; certificate-untrusted when there is none.
     Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).
     """
     # an empty list of anchors would make the library look for those of the machine

@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import PARSE_ERRORS, Certificate, read_extension
 
-SIGNATURE_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
-"""Under the signature of a certificate or CRL (SIGN001; threats P14)."""
+SIGNATURE_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})  # of a certificate or CRL (SIGN001; threats P14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,9 @@ class CrlIndex:
 
     @classmethod
     def from_crls(cls, crls: Iterable[bytes], issuers: Iterable[Certificate]) -> CrlIndex:
-        """Verify and read CRLs.
+        """Verify and read CRLs, each in DER; one that cannot be used is left out and named in `problems`.
 
-        Args:
-            crls: DER.
-            issuers: CAs whose signatures count; the path decides later whether a CA itself is trusted.
-
-        Returns:
-            The index. A CRL that cannot be used is left out and named in `problems`; its CA's certificates are refused.
+        The issuers' signatures count; the path decides later whether a CA itself is trusted.
         """
         lists: defaultdict[bytes, list[Crl]] = defaultdict(list)
         problems: list[str] = []
@@ -96,19 +90,13 @@ class CrlIndex:
         return cls(newest_first, tuple(problems), digest.hexdigest()[:16])
 
     def check(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[datetime, datetime]:
-        """A certificate is not revoked.
+        """A certificate of an end entity or a CA is not revoked; since when and until when this holds, both included.
 
         Args:
-            certificate: of an end entity or a CA.
             issuer: whose key signed it; its CRL must be signed with the same key.
             at: the moment that counts.
 
-        Returns:
-            Since when and until when this answer holds, both included.
-
-        Raises:
-            PeerError: certificate-revoked, or revocation-unavailable when no CRL is there, in date and applicable.
-
+        Raises PeerError: certificate-revoked, or revocation-unavailable when no CRL is there, in date and applicable.
         Source: RFC 5280 6.3; PKI002 to PKI004; threats P03, P04, P06.
         """
         usage = read_extension(issuer, x509.KeyUsage)
@@ -129,11 +117,7 @@ class CrlIndex:
 
 
 def load_crls(octets: bytes) -> tuple[bytes, ...]:
-    """The CRLs of a file, each as DER: one CRL in DER, or any number in PEM.
-
-    Raises:
-        ConfigError: neither.
-    """
+    """The CRLs of a file, each as DER: one CRL in DER, or any number in PEM; ConfigError when it is neither."""
     try:
         parsed = [x509.load_pem_x509_crl(block) for block in _PEM.findall(octets)] or [x509.load_der_x509_crl(octets)]
     except ValueError as error:

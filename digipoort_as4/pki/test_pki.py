@@ -126,8 +126,7 @@ def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetim
         now: start of the certificates' lives.
         broken: fields of `Broken`.
 
-    Raises:
-        UsageError: an argument makes no sense, or there is no PKI here.
+    Raises UsageError: an argument makes no sense, or there is no PKI here.
     """
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)
@@ -160,11 +159,7 @@ def identities(folder: Path) -> list[Identity]:
 
 
 def find_identity(folder: Path, name: str) -> Identity:
-    """A party by name.
-
-    Raises:
-        UsageError: there is none; lists those that there are.
-    """
+    """A party by name; UsageError lists those that there are."""
     known = {identity.name: identity for identity in identities(folder)}
     if name not in known:
         raise UsageError(f"no identity {name!r} in {folder}; there are: {', '.join(known) or 'none'}")

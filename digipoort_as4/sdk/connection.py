@@ -65,11 +65,7 @@ class Connection:
 
 
 def connect(office: PostOffice, party: Party) -> Connection:
-    """The standing of one identity with one post office.
-
-    Raises:
-        ConfigError: a certificate, key or CRL file is missing or unreadable.
-    """
+    """The standing of one identity with one post office; a ConfigError when a file of theirs cannot be read."""
     signer = FileSigner.load(party.signing_cert, party.signing_key)
     trust = anchors.trust_of((office.ca, *office.cas_between, office.hub_signing_cert), office.crl)
     return Connection(office.services, office.ca, (party.tls_cert, party.tls_key), signer, trust, office.hub_oin)

@@ -84,11 +84,7 @@ class PostOffice:
 
 
 def read(file: Path) -> PostOffice:
-    """Read a post-office.json.
-
-    Raises:
-        ConfigError: there is none, or it is not as decision 28 says.
-    """
+    """Read a post-office.json; a ConfigError when there is none, or it is not as decision 28 says."""
     up = f"digipoort up --dir {file.parent}"
     try:
         return build(file, json.loads(file.read_text(encoding="utf-8")))

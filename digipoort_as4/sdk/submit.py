@@ -1,7 +1,4 @@
-"""Aanleveren as a business does it: a document and its address data in, a verified receipt out.
-
-`digipoort send` and every later client call `submit`. Decides nothing about the document.
-"""
+"""Aanleveren as a business does it: a document and its address data in, a verified receipt out. Decides nothing."""
 
 from __future__ import annotations
 
@@ -124,12 +121,7 @@ def call(
 
 
 def request_values(bericht: Bericht, large: dict[str, Payload]) -> dict[str, Any]:
-    """An aanleverRequest as zeep takes it; absent parts are left out.
-
-    Args:
-        bericht: what to send.
-        large: gets an entry for each document that is streamed instead.
-    """
+    """An aanleverRequest as zeep takes it, without absent parts; `large` gets each document that is streamed."""
     values = {
         "berichtsoort": bericht.berichtsoort,
         "aanleverkenmerk": bericht.aanleverkenmerk,

@@ -58,15 +58,13 @@ class Report:
 def verify(
     octets: bytes, *, moment: Moment, now: datetime, sha1: bool, trust: Trust | None, second: bool = False
 ) -> Report:
-    """Examine one message.
+    """Examine one message as it was on the wire, without HTTP headers.
 
     Args:
-        octets: as it was on the wire, without HTTP headers.
         moment: at which certificate and Timestamp must be valid, or `recorded`.
         now: what counts when `recorded` is asked and there is no Timestamp.
         sha1: do not report SHA-1.
         trust: None leaves the certificate's path unjudged.
-        second: ask the second engine as well.
 
     Raises:
         PeerError: this is not even a SOAP message.

@@ -123,14 +123,11 @@ class WusTransport(Transport):
         return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large).payload
 
 
-# --- sending ----------------------------------------------------------------------------------------------------------
-
-
 def post(connection: Connection, url: str, request: Payload, action: str, valid_until: datetime) -> Answer:
     """Post a signed envelope; the same octets again while they are valid and patience lasts.
 
     Raises:
-        TransportError: TLS was refused, or nobody listens: nothing was accepted.
+        TransportError: TLS was refused, or nobody listens, at every attempt: nothing was accepted.
         AnswerLost: sent at least once, and no answer came.
     """
     give_up = min(valid_until, connection.clock() + connection.patience)
@@ -139,6 +136,8 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
         try:
             return post_once(connection, url, request, action)
         except requests.exceptions.SSLError as reason:
+            if sent:  # an earlier attempt may have been accepted, whatever TLS says of this one
+                raise AnswerLost(request, innermost(reason)) from reason
             expected = "a server certificate below the ca of post-office.json, and our client certificate trusted there"
             found = innermost(reason)
             raise failure(TransportError, f"{url}: TLS was refused", found=found, expected=expected) from reason
@@ -183,15 +182,8 @@ def innermost(reason: BaseException) -> str:
     return f"{type(reason).__name__}: {reason}"
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
 def parse_answer(answer: Answer) -> SoapMessage:
-    """The one tree of an answer.
-
-    Raises:
-        TransportError: no SOAP came back.
-    """
+    """The one tree of an answer; a TransportError when no SOAP came back."""
     try:
         return xml_guard.parse(answer.content)
     except PeerError as reason:

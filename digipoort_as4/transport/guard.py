@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from typing import Final, cast
 
 from aiohttp import StreamReader, web
 
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+SERVER: Final = "digipoort-as4"  # the Server header: no versions for strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,7 @@ class Guard:
 
 
 async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:
-    """The chunks of a body, as long as they come fast enough.
-
-    Raises:
-        TimeoutError: no octet for `grace`, or below `rate` after it.
-    """
+    """The chunks of a body; TimeoutError when none comes for `grace`, or when they are below `rate` after it."""
     clock, grace = asyncio.get_running_loop().time, guard.grace.total_seconds()
     start, received = clock(), 0
     while not content.at_eof():
@@ -69,8 +68,8 @@ class GuardedConnection(web.RequestHandler):
         self._door = door
         self._wire: asyncio.Transport | None = None
         self._header_until = loop.time() + door.guard.header.total_seconds()
-        self._header_clock = _Clock(loop, lambda: self._drop("slow-header"))
-        self._answer_clock = _Clock(loop, lambda: self._drop("slow-reader"))
+        self._header_clock = _Clock(loop, lambda: self.drop("slow-header"))
+        self._answer_clock = _Clock(loop, lambda: self.drop("slow-reader"))
         self._headers_seen = 0
         self.heard_at = loop.time()
 
@@ -113,12 +112,9 @@ class GuardedConnection(web.RequestHandler):
         """True while no request is whole or in work."""
         return self._waiter is not None and not self._waiter.done()
 
-    def _drop(self, why: str) -> None:
-        self._door.journal.write("connection-dropped", cause=why)
-        self.abort()
-
-    def abort(self) -> None:
+    def drop(self, why: str) -> None:
         """Close at once, whatever waits to be sent."""
+        self._door.journal.write("connection-dropped", cause=why)
         if self._wire is not None:
             self._wire.abort()
 
@@ -136,13 +132,6 @@ class GuardedConnection(web.RequestHandler):
     def log_exception(self, *args: object, **kw: object) -> None:
         """To the journal instead of aiohttp's logger, which quotes the peer."""
         self._door.journal.write("http-error", detail=repr(kw.get("exc_info", "")))
-
-
-SERVER = "digipoort-as4"
-"""The Server header: no versions for strangers."""
-
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Door(web.Server):
@@ -179,9 +168,7 @@ class Door(web.Server):
     def _make_room(self, newcomer: GuardedConnection, crowded: bool) -> None:
         # A certificate over its own cap pays itself; else who idles longest goes, and only then the newcomer.
         idle = [] if crowded else [c for c in cast(list[GuardedConnection], self.connections) if c.idle]
-        leaving = min(idle, key=lambda c: c.heard_at, default=newcomer)
-        self.journal.write("connection-dropped", cause="too-many-connections")
-        leaving.abort()
+        min(idle, key=lambda c: c.heard_at, default=newcomer).drop("too-many-connections")
 
 
 def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:

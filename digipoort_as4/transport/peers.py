@@ -46,8 +46,7 @@ class Peers:
     async def post(self, oin: str, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
         """Send one request to the party that holds the OIN; see `Client.post`.
 
-        Raises:
-            TransportError: `sent` False when no connection stood, a certificate of another party included.
+        Raises TransportError: `sent` False when no connection stood, a certificate of another party included.
         """
         if oin not in self._clients:
             self._clients[oin] = Client(checked(self._new_context(), lambda der: self._judge(oin, der)))

@@ -22,11 +22,7 @@ def server_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
     """The listening side: asks for a certificate and takes none for an answer.
 
     GET of WSDL, XSD and health needs none, every POST does (decision 9): the service checks that. A certificate that
-    does not lead to `ca` ends in a handshake alert (decision 5).
-
-    Args:
-        identity: own certificate and key.
-        ca: PEM bundle of the anchors that clients' certificates lead to.
+    does not lead to the PEM bundle `ca` ends in a handshake alert (decision 5).
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ca)
     context.verify_mode = ssl.CERT_OPTIONAL

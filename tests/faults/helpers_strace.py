@@ -24,6 +24,10 @@ CALLS = {
 }
 """Kind of call → how strace names it: rename has three names; asyncio uses sendto up to Python 3.11, and since then
 sendmsg as well."""
+WRITE = {"write": "write,writev"}
+"""Documents on their way into files, the journal, the log, the pipe to the validators. Buffered: no promise lies in it,
+but a full disk is met here first."""
+NAMES = {**CALLS, **WRITE}
 
 
 @functools.cache
@@ -75,7 +79,7 @@ def most_calls(log: str) -> dict[str, int]:
     counts = Counter((call.thread, call.name) for call in calls(log))
     return {
         kind: max((n for (_, name), n in counts.items() if re.match(kind_pattern(kind), name)), default=0)
-        for kind in CALLS
+        for kind in NAMES
     }
 
 
@@ -115,13 +119,13 @@ def let_go(tracer: subprocess.Popen[str]) -> None:
 
 def killing(kind: str, point: int) -> tuple[str, ...]:
     """SIGKILL at the point-th call of a kind in a thread."""
-    names = CALLS[kind]
+    names = NAMES[kind]
     return ("-e", f"trace={names}", "-e", f"inject={names}:signal=KILL:when={point}")
 
 
 def failing(kind: str, error: str, point: int) -> tuple[str, ...]:
     """The point-th call of a kind in a thread fails once."""
-    names = CALLS[kind]
+    names = NAMES[kind]
     return ("-e", f"trace={names}", "-e", f"inject={names}:error={error}:when={point}")
 
 

@@ -25,6 +25,7 @@ import pytest
 from helpers_lane import LIFE, Lane, Message, Victim, kenmerk_of, seconds
 from helpers_strace import (
     CALLS,
+    NAMES,
     Call,
     attached,
     calls,
@@ -50,14 +51,18 @@ PER_KIND = 10_000 if FULL else 32
 """Kill points of one kind in one lane. Only writes to the log are more, 120 for a message: each third is taken."""
 BEYOND = 3
 """Calls past the most that an undisturbed life made: how they spread over threads differs from run to run."""
-ERRORS = 1_000 if FULL else 2
+ERRORS = 12 if FULL else 2
 """Points of one kind and error in one lane."""
 LEAST_ERRORS = 40
+WRITES = 30 if FULL else 4
+"""Points of ENOSPC at write in one lane."""
 DISK = ("fdatasync", "fsync", "pwrite64", "rename")
 """Where a disk fails; a connection that fails at sendto is nothing to lose a message by, and killing covers it."""
 AT_ONCE = 3
 """Lanes at work together on two cores: the lanes of the agency wait for the hub's pauses most of their time."""
 ENDS_WITHIN = 20
+ENDS_SOON = 1
+"""Seconds, where a process may end and need not."""
 SETTLE = 0.03
 """Seconds for what comes after the end: the last answer leaves, strace writes its last lines."""
 
@@ -179,7 +184,7 @@ class Running:
         """Of one undisturbed life after a restart, as every point meets it."""
         self.warm()
         one = self.set_out()
-        with attached(self.victim.pid, self.log, "-e", "trace=" + ",".join(CALLS.values())):
+        with attached(self.victim.pid, self.log, "-e", "trace=" + ",".join(NAMES.values())):
             one.send()
             wait_until(one.at_end, LIFE, "undisturbed, but not at its end")
         one.retry()
@@ -389,6 +394,32 @@ def fail_at(running: Running, kind: str, error: str, point: int) -> bool:
     return met
 
 
+def fill_up_everywhere(running: Running) -> Counter[str]:
+    """ENOSPC at some writes into files; how many were met."""
+    most, met = running.most_calls(), Counter[str]()
+    for point in spread(WRITES, most["write"]):
+        with explained(running, "write", point):
+            met["write"] += fill_up_at(running, point)
+    return met
+
+
+def fill_up_at(running: Running, point: int) -> bool:
+    """Whatever it was that could not be written: refused or ended, and nothing of it is lost."""
+    one, victim = running.set_out(), running.victim
+    with attached(victim.pid, running.log, *failing("write", "ENOSPC", point)):
+        one.send()
+        wait_until(lambda: was_injected(running.log) or one.at_end(), LIFE, "neither met nor at its end")
+        time.sleep(SETTLE)
+    until = time.monotonic() + ENDS_SOON
+    while not victim.ended() and not one.at_end() and time.monotonic() < until:
+        time.sleep(SETTLE)
+    if victim.ended():
+        assert StorageFailure.exit_code == victim.code
+        victim.up()
+    one.retry()
+    return was_injected(running.log)
+
+
 def test_a_failing_disk_gets_no_receipt_and_a_restart_loses_nothing(
     pki: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,3 +430,15 @@ def test_a_failing_disk_gets_no_receipt_and_a_restart_loses_nothing(
     with capsys.disabled():
         print(f"\ndisk errors: {met} met, 0 receipts after, 0 lost, {seconds(began)}. {told(done, DISK)}")
     assert met >= LEAST_ERRORS
+
+
+def test_a_disk_that_is_full_at_a_write_loses_nothing(
+    pki: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """P5 where a full disk is met first: in the spool, a document, the inbox; a journal that stops stops nothing."""
+    began = time.monotonic()
+    done = run_all(pki, tmp_path, fill_up_everywhere)
+    met = sum(n["write"] for n in done.values())
+    with capsys.disabled():
+        print(f"\nfull at a write: {met} met, 0 lost, {seconds(began)}. {told(done, ('write',))}")
+    assert met >= len(COURSES)
