@@ -1,5 +1,7 @@
 # Everything a newcomer types. Needs git, make and Python 3.11 or newer with venv; nothing is asked, nothing is compiled.
-PYTHON ?= python3
+# The first Python on the path that is new enough; make PYTHON=… names another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV ?= uv
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -q
@@ -38,6 +40,7 @@ clean:           ## forget the environment and what was built
 
 # The locks hold every package with its hashes, the build backend included (decision 38).
 $(VENV)/runtime: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on the path; name one: make PYTHON=/path/to/python3" >&2; exit 7; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) -r requirements.txt
 	$(PIP) install --no-deps --no-build-isolation -e .

@@ -144,8 +144,8 @@ def read_settings(path: Path) -> AgencySettings:
     """The settings of an agency that stands by itself.
 
     Args:
-        path: agency.toml with [agency] name, hub_oin, zet_status_url and settings (a file in the form of
-            digipoort.toml: folder, listen, tls, signing, trust), and [zet_status] berichtsoort = "500", "510" or "none".
+        path: agency.toml. [agency] has name, hub_oin, zet_status_url and settings, which names a file in the form of
+            digipoort.toml; [zet_status] has berichtsoort = "500", "510" or "none".
 
     Raises:
         ConfigError: lists what is missing or wrong.
@@ -294,19 +294,24 @@ class Agency:
 class TrustFiles:
     """Anchors and CRLs as the files have them, read anew when one changes: CRLs are renewed every few hours."""
 
-    def __init__(self, settings: config.Settings, journal: Journal) -> None:
+    def __init__(self, settings: config.Settings, journal: Journal, look_again: timedelta = LOOK_AGAIN) -> None:
         """Read once.
+
+        Args:
+            settings: names the files.
+            journal: hears of files that became wrong.
+            look_again: how old our knowledge of their times may be.
 
         Raises:
             ConfigError: a file is wrong or missing.
         """
-        self._settings, self._journal = settings, journal
+        self._settings, self._journal, self._look_again = settings, journal, look_again
         self._stamps, self._looked = self._look(), time.monotonic()
         self._trust = gateway.read_trust(settings)
 
     def __call__(self) -> Trust:
         """The snapshot of this moment."""
-        if time.monotonic() - self._looked >= LOOK_AGAIN.total_seconds():
+        if time.monotonic() - self._looked >= self._look_again.total_seconds():
             self._looked = time.monotonic()
             if (stamps := self._look()) != self._stamps:
                 self._read_again(stamps)

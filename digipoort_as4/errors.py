@@ -13,18 +13,13 @@ from typing import Final
 class Cause:
     """One reason to refuse a request, as one row of a table."""
 
-    name: str
-    """Stable key, lower case with hyphens; the operator's table maps it to a foutcode."""
-    text: str
-    """Dutch sentence for the peer; for a cause that is not explained, all the peer hears."""
+    name: str  # Stable key, lower case with hyphens; the operator's table maps it to a foutcode
+    text: str  # Dutch sentence for the peer; for a cause that is not explained, all the peer hears
     explained: bool = True
     """True: where, found, expected and fix go to the peer. False: fixed text and journal number only (decision 5)."""
-    technical: bool = False
-    """True: our trouble, foutcode x400 and worth a retry. False: the request's, foutcode x100."""
-    http: int = 500
-    """HTTP status of the answer."""
-    dk_bp: str = ""
-    """Code of the Digikoppeling Best Practices for the same trouble, or empty."""
+    technical: bool = False  # True: our trouble, foutcode x400 and worth a retry. False: the request's, foutcode x100
+    http: int = 500  # HTTP status of the answer
+    dk_bp: str = ""  # Code of the Digikoppeling Best Practices for the same trouble, or empty
 
 
 def _table(*causes: Cause) -> dict[str, Cause]:

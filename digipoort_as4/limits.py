@@ -11,8 +11,7 @@ MIB: Final = 1024 * KIB
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 HEADER_TIMEOUT: Final = timedelta(seconds=10)
 """From connection to the last header; aiohttp itself waits for ever (threats M01)."""
-MINIMUM_RATE: Final = 1 * KIB
-"""Octets per second of body after the grace time; slower is closed (threats M02)."""
+MINIMUM_RATE: Final = 1 * KIB  # Octets per second of body after the grace time; slower is closed (threats M02)
 RATE_GRACE: Final = timedelta(seconds=10)
 KEEPALIVE: Final = timedelta(seconds=30)
 """A connection that waits for its next request; aiohttp's own default is an hour."""
@@ -20,88 +19,67 @@ ANSWER_STALL: Final = timedelta(seconds=30)
 """A peer that takes none of our answer for this long is cut off (threats M03)."""
 LINGER: Final = timedelta(seconds=5)
 """How long the rest of a refused body is read and thrown away, so that the peer sees our answer and not a reset."""
-CONNECTIONS: Final = 1_000
-"""Open connections of one listener; above it the one idle longest makes room (threats M04)."""
-CONNECTIONS_PER_CERTIFICATE: Final = 200
-"""Of those, with one and the same TLS certificate."""
+CONNECTIONS: Final = 1_000  # Open connections of one listener; above it the one idle longest makes room (threats M04)
+CONNECTIONS_PER_CERTIFICATE: Final = 200  # Of those, with one and the same TLS certificate
 CALL: Final = timedelta(seconds=30)
 """A whole call of ours to a peer, answer included; a silent agency costs a delivery slot for this long."""
-CONNECT: Final = timedelta(seconds=10)
-"""Of that, to open the connection, the TLS handshake included."""
+SEND_RATE: Final = 256 * KIB
+"""Octets per second of a body of ours that a peer must take at least; lengthens CALL for large ones."""
+CONNECT: Final = timedelta(seconds=10)  # Of that, to open the connection, the TLS handshake included
 POOL_KEEPALIVE: Final = timedelta(seconds=15)
 """A pooled connection of ours; well below what servers keep, so that we hardly ever post into a closing one."""
-ANSWER: Final = 4 * MIB
-"""Octets of an answer that we read: an answer with many statusdetails fits, a flood does not."""
-WUS_BODY: Final = 120 * MIB
-"""A whole WUS request (decision 12)."""
+ANSWER: Final = 4 * MIB  # Octets of an answer that we read: an answer with many statusdetails fits, a flood does not
+WUS_BODY: Final = 120 * MIB  # A whole WUS request (decision 12)
 INLINE_BODY: Final = 1 * MIB
 """Up to here a body is handled on the event loop and in memory; above it on a thread and in a spool file."""
 
 # --- XML --------------------------------------------------------------------------------------------------------------
-TREE: Final = 1 * MIB
-"""What may be left for the tree once large inhoud elements have been taken out (decision 13)."""
+TREE: Final = 1 * MIB  # What may be left for the tree once large inhoud elements have been taken out (decision 13)
 INHOUD_IN_TREE: Final = 64 * KIB
 """Base64 text of an inhoud above this leaves the octets before the tree is built (decision 13)."""
-INHOUD: Final = 20_971_520
-"""Octets of one inhoud, decoded: maxLength of the XSD."""
+INHOUD: Final = 20_971_520  # Octets of one inhoud, decoded: maxLength of the XSD
 INHOUD_TEXT: Final = 28 * MIB
 """Octets of base64 text of one inhoud: 20 MiB in wrapped lines is 28,697,870 (decision 12)."""
 DEPTH: Final = 64
-ATTRIBUTES: Final = 64
-"""Per element; the most seen in 241 public envelopes is 6 (threats 1.1)."""
-NAMESPACES: Final = 128
-"""Declarations in a document; the most seen is 45."""
+ATTRIBUTES: Final = 64  # Per element; the most seen in 241 public envelopes is 6 (threats 1.1)
+NAMESPACES: Final = 128  # Declarations in a document; the most seen is 45
 ELEMENTS: Final = 100_000
 
 # --- signatures -------------------------------------------------------------------------------------------------------
-REFERENCES: Final = 10
-"""WUS: six to eight are normal."""
-SAME_TARGET: Final = 2
-"""Policy-driven CXF signs the Timestamp twice (digipoort 2.1)."""
+REFERENCES: Final = 10  # WUS: six to eight are normal
+SAME_TARGET: Final = 2  # Policy-driven CXF signs the Timestamp twice (digipoort 2.1)
 TRANSFORMS: Final = 2
 PREFIX_LIST: Final = 16
-RSA_BITS: Final = 2048
-"""Smallest RSA key of a signer."""
+RSA_BITS: Final = 2048  # Smallest RSA key of a signer
 RSA_BITS_MOST: Final = 8192
 """Largest; verifying costs 16 times RSA-2048 here, and a token of 16 KiB has room for 100,000 bits."""
-TOKEN: Final = 16 * KIB
-"""Octets of a BinarySecurityToken's DER; real ones are about 2 KiB."""
+TOKEN: Final = 16 * KIB  # Octets of a BinarySecurityToken's DER; real ones are about 2 KiB
 
 # --- time -------------------------------------------------------------------------------------------------------------
-TIMESTAMP_AGE: Final = timedelta(seconds=300)
-"""Without Expires (decision 7)."""
-TIMESTAMP_LIFE: Final = timedelta(seconds=600)
-"""At most, whatever Expires says (decision 7)."""
+TIMESTAMP_AGE: Final = timedelta(seconds=300)  # Without Expires (decision 7)
+TIMESTAMP_LIFE: Final = timedelta(seconds=600)  # At most, whatever Expires says (decision 7)
 TIMESTAMP_FUTURE: Final = timedelta(seconds=60)
-REPEAT_KEPT: Final = timedelta(days=7)
-"""A verbatim repeat gets the same answer for this long (decision 8)."""
-RETRY_FOR: Final = timedelta(hours=72)
-"""Delivery to an agency (digipoort 3.1, status 420)."""
+REPEAT_KEPT: Final = timedelta(days=7)  # A verbatim repeat gets the same answer for this long (decision 8)
+RETRY_FOR: Final = timedelta(hours=72)  # Delivery to an agency (digipoort 3.1, status 420)
 
 # --- work -------------------------------------------------------------------------------------------------------------
 LEASE: Final = timedelta(seconds=90)
 """How long a claimed job is ours without a heartbeat; longer than any one call (CALL)."""
 PROCESSING: Final = 16
 """Messages in processing at once: enough that commits share a transaction, few enough that none waits long."""
-PER_DESTINATION: Final = 4
-"""Deliveries to one agency at once; a silent agency holds these and no more (P6)."""
+PER_DESTINATION: Final = 4  # Deliveries to one agency at once; a silent agency holds these and no more (P6)
 DELIVERIES: Final = 1_000
 """Deliveries at once in all: 250 silent agencies must not stand in the way of the next one (P6)."""
 CIRCUIT: Final = 3
 """Failures of one agency in a row after which one delivery at a time probes it, until one is answered."""
-POISON: Final = 3
-"""Claims after which a job that breaks our own code is parked for the operator."""
-CRASHES: Final = 10
-"""Claims without any end, as when the process died each time, after which a job is parked unseen."""
+POISON: Final = 3  # Claims after which a job that breaks our own code is parked for the operator
+CRASHES: Final = 10  # Claims without any end, as when the process died each time, after which a job is parked unseen
 WORKER_PAUSE: Final = timedelta(seconds=5)
 """Longest sleep of the worker; it wakes at each commit and due time, this bounds what a moved clock can do."""
 
 # --- payloads ---------------------------------------------------------------------------------------------------------
-INLINE_PAYLOAD: Final = 64 * KIB
-"""Up to here octets live in the row, above it in a file (design 5.6)."""
-CHUNK: Final = 256 * KIB
-"""Octets per read of a payload."""
-DOCUMENTS: Final = 50
-"""Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten."""
+INLINE_PAYLOAD: Final = 64 * KIB  # Up to here octets live in the row, above it in a file (design 5.6)
+CHUNK: Final = 256 * KIB  # Octets per read of a payload
+DOCUMENTS: Final = 50  # Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten
 ORPHAN_KEPT: Final = timedelta(hours=24)
 """A payload file that no row names is swept at start when older; far above the longest upload (design 5.6)."""

@@ -20,6 +20,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ READY: Final = timedelta(seconds=30)
 """From start to the first answer; two cores and eleven processes need a tenth of it."""
 STOP: Final = timedelta(seconds=20)
 """From SIGTERM to SIGKILL; longer than the worker's and the server's grace."""
+PORT_PATIENCE: Final = timedelta(seconds=1)
+"""For the port we had: threads of a process that was killed may hold it a moment longer than its pid."""
 CRL_RENEWAL: Final = timedelta(hours=4)
 """Decision 27."""
 
@@ -97,8 +100,8 @@ def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
         test_pki.make(folder / "pki", datetime.now(UTC))
         before = read(folder)
         places = _places(folder, before)
-        if _write_config(folder, places):
-            _stop([process for process in _alive(before) if process["name"] == HUB])
+        if _write_config(folder, places):  # they know one another by what stands there
+            _stop(_alive(before))
         found = {process["name"]: process for process in _alive(before)}
         running = dict(found)
         try:
@@ -189,12 +192,20 @@ def _port(identity: Identity, known: dict[str, int], held: set[str], open_ports:
     # Kept open until all are chosen, so that none is chosen twice.
     probe = open_ports.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind(("127.0.0.1", wanted))
-    except OSError:
-        probe.bind(("127.0.0.1", 0))
+    until = time.monotonic() + PORT_PATIENCE.total_seconds()
+    while not _bound(probe, wanted):
+        wanted = wanted if time.monotonic() < until else 0
+        time.sleep(0.02)
     port: int = probe.getsockname()[1]
     return port
+
+
+def _bound(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def _port_of(url: str) -> int:
@@ -316,9 +327,12 @@ def _start(folder: Path, place: Place) -> Record:
     log = _log(folder, place.name)
     log.parent.mkdir(exist_ok=True)
     words = ["serve"] if place.name == HUB else ["agency", "--name", place.name]
-    command = [sys.executable, "-m", "digipoort_as4.local", *words, "--dir", str(folder)]
+    # -P: what lies in the folder where somebody typed `digipoort up` is not imported.
+    command = [sys.executable, "-P", "-m", "digipoort_as4.local", *words, "--dir", str(folder)]
+    environment = {**os.environ}
     home = str(Path(__file__).absolute().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    if home != sysconfig.get_path("purelib"):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
     appending = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     pid = os.posix_spawn(
         sys.executable,
@@ -439,10 +453,10 @@ def raise_file_limit() -> None:
 async def serve(folder: Path) -> None:
     """Run gateway and worker until SIGTERM or SIGINT."""
     settings = config.load(folder / CONFIG, {})
-    stop = stop_signal()
-    async with asyncio.TaskGroup() as tasks:
-        renewal = tasks.create_task(renew_crls(settings))
-        await run(settings, stop)
+    renewal = asyncio.create_task(renew_crls(settings))
+    try:
+        await run(settings, stop_signal())
+    finally:
         renewal.cancel()
 
 
@@ -515,10 +529,13 @@ def stop_signal() -> asyncio.Event:
 
 
 async def renew_crls(settings: config.Settings) -> None:
-    """Keep the test PKI's CRLs fresh for as long as the post office runs; `up` renewed them at its start."""
+    """Keep the test PKI's CRLs fresh, now and for as long as the post office runs (decision 27)."""
     while settings.test_pki is not None:
+        try:
+            await asyncio.to_thread(test_pki.renew_crls, settings.test_pki, datetime.now(UTC))
+        except OSError as error:  # the old ones hold for 48 hours
+            logging.getLogger("digipoort").error("CRLs not renewed: %s", error)
         await asyncio.sleep(CRL_RENEWAL.total_seconds())
-        await asyncio.to_thread(test_pki.renew_crls, settings.test_pki, datetime.now(UTC))
 
 
 if __name__ == "__main__":

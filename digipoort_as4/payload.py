@@ -109,18 +109,13 @@ def base64_of(payload: Payload) -> Iterator[bytes]:
 class Document:
     """One document of an envelope."""
 
-    part: str
-    """`inhoud` or `bijlage`."""
+    part: str  # `inhoud` or `bijlage`
     mime_type: str
-    bestandsnaam: str
-    """As the sender wrote it: data, never a path."""
+    bestandsnaam: str  # As the sender wrote it: data, never a path
     payload: Payload
-    size: int
-    """Octets, decoded."""
-    sha256: bytes
-    """32 octets over the decoded octets."""
-    key: str
-    """Random, ours; under it the store keeps the octets."""
+    size: int  # Octets, decoded
+    sha256: bytes  # 32 octets over the decoded octets
+    key: str  # Random, ours; under it the store keeps the octets
 
 
 def content_digest(documents: Sequence[Document]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -12,14 +13,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+import digipoort_as4.cli
 from digipoort_as4 import config, local
-from digipoort_as4.errors import DigipoortError, UsageError
+from digipoort_as4.errors import ConfigError, DigipoortError, Refused, TransportError, UsageError
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.payload import BytesPayload
+from digipoort_as4.sdk import office as sdk_office
+from digipoort_as4.sdk import submit
+from digipoort_as4.sdk.connection import connect
+from digipoort_as4.sdk.status import follow
 
 BODIES = {
     "aid",
@@ -156,6 +165,53 @@ def test_a_killed_hub_comes_back_on_its_port_with_its_data(office: tuple[Path, d
     assert 2 == sum(json.loads(line)["event"] == "started" for line in journal.read_text().splitlines())
 
 
+def send(folder: Path) -> str:
+    """A VAT return through the sdk; its kenmerk."""
+    there = sdk_office.read(folder / "post-office.json")
+    octets = (Path(digipoort_as4.cli.__file__).parent / "samples" / "omzetbelasting.xbrl").read_bytes()
+    bericht = submit.Bericht(
+        berichtsoort="Omzetbelasting",
+        belanghebbende=Identiteit("001000044B37", "BTW"),
+        inhoud=submit.Bestand("aangifte.xbrl", "text/xml", BytesPayload(octets)),
+    )
+    return submit.submit(connect(there, there.party("bakkerij-jansen")), bericht).kenmerk
+
+
+def statuses(folder: Path, kenmerk: str, until: str) -> list[str]:
+    there = sdk_office.read(folder / "post-office.json")
+    asking = connect(there, there.party("bakkerij-jansen"))
+    return [one.code for one in follow(asking, kenmerk, frozenset({until}), timedelta(seconds=20))]
+
+
+TAX_FLOW = ["105", "100", "110", "200", "301", "301", "405", "400", "500"]
+"""digipoort 3.2."""
+
+
+def test_a_message_goes_all_the_way(office: tuple[Path, dict[str, Any]]) -> None:
+    """Accepted, processed, delivered, and found good by the agency; its document lies in the inbox."""
+    folder, record = office
+    kenmerk = send(folder)
+    assert TAX_FLOW == statuses(folder, kenmerk, "500")
+    inbox = next(Path(one["inbox"]) for one in record["agencies"] if one["name"] == "belastingdienst")
+    assert any(kenmerk in envelope.read_text() for envelope in inbox.glob("[!.]*/envelope.json"))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit, which only Linux has")
+def test_a_hub_that_cannot_write_takes_nothing_and_ends(office: tuple[Path, dict[str, Any]]) -> None:
+    """No receipt without a durable commit (P5): a fault, exit code 1, and after a restart all goes on."""
+    folder, _ = office
+    accepted = send(folder)
+    pid = process(local.read(folder), "post-office")["pid"]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, 1))
+    with pytest.raises((Refused, TransportError)) as caught:
+        send(folder)
+    assert not isinstance(caught.value, Refused) or caught.value.code == "ALS400"
+    assert 1 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    local.up(folder)
+    assert TAX_FLOW == statuses(folder, accepted, "500")
+    assert TAX_FLOW == statuses(folder, send(folder), "500")
+
+
 def test_down_stops_only_what_it_started(tmp_path: Path, office: tuple[Path, dict[str, Any]]) -> None:
     """A pid that was given to somebody else since has another start time and is left alone (decision 27)."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
@@ -182,6 +238,19 @@ def test_down_and_up_use_the_same_ports(office: tuple[Path, dict[str, Any]]) -> 
     assert before["agencies"] == after["agencies"]
 
 
+def test_a_port_taken_meanwhile_is_replaced_everywhere(office: tuple[Path, dict[str, Any]]) -> None:
+    """Somebody else has the hub's port: it gets another, and the agencies tell their statuses there."""
+    folder, _ = office
+    before = local.read(folder)
+    os.kill(process(before, "post-office")["pid"], signal.SIGKILL)
+    port = urlsplit(before["services"]["aanleveren"]).port
+    time.sleep(0.5)  # until the kernel has taken the port from the killed process
+    with socket.create_server(("127.0.0.1", port)):
+        after = local.up(folder)
+    assert before["services"] != after["services"]
+    assert TAX_FLOW == statuses(folder, send(folder), "500")
+
+
 def test_down_where_nothing_ever_was(tmp_path: Path) -> None:
     """A folder without a post office is a mistake of the caller."""
     with pytest.raises(UsageError, match="no post office at"):
@@ -198,12 +267,15 @@ def test_a_process_that_does_not_come_up_is_explained(
     (folder / "pki").symlink_to(office[0] / "pki")
     with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*consents\.toml"):
         local.up(folder)
-    assert [] == [one for one in local.read(folder)["processes"] if local.started(one["pid"]) == one["started"]]
+    processes = local.read(folder)["processes"]
+    assert [] == [one for one in processes if local.started(one["pid"]) == one["started"]]
+    hub = next(one for one in processes if one["name"] == "post-office")
+    assert ConfigError.exit_code == os.waitstatus_to_exitcode(os.waitpid(hub["pid"], 0)[1])
 
 
 def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) -> None:
     """What `up` writes is read by the same code as an operator's file."""
-    folder, record = office
+    folder, record = office[0], local.read(office[0])
     settings = config.load(folder / "digipoort.toml", {})
     assert record["services"]["aanleveren"].startswith(settings.public_url + "/")
     assert {one["oin"]: one["url"] for one in record["agencies"]} == settings.agencies
@@ -211,7 +283,7 @@ def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) 
 
 def test_a_withdrawn_consent_is_read_while_running(office: tuple[Path, dict[str, Any]]) -> None:
     """A changed table is seen within seconds and told in the journal; a wrong one is refused and told."""
-    _, record = office
+    record = local.read(office[0])
     consents = Path(record["consents"])
     good = consents.read_text()
     for text, event in ((good + "\n# ingetrokken\n", "tables-read"), ("kapot = ", "tables-refused")):

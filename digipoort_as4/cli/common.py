@@ -11,6 +11,8 @@ import click
 
 from digipoort_as4.cli import streams
 from digipoort_as4.errors import UsageError
+from digipoort_as4.pki import test_pki
+from digipoort_as4.sdk.office import Party, PostOffice
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENVIRONMENT: Final = "DIGIPOORT_DIR"
@@ -72,3 +74,17 @@ def pki_folder(office: Path) -> Path:
 def consents_file(office: Path) -> Path:
     """Where a local post office records consents."""
     return office / "consents.toml"
+
+
+def party_of(place: PostOffice, name: str | None) -> Party:
+    """Who acts: an identity of post-office.json, or one that `digipoort pki issue` made since; else the first business.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name is None:
+        return place.businesses()[0]
+    for made in test_pki.identities(pki_folder(place.folder)):
+        if made.name == name:
+            return Party(name, made.role, made.oin, made.tls_cert, made.tls_key, made.signing_cert, made.signing_key)
+    return place.party(name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,9 +55,17 @@ def conclude(wrong: list[str], place: Path, seconds: float) -> int:
         return 1
     document = place / story.DOCUMENTS / "omzetbelasting.xbrl"
     streams.out(f"All five went as told, in {seconds:.1f} s. Next, the same post office kept running:")
-    streams.out("  digipoort up")
-    streams.out(f"  digipoort send {document} --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow")
+    streams.out(f"  {typed()} up")
+    streams.out(f"  {typed()} send {document} --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow")
     return 0
+
+
+def typed() -> str:
+    """How this command is typed here: its name when the shell finds it, else its place."""
+    own = Path(sys.argv[0])
+    if own.name != "digipoort" or shutil.which("digipoort"):
+        return "digipoort"
+    return os.path.relpath(own)
 
 
 def tell_all(place: PostOffice, started: float) -> Iterator[str]:

@@ -55,8 +55,20 @@ def made(folder: Path) -> list[test_pki.Identity]:
 @pki.command(epilog="Example: digipoort pki issue bakker-b --oin 00000099000000104000")
 @click.argument("name")
 @click.option("--oin", required=True, help="Twenty positions; 00000099… is the range for tests.")
-@click.option("--shape", type=click.Choice(["g1", "g4"]), default="g1", show_default=True)
-@click.option("--role", type=click.Choice(["business", "agency", "hub"]), default="business", show_default=True)
+@click.option(
+    "--shape",
+    type=click.Choice(["g1", "g4"]),
+    default="g1",
+    show_default=True,
+    help="g1: one certificate; g4: two, RSASSA-PSS above them.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(["business", "agency", "hub"]),
+    default="business",
+    show_default=True,
+    help="What the party is.",
+)
 @click.option("--flaw", type=click.Choice(sorted(FLAWS)), help="What shall be wrong with the signing certificate.")
 @dir_option
 @json_option

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from digipoort_as4.cli import metro, raw, streams
-from digipoort_as4.cli.common import dir_option, identity_of, json_option, recipient_of
+from digipoort_as4.cli.common import dir_option, identity_of, json_option, party_of, recipient_of
 from digipoort_as4.errors import UsageError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
@@ -69,7 +69,7 @@ def send(
       digipoort send --raw envelope.xml
     """
     place = office.read(folder / office.FILE)
-    party = place.party(identity) if identity else place.businesses()[0]
+    party = party_of(place, identity)
     connection = connect(place, party)
     if is_raw:
         return raw.post_envelope(connection, octets_of(file), service)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from digipoort_as4.cli import metro
-from digipoort_as4.cli.common import dir_option, json_option
+from digipoort_as4.cli.common import dir_option, json_option, party_of
 from digipoort_as4.sdk import kept, office
 from digipoort_as4.sdk.connection import connect
 from digipoort_as4.sdk.status import ask
@@ -38,8 +38,7 @@ def status(
     """
     place = office.read(folder / office.FILE)
     memory = kept.remembered(folder, kenmerk)
-    name = identity or memory.get("identity")
-    connection = connect(place, place.party(name) if name else place.businesses()[0])
+    connection = connect(place, party_of(place, identity or memory.get("identity")))
     if follow:
         metro.follow(connection, kenmerk, memory.get("berichtsoort"), timedelta(seconds=wait), as_json)
     else:

@@ -26,6 +26,8 @@ from digipoort_as4.soap.names import SOAP11, q
 SAMPLES: Final = Path(__file__).parent / "samples"
 PATIENCE: Final = timedelta(seconds=20)
 """For one message from receipt to its end; it takes well under a second."""
+COPY_WITHIN: Final = timedelta(seconds=10)
+"""For a copy after the sender's own end."""
 GLANCE: Final = 0.02
 """Seconds between two looks into the inboxes."""
 DOCUMENTS: Final = "documents"
@@ -174,7 +176,7 @@ def verdict_of(report: Report) -> str:
 
 def await_deliveries(place: PostOffice, kenmerk: str, wanted: set[str]) -> dict[str, Path]:
     """Hand-overs of a kenmerk by agency; waits for those that must come: a copy does not hold up the sender's end."""
-    give_up = time.monotonic() + PATIENCE.total_seconds()
+    give_up = time.monotonic() + COPY_WITHIN.total_seconds()
     while True:
         found = {agency.name: folder for agency in place.agencies for folder in hand_overs(agency, kenmerk)}
         if wanted <= set(found) or time.monotonic() > give_up:

@@ -14,10 +14,8 @@ from digipoort_as4.payload import Document
 class Identiteit:
     """identiteitType of the koppelvlak: a number and what kind of number it is."""
 
-    nummer: str
-    """At most 35 characters."""
-    type: str
-    """BTW, Fi, LHnr, KvK, BSN, RSIN, OIN …: free text in 1.2; compared without regard to case, kept as sent."""
+    nummer: str  # At most 35 characters
+    type: str  # BTW, Fi, LHnr, KvK, BSN, RSIN, OIN …: free text in 1.2; compared without regard to case, kept as sent
 
     def same_as(self, other: Identiteit) -> bool:
         """True when both name the same party: numbers equal, types equal but for case."""
@@ -28,13 +26,11 @@ class Identiteit:
 class Aanlevering:
     """What a sender handed over, read from signed octets only."""
 
-    sender_oin: str
-    """OIN or HRN of the signing certificate, 20 positions."""
+    sender_oin: str  # OIN or HRN of the signing certificate, 20 positions
     berichtsoort: str
     belanghebbende: Identiteit
     rol_belanghebbende: str
-    documents: tuple[Document, ...]
-    """The inhoud first, then the bijlagen in order."""
+    documents: tuple[Document, ...]  # The inhoud first, then the bijlagen in order
     aanleverkenmerk: str | None = None
     eerder_aanleverkenmerk: str | None = None
     ontvanger: Identiteit | None = None

@@ -25,16 +25,12 @@ FILE: Final = "consents.toml"
 class Consent:
     """One owner's word that copies of some documents may go to another body."""
 
-    reference: str
-    """Unique; kept with each copy that rests on it."""
+    reference: str  # Unique; kept with each copy that rests on it
     berichtsoort: str
-    owner_oin: str
-    """The berichtstroomeigenaar who consents."""
+    owner_oin: str  # The berichtstroomeigenaar who consents
     to_oin: str
-    documents: tuple[Selector, ...]
-    """Which documents may go; beside this the route's own selectors count."""
-    by: str
-    """Who consented, for people."""
+    documents: tuple[Selector, ...]  # Which documents may go; beside this the route's own selectors count
+    by: str  # Who consented, for people
     granted_at: datetime
     withdrawn_at: datetime | None = None
     withdrawn_by: str = ""

@@ -17,30 +17,24 @@ from digipoort_as4.hub.aanlevering import Aanlevering
 class Status:
     """One StatusResultaat of a process."""
 
-    code: str
-    """As hub.statuses names it, e.g. 105."""
-    at: datetime
-    """Strictly increasing within a process by at least 1 ms (decision 11)."""
+    code: str  # As hub.statuses names it, e.g. 105
+    at: datetime  # Strictly increasing within a process by at least 1 ms (decision 11)
     omschrijving: str
     foutcode: str | None = None
     foutbeschrijving: str | None = None
     details: str | None = None
-    seq: int = 0
-    """1, 2, 3 … within the process; given by the store, 0 before."""
+    seq: int = 0  # 1, 2, 3 … within the process; given by the store, 0 before
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """One verwerkingsproces as the store has it."""
 
-    kenmerk: str
-    """Lower-case UUID, 36 characters."""
+    kenmerk: str  # Lower-case UUID, 36 characters
     aanlevering: Aanlevering
     received_at: datetime
-    state: str
-    """accepted, processing, delivering, waiting (for the agency's verdict), parked, or ended."""
-    version: int
-    """Rises by one with each Advance; what an effect was decided on."""
+    state: str  # accepted, processing, delivering, waiting (for the agency's verdict), parked, or ended
+    version: int  # Rises by one with each Advance; what an effect was decided on
     last_status_at: datetime
     duplicate_of: str | None = None
     """kenmerk of an earlier process with the same sender, aanleverkenmerk and content (decision 8 of design 5.5)."""
@@ -50,24 +44,19 @@ class Process:
 class Delivery:
     """One agency's share of a process, owner's or copy."""
 
-    berichtkenmerk: str
-    """UUID, constant over retries and reseals (decision 22)."""
+    berichtkenmerk: str  # UUID, constant over retries and reseals (decision 22)
     kenmerk: str
     recipient_oin: str
-    copy: bool
-    """True: a copy that the sender does not see (decision 17)."""
+    copy: bool  # True: a copy that the sender does not see (decision 17)
     documents: tuple[str, ...]
     """Keys of the documents this recipient gets; the first becomes berichtInhoud (decision 18)."""
     state: str = "queued"
     """queued, retrying, unknown (outcome not learnt), delivered, accepted (500), rejected, expired, withdrawn."""
     version: int = 0
-    started_at: datetime | None = None
-    """When the first attempt began; 72 hours count from here."""
+    started_at: datetime | None = None  # When the first attempt began; 72 hours count from here
     attempts: int = 0
-    consent: str = ""
-    """For a copy: which consent it rests on, as copies.Consent.reference."""
-    note: str = ""
-    """For the operator: what the last attempt met."""
+    consent: str = ""  # For a copy: which consent it rests on, as copies.Consent.reference
+    note: str = ""  # For the operator: what the last attempt met
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +64,18 @@ class Job:
     """Work claimed by a worker."""
 
     id: int
-    kind: str
-    """verwerken or afleveren."""
-    destination: str
-    """Fairness key: recipient OIN for afleveren, 'hub' for verwerken."""
-    subject: str
-    """kenmerk for verwerken, berichtkenmerk for afleveren."""
-    attempts: int
-    """How often it was claimed, this claim included."""
-    token: int
-    """Fencing token of this lease; checked at commit."""
+    kind: str  # verwerken or afleveren
+    destination: str  # Fairness key: recipient OIN for afleveren, 'hub' for verwerken
+    subject: str  # kenmerk for verwerken, berichtkenmerk for afleveren
+    attempts: int  # How often it was claimed, this claim included
+    token: int  # Fencing token of this lease; checked at commit
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
     """The answer once given to a signed request."""
 
-    signature_value: str
-    """Base64 without white space, as it stood in the request."""
+    signature_value: str  # Base64 without white space, as it stood in the request
     octets: bytes
 
 
@@ -124,8 +107,7 @@ class Advance:
 class RememberReply:
     """Keep the answer for the verbatim repeat; a conflict on (party, message_id) yields AlreadyThere."""
 
-    party: str
-    """OIN of the signer of the request."""
+    party: str  # OIN of the signer of the request
     message_id: str
     reply: StoredReply
     until: datetime
@@ -136,12 +118,9 @@ class KeepEvidence:
     """Append one evidence row, unchained."""
 
     kenmerk: str
-    kind: str
-    """aanleverRequest, aanleverResponse, afleverRequest, afleverResponse, zetStatusRequest …"""
-    octets: bytes
-    """Envelope without large inhoud."""
-    coverage: str
-    """JSON: the coverage record of wssecurity.Opened, or empty for our own messages."""
+    kind: str  # aanleverRequest, aanleverResponse, afleverRequest, afleverResponse, zetStatusRequest …
+    octets: bytes  # Envelope without large inhoud
+    coverage: str  # JSON: the coverage record of wssecurity.Opened, or empty for our own messages
     at: datetime
 
 
@@ -170,8 +149,7 @@ class PostponeJob:
     job: int
     token: int
     due: datetime
-    parked: bool = False
-    """True: never claimed again until an operator releases it."""
+    parked: bool = False  # True: never claimed again until an operator releases it
     reset_attempts: bool = False
     """True: this claim was no sign of poison (an agency was away): attempts start at 0 again."""
 
@@ -187,8 +165,7 @@ class StartDelivery:
 class ChangeDelivery:
     """Replace a delivery's changeable fields. Stale when its stored version differs from `delivery.version`."""
 
-    delivery: Delivery
-    """As it shall be, with the version it was decided on; the store adds one."""
+    delivery: Delivery  # As it shall be, with the version it was decided on; the store adds one
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +195,7 @@ Effect = (
 class Decision:
     """What shall happen, all or nothing."""
 
-    reply: bytes
-    """Octets for the peer; empty where nobody waits."""
+    reply: bytes  # Octets for the peer; empty where nobody waits
     effects: tuple[Effect, ...]
 
     def plus(self, *effects: Effect) -> Decision:

@@ -28,22 +28,18 @@ from digipoort_as4.hub.decision import (
 
 FIRST_PAUSE: Final = timedelta(seconds=2)
 """After the first failed attempt: an agency that is restarting is back in seconds."""
-LONGEST_PAUSE: Final = timedelta(minutes=30)
-"""At most; Postfix, for the same job, grows from 5 minutes to 67."""
-SPREAD: Final = 0.25
-"""Share of a pause that chance may take off, so that a returning agency is not met by all at once."""
+LONGEST_PAUSE: Final = timedelta(minutes=30)  # At most; Postfix, for the same job, grows from 5 minutes to 67
+SPREAD: Final = 0.25  # Share of a pause that chance may take off, so that a returning agency is not met by all at once
 
 FINAL_STATES: Final = frozenset({"accepted", "rejected", "expired", "withdrawn"})
 """A delivery in one of these is never sent again."""
-DONE_STATES: Final = FINAL_STATES | {"delivered"}
-"""Nothing is left to send."""
+DONE_STATES: Final = FINAL_STATES | {"delivered"}  # Nothing is left to send
 AGENCY_STATUSES: Final = {"500": "accepted", "510": "rejected"}
 """What an agency may say after receiving, and the delivery's state after it."""
-GIVEN_UP: Final = (
+GIVEN_UP: Final = (  # foutbeschrijving with AFS600. Source: digipoort 3.3 for the first sentence; the cause is ours
     "De verantwoordingsinformatie kan niet worden afgeleverd bij de betreffende uitvragende partij. "
     "De volgende fout is geconstateerd: binnen 72 uur is geen bevestiging van de uitvragende partij ontvangen."
 )
-"""foutbeschrijving with AFS600. Source: digipoort 3.3 for the first sentence; the cause is ours."""
 
 
 # --- what an attempt came to ------------------------------------------------------------------------------------------
@@ -63,8 +59,7 @@ class AgencyStatus:
 class Accepted:
     """A verified afleverResponse without a fault."""
 
-    status: AgencyStatus | None = None
-    """500 or 510 when the response carried it; None otherwise."""
+    status: AgencyStatus | None = None  # 500 or 510 when the response carried it; None otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +74,8 @@ class Faulted:
 class NotLearnt:
     """No answer, a time-out, an HTTP error, an unreadable or unverifiable answer."""
 
-    reason: str
-    """For the operator."""
-    sent: bool
-    """True: octets left, so the agency may have it; False: it cannot have it."""
+    reason: str  # For the operator
+    sent: bool  # True: octets left, so the agency may have it; False: it cannot have it
 
 
 Attempt = Accepted | Faulted | NotLearnt

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-BATAVIA: Final = "http://nlvalidatie.nl/batavia"
-"""Namespace of the `results` text at status 311. Source: digipoort 3.4."""
-MOST: Final = 100
-"""Findings told to the sender; a sender with more has one mistake many times."""
+BATAVIA: Final = "http://nlvalidatie.nl/batavia"  # Namespace of the `results` text at status 311. Source: digipoort 3.4
+MOST: Final = 100  # Findings told to the sender; a sender with more has one mistake many times
 LONGEST: Final = 300
 """Characters of one part of a finding, so that MOST findings stay far below foutbeschrijving's 1,048,576."""
 
@@ -26,23 +24,16 @@ _UNREADABLE: Final = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 class Finding:
     """One thing a validator has to say about one document."""
 
-    id: str
-    """Stable id of the rule, e.g. identity-differs."""
-    level: str
-    """fatal or error: the document is refused. warning: it goes on."""
-    where: str
-    """Element or reference in the document, or the document itself."""
+    id: str  # Stable id of the rule, e.g. identity-differs
+    level: str  # fatal or error: the document is refused. warning: it goes on
+    where: str  # Element or reference in the document, or the document itself
     found: str
     expected: str
     fix: str
-    line: int = 0
-    """From 1; 0 when unknown."""
-    column: int = 0
-    """From 1; 0 when unknown."""
-    document: str = ""
-    """bestandsnaam, as the sender wrote it."""
-    rule: str = ""
-    """Which validator or rule pack."""
+    line: int = 0  # From 1; 0 when unknown
+    column: int = 0  # From 1; 0 when unknown
+    document: str = ""  # bestandsnaam, as the sender wrote it
+    rule: str = ""  # Which validator or rule pack
 
     @property
     def refuses(self) -> bool:
@@ -66,12 +57,9 @@ class StepVerdict:
 class Examined:
     """All that validation learnt about one envelope."""
 
-    steps: tuple[StepVerdict, ...] = ()
-    """In the order of the route; ends with the first step that is not good."""
-    roots: tuple[tuple[str, str], ...] = ()
-    """(document key, root element as {namespace}local) of each XML document."""
-    trouble: str = ""
-    """Why validation could not be done: a crash or a time-out. Then the other fields mean nothing."""
+    steps: tuple[StepVerdict, ...] = ()  # In the order of the route; ends with the first step that is not good
+    roots: tuple[tuple[str, str], ...] = ()  # (document key, root element as {namespace}local) of each XML document
+    trouble: str = ""  # Why validation could not be done: a crash or a time-out. Then the other fields mean nothing
 
 
 def as_results(findings: Sequence[Finding]) -> str:

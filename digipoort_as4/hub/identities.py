@@ -16,16 +16,14 @@ from digipoort_as4.hub.aanlevering import Identiteit
 class Shape:
     """What a number of one type looks like."""
 
-    pattern: re.Pattern[str]
-    """Matches the normalised number as a whole."""
-    expected: str
-    """The same for people, in Dutch."""
+    pattern: re.Pattern[str]  # Matches the normalised number as a whole
+    expected: str  # The same for people, in Dutch
 
 
 _VAT: Final = Shape(re.compile(r"[0-9]{9}B[0-9]{2}", re.ASCII), "9 cijfers, de letter B en 2 cijfers, zonder NL")
 _NINE: Final = Shape(re.compile(r"[0-9]{9}", re.ASCII), "9 cijfers")
 
-SHAPES: Final[dict[str, Shape]] = {
+SHAPES: Final[dict[str, Shape]] = {  # Shapes by type in lower case. Source: digipoort 4.2 and 6.4
     # positions 9 to 17 may be alphanumeric for some registers (BRIN): Digikoppeling Identificatie en Authenticatie
     "oin": Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}", re.ASCII), "20 posities"),
     "hrn": Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}", re.ASCII), "20 posities"),
@@ -37,7 +35,6 @@ SHAPES: Final[dict[str, Shape]] = {
     "rsin": _NINE,
     "bsn": _NINE,
 }
-"""Shapes by type in lower case. Source: digipoort 4.2 and 6.4."""
 
 _PUNCTUATION: Final = re.compile(r"[\s.]+")
 

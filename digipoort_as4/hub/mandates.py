@@ -25,10 +25,8 @@ class Mandate:
 
     belanghebbende: Identiteit
     berichtsoorten: frozenset[str]
-    start: datetime
-    """From here on, inclusive."""
-    end: datetime
-    """Up to here, exclusive."""
+    start: datetime  # From here on, inclusive
+    end: datetime  # Up to here, exclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +36,9 @@ class Party:
     oin: str
     name: str
     role: str
-    identities: tuple[Identiteit, ...]
-    """Its own numbers."""
+    identities: tuple[Identiteit, ...]  # Its own numbers
     mandates: tuple[Mandate, ...]
-    sha1: bool = False
-    """True: SHA-1 signatures are accepted from it (decision 10)."""
+    sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +46,7 @@ class Authority:
     """Whether a sender may send this message."""
 
     ok: bool
-    reason: str
-    """For the operator's journal, never for the sender."""
+    reason: str  # For the operator's journal, never for the sender
 
 
 @dataclass(frozen=True, slots=True)

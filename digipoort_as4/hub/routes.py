@@ -19,10 +19,8 @@ from digipoort_as4.hub.mistakes import Mistakes
 from digipoort_as4.payload import Document
 
 FILE: Final = "routes.toml"
-BY_ONTVANGER: Final = "ontvanger"
-"""Value of `owner` that means: the body named by identiteitOntvanger."""
-VALIDATORS: Final = ("wellformed", "identity")
-"""Names a step may use; validation.bench knows them all (tested)."""
+BY_ONTVANGER: Final = "ontvanger"  # Value of `owner` that means: the body named by identiteitOntvanger
+VALIDATORS: Final = ("wellformed", "identity")  # Names a step may use; validation.bench knows them all (tested)
 PARTS: Final = ("inhoud", "bijlage")
 SENDERS: Final = ("mandate", "known")
 """mandate: an own identity or a standing mandate for the belanghebbende; known: any party of parties.toml."""
@@ -47,8 +45,7 @@ def is_xml(mime_type: str) -> bool:
 class Name:
     """An element name that a route accepts."""
 
-    namespace: str
-    """Exact, or with a `*` at the end for a namespace that carries a year."""
+    namespace: str  # Exact, or with a `*` at the end for a namespace that carries a year
     local: str
 
     def matches(self, tag: str) -> bool:
@@ -75,10 +72,8 @@ class IdentityRule:
     """Where in a document the number of its belanghebbende stands."""
 
     name: str
-    types: frozenset[str]
-    """identiteit types, lower case, whose number stands there."""
-    paths: tuple[tuple[Name, ...], ...]
-    """Each from the root element down to the element that holds the number."""
+    types: frozenset[str]  # identiteit types, lower case, whose number stands there
+    paths: tuple[tuple[Name, ...], ...]  # Each from the root element down to the element that holds the number
     attributes: tuple[tuple[str, str], ...]
     """(name, value) that the element must carry, e.g. the scheme of an XBRL identifier."""
 
@@ -88,8 +83,7 @@ class Selector:
     """Which documents; a part that is None does not matter."""
 
     part: str | None = None
-    bestandsnaam: str | None = None
-    """Glob, without regard to case."""
+    bestandsnaam: str | None = None  # Glob, without regard to case
     mime_type: str | None = None
     root: Name | None = None
 
@@ -123,8 +117,7 @@ class CopyRule:
 class ValidationStep:
     """One 301 or 311."""
 
-    validators: tuple[str, ...]
-    """Names out of VALIDATORS, run in this order."""
+    validators: tuple[str, ...]  # Names out of VALIDATORS, run in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,29 +125,20 @@ class Route:
     """One row of the table."""
 
     berichtsoort: str
-    body: str
-    """Name of the berichtstroomeigenaar, for people."""
-    owner_oin: str | None
-    """OIN of the berichtstroomeigenaar; None when identiteitOntvanger names the body."""
-    owner_selectors: tuple[Selector, ...]
-    """Which documents the owner gets; empty means all."""
+    body: str  # Name of the berichtstroomeigenaar, for people
+    owner_oin: str | None  # OIN of the berichtstroomeigenaar; None when identiteitOntvanger names the body
+    owner_selectors: tuple[Selector, ...]  # Which documents the owner gets; empty means all
     copies: tuple[CopyRule, ...]
     steps: tuple[ValidationStep, ...]
     shows_200: bool
-    agency_validates: bool
-    """True: 500 or 510 follows 400. False: 400 is the end."""
+    agency_validates: bool  # True: 500 or 510 follows 400. False: 400 is the end
     senders: str
-    mime_types: frozenset[str]
-    """Accepted for the berichtInhoud, lower case."""
-    bijlage_mime_types: frozenset[str]
-    """Accepted for bijlagen; empty means that bijlagen are not allowed."""
-    roots: tuple[Name, ...]
-    """Accepted root elements of the berichtInhoud; empty means any."""
+    mime_types: frozenset[str]  # Accepted for the berichtInhoud, lower case
+    bijlage_mime_types: frozenset[str]  # Accepted for bijlagen; empty means that bijlagen are not allowed
+    roots: tuple[Name, ...]  # Accepted root elements of the berichtInhoud; empty means any
     identity: tuple[IdentityRule, ...]
-    document_limit: int
-    """Octets of one document, decoded."""
-    illustrative: bool
-    """True: Digipoort's own spelling of this berichtsoort is not public; the row shows the shape."""
+    document_limit: int  # Octets of one document, decoded
+    illustrative: bool  # True: Digipoort's own spelling of this berichtsoort is not public; the row shows the shape
     direction: str = "aanlevering"
 
 
@@ -252,8 +236,7 @@ _SELECTOR_KEYS: Final = ("part", "bestandsnaam", "mimeType", "root")
 class Routes:
     """All routes of one file; a frozen snapshot."""
 
-    bodies: Mapping[str, str]
-    """OIN by name of body."""
+    bodies: Mapping[str, str]  # OIN by name of body
     rows: tuple[Route, ...]
 
     def find(self, berichtsoort: str) -> Route | None:

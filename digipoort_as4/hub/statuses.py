@@ -18,14 +18,10 @@ class StatusRow:
     """One row of the table."""
 
     code: str
-    omschrijving: str
-    """At most 80 characters."""
-    end: bool
-    """True: nothing follows for this message."""
-    good: bool
-    """False: an error or warning."""
-    ours: bool = False
-    """True: the text is ours, Digipoort's is not known."""
+    omschrijving: str  # At most 80 characters
+    end: bool  # True: nothing follows for this message
+    good: bool  # False: an error or warning
+    ours: bool = False  # True: the text is ours, Digipoort's is not known
 
 
 TABLE: Final[dict[str, StatusRow]] = {

@@ -35,14 +35,11 @@ from digipoort_as4.hub.mandates import Authority, Parties
 from digipoort_as4.hub.routes import CopyRule, Route, Routes, resolve_recipient, sort_documents
 from digipoort_as4.payload import Document
 
-ROUNDS: Final = 3
-"""How often a stale decision is taken anew; after that another worker has the job."""
-TRIES: Final = 3
-"""321 at each try, the third ends the process (decision 20)."""
+ROUNDS: Final = 3  # How often a stale decision is taken anew; after that another worker has the job
+TRIES: Final = 3  # 321 at each try, the third ends the process (decision 20)
 PAUSES: Final = (timedelta(seconds=5), timedelta(seconds=60))
 """After the first and the second 321: a crashed validator is back at once, a full machine in a minute."""
-OPEN_STATES: Final = frozenset({"accepted", "processing"})
-"""States in which verwerken still has something to decide."""
+OPEN_STATES: Final = frozenset({"accepted", "processing"})  # States in which verwerken still has something to decide
 NO_AUTHORITY: Final = "De afzender mag dit bericht niet aanleveren voor deze belanghebbende en berichtsoort."
 """statusdetails at 210: the same for every reason; which one is in the journal."""
 
@@ -81,8 +78,7 @@ class Tables:
     routes: Routes
     parties: Parties
     consents: Consents
-    agencies: frozenset[str]
-    """OINs of the bodies that have an endpoint here."""
+    agencies: frozenset[str]  # OINs of the bodies that have an endpoint here
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +87,9 @@ class Ports:
 
     store: StorePort
     validation: Validation
-    tables: Callable[[], Tables]
-    """The snapshot of this moment."""
+    tables: Callable[[], Tables]  # The snapshot of this moment
     clock: Callable[[], datetime]
-    new_id: Callable[[], str]
-    """Fresh lower-case UUIDs, for berichtkenmerken."""
+    new_id: Callable[[], str]  # Fresh lower-case UUIDs, for berichtkenmerken
     journal: Journal
 
 
@@ -107,8 +101,7 @@ class CopyFacts:
     """One copy of the route and the consent it rests on."""
 
     rule: CopyRule
-    consent: copies.Consent | None
-    """None: no consent stands now."""
+    consent: copies.Consent | None  # None: no consent stands now
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +109,11 @@ class Facts:
     """Everything that decides what happens to one process."""
 
     process: Process
-    route: Route | None
-    """None: the berichtsoort has left the table since accepting."""
-    recipient: str | None
-    """OIN of the owner's delivery; None with `trouble` set."""
-    trouble: str
-    """Why there is no recipient; empty when there is one."""
+    route: Route | None  # None: the berichtsoort has left the table since accepting
+    recipient: str | None  # OIN of the owner's delivery; None with `trouble` set
+    trouble: str  # Why there is no recipient; empty when there is one
     authority: Authority
-    examined: Examined
-    """Without authority nothing is examined."""
+    examined: Examined  # Without authority nothing is examined
     copies: tuple[CopyFacts, ...]
 
 

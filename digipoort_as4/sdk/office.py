@@ -44,16 +44,6 @@ class Agency:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A process of the post office."""
-
-    name: str
-    pid: int
-    started: str
-    """Start time as the system tells it, so that a reused pid is not taken for it."""
-
-
-@dataclass(frozen=True, slots=True)
 class PostOffice:
     """post-office.json (decision 28)."""
 
@@ -69,7 +59,8 @@ class PostOffice:
     agencies: tuple[Agency, ...]
     hub_oin: str
     hub_signing_cert: Path
-    processes: tuple[Running, ...]
+    processes: tuple[str, ...]
+    """Names of what was started."""
 
     def pem(self) -> tuple[Path, ...]:
         """All files with CAs: those between root and party stand behind each party's certificate, too."""
@@ -136,18 +127,13 @@ def build(file: Path, record: Mapping[str, Any]) -> PostOffice:
         dict(record["services"]),
         tuple(
             Party(
-                row["name"],
-                row["role"],
-                row["oin"],
-                path(row["tls"]["cert"]),
-                path(row["tls"]["key"]),
-                path(row["signing"]["cert"]),
-                path(row["signing"]["key"]),
+                *(row[key] for key in ("name", "role", "oin")),
+                *(path(row[use][kind]) for use in ("tls", "signing") for kind in ("cert", "key")),
             )
             for row in record["identities"]
         ),
         tuple(Agency(row["name"], row["oin"], row["url"], path(row["inbox"])) for row in record.get("agencies", ())),
         record["hub"]["oin"],
         path(record["hub"]["signing_cert"]),
-        tuple(Running(row["name"], int(row["pid"]), str(row["started"])) for row in record.get("processes", ())),
+        tuple(row["name"] for row in record.get("processes", ())),
     )

@@ -10,12 +10,14 @@ import base64
 import copy
 import importlib
 import json
+import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from lxml import etree
@@ -89,9 +91,12 @@ def ask(octets: bytes) -> Opinion:
     reason = why_not(read(octets))
     if reason:
         raise NoSecondOpinion(f"not shown to the second engine: {reason}")
-    command = [sys.executable, "-m", __name__]
+    command = [sys.executable, "-m", "digipoort_as4.sdk.second_engine"]
+    # The child finds the same package, wherever this one was started.
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    wait = TIMEOUT.total_seconds()
     try:
-        done = subprocess.run(command, input=octets, capture_output=True, timeout=TIMEOUT.total_seconds(), check=False)
+        done = subprocess.run(command, input=octets, capture_output=True, timeout=wait, env=env, check=False)
     except subprocess.TimeoutExpired:
         raise NoSecondOpinion(f"the second engine gave no answer within {TIMEOUT.seconds} s") from None
     if done.returncode:

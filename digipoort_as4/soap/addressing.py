@@ -20,8 +20,7 @@ HEADERS: Final = ("To", "Action", "MessageID", "RelatesTo", "ReplyTo", "From", "
 _REQUIRED: Final = {"To": "to-missing", "Action": "action-missing", "MessageID": "message-id-missing"}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Would break a line in a log or a header that the value is copied to (threats I05, I07)."""
-_LONGEST: Final = 2_048
-"""Characters of an address or id; the longest seen is under 150."""
+_LONGEST: Final = 2_048  # Characters of an address or id; the longest seen is under 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +28,11 @@ class Addressing:
     """Who the message says it is for, what it asks and how it is called. No promise that any of it is true."""
 
     to: str
-    action: str
-    """The operation's action; empty in a fault whose operation could not be found out (decision 6)."""
+    action: str  # The operation's action; empty in a fault whose operation could not be found out (decision 6)
     message_id: str
     relates_to: str | None = None
-    reply_to: str | None = None
-    """Address of ReplyTo; None means anonymous."""
-    from_: str | None = None
-    """Address of From."""
+    reply_to: str | None = None  # Address of ReplyTo; None means anonymous
+    from_: str | None = None  # Address of From
     fault_to: str | None = None
 
 

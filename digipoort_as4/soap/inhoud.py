@@ -21,8 +21,7 @@ from digipoort_as4.soap.message import LargeText
 _START_TAG: Final = re.compile(rb"""<(?:[^\s<>:/!?="']+:)?inhoud(?:[ \t\r\n][^<>]*)?>""")
 _WHITE_SPACE: Final = b" \t\r\n"
 _BASE64_TEXT: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=" + _WHITE_SPACE
-_MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)
-"""Base64 characters, white space aside, of the largest inhoud."""
+_MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)  # Base64 characters, white space aside, of the largest inhoud
 
 
 def extract(body: Payload, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
@@ -56,10 +55,8 @@ class _Scanner:
         self.body, self.token = body, token
         self.skeleton = bytearray()
         self.large: list[LargeText] = []
-        self.rest = b""
-        """Start of a tag whose end is in the next window."""
-        self.offset = 0
-        """Where the window starts in the body."""
+        self.rest = b""  # Start of a tag whose end is in the next window
+        self.offset = 0  # Where the window starts in the body
         self.text: _Text | None = None
 
     def feed(self, chunk: bytes) -> None:

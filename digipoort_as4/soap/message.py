@@ -14,10 +14,8 @@ from digipoort_as4.payload import Payload
 class LargeText:
     """Base64 text of one large inhoud, taken from the octets before the tree was built (decision 13)."""
 
-    placeholder: str
-    """Unguessable text of this message that stands in the tree instead."""
-    text: Payload
-    """The octets as received: base64 alphabet, '=' and white space only."""
+    placeholder: str  # Unguessable text of this message that stands in the tree instead
+    text: Payload  # The octets as received: base64 alphabet, '=' and white space only
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +25,7 @@ class SoapMessage:
     envelope: etree._Element
     header: etree._Element
     body: etree._Element
-    octets: bytes
-    """The guarded octets the tree was built from, placeholders included: evidence."""
+    octets: bytes  # The guarded octets the tree was built from, placeholders included: evidence
     large: tuple[LargeText, ...] = ()
     ids: Mapping[str, etree._Element] = field(default_factory=dict)
     """Elements by wsu:Id, Id, ID, id or xml:id; each value occurs once in the message."""

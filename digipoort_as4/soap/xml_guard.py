@@ -24,17 +24,19 @@ _ID_ATTRIBUTES: Final = frozenset({q(WSU, "Id"), q(XML, "id"), "Id", "ID", "id"}
 _BOM: Final = b"\xef\xbb\xbf"
 _DECLARED_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]*)["']""")
 _MAYBE_RELATIVE: Final = re.compile(
-    rb"""xmlns(?::[^\s=]+)?[ \t\r\n]*=[ \t\r\n]*["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])"""
+    rb"""xmlns(?::[^\s=:]++)?[ \t\r\n]*+=[ \t\r\n]*+["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])"""
 )
-"""A namespace declaration whose value does not start with a scheme; also found in text, so the tree is asked next."""
+"""A namespace declaration whose value does not start with a scheme; also found in text, so a parser is asked next.
+
+Linear: no two matches of `xmlns` can run over the same octets, because a prefix holds no colon.
+"""
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _WHITE_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (limits.DEPTH + 1) + ")")
 _RESOURCE_ERRORS: Final = frozenset(
     {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.ERR_ENTITY_LOOP, 114}  # 114: XML_ERR_RESOURCE_LIMIT
 )
-_FEED: Final = 4 * limits.KIB
-"""Octets between two looks at the count of namespace declarations."""
+_FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namespace declarations
 
 
 def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
@@ -52,8 +54,6 @@ def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
     """
     _check_octets(octets)
     envelope = _build_tree(octets)
-    if _MAYBE_RELATIVE.search(octets):
-        _check_namespaces(envelope)
     _check_root(envelope)
     ids = _check_nodes(envelope)
     header, body = _header_and_body(envelope)
@@ -100,8 +100,9 @@ def _check_octets(octets: bytes) -> None:
     # counting one octet is far cheaper than counting two or five, and is enough for nearly every message
     if octets.count(b"<") > limits.ELEMENTS and octets.count(b"<") - octets.count(b"</") > limits.ELEMENTS:
         raise _limit("meer elementen", f"hoogstens {limits.ELEMENTS}")
-    if octets.count(b"=") > limits.NAMESPACES and octets.count(b"xmlns") > limits.NAMESPACES:
-        _count_namespaces(octets)
+    many = octets.count(b"=") > limits.NAMESPACES and octets.count(b"xmlns") > limits.NAMESPACES
+    if many or _MAYBE_RELATIVE.search(octets):
+        _check_declarations(octets)
 
 
 def _check_encoding(octets: bytes) -> None:
@@ -138,16 +139,23 @@ def _white_space_end(octets: bytes, at: int) -> int:
     return match.end() if match else at
 
 
-def _count_namespaces(octets: bytes) -> None:
-    """The precise count, only for messages that mention `xmlns` more often than a normal one declares."""
+def _check_declarations(octets: bytes) -> None:
+    """Count and read every namespace declaration: only for messages in which a cheap look found reason to.
+
+    A relative URI has no canonical form (threats S19), and libxml2 warns of the unprefixed ones only.
+    """
     parser = etree.XMLPullParser(events=("start-ns",), **_HARDENED)  # type: ignore[arg-type]
     declarations = 0
     try:
         for start in range(0, len(octets), _FEED):
             parser.feed(octets[start : start + _FEED])
-            declarations += sum(1 for _ in parser.read_events())
-            if declarations > limits.NAMESPACES:
-                raise _limit("meer naamruimtedeclaraties", f"hoogstens {limits.NAMESPACES}")
+            for _, declared in parser.read_events():
+                uri = str(declared[1])  # type: ignore[index]
+                declarations += 1
+                if declarations > limits.NAMESPACES:
+                    raise _limit("meer naamruimtedeclaraties", f"hoogstens {limits.NAMESPACES}")
+                if uri and not _ABSOLUTE.match(uri):
+                    raise PeerError("not-xml", found=f"naamruimte {uri[:60]!r}", expected="een absolute URI")
     except etree.XMLSyntaxError as error:
         raise _not_xml(error) from error
 
@@ -161,8 +169,11 @@ def _build_tree(octets: bytes) -> etree._Element:
     except ValueError as error:
         raise PeerError("not-xml", found=str(error)[:100]) from error
     _check_warnings(parser)
-    if envelope.getroottree().docinfo.internalDTD is not None:
+    document = envelope.getroottree().docinfo
+    if document.internalDTD is not None:
         raise PeerError("doctype", found="<!DOCTYPE", expected="geen DOCTYPE")
+    if str(document.encoding).lower() != "utf-8":
+        raise _not_utf8("XML-declaratie", f"encoding {str(document.encoding)[:20]!r}")
     return envelope
 
 
@@ -187,16 +198,6 @@ def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
         expected="welgevormde XML 1.0",
         fix="Controleer het bericht met een XML-parser.",
     )
-
-
-def _check_namespaces(envelope: etree._Element) -> None:
-    """A relative namespace URI has no canonical form (threats S19); libxml2 warns of the unprefixed ones only."""
-    for element in envelope.iter(etree.Element):
-        for uri in element.nsmap.values():
-            if uri and not _ABSOLUTE.match(uri):
-                raise PeerError(
-                    "not-xml", where=_place(element), found=f"naamruimte {uri[:60]!r}", expected="een absolute URI"
-                )
 
 
 # --- the tree ---------------------------------------------------------------------------------------------------------

@@ -47,8 +47,7 @@ class Writing:
 
     connection: sqlite3.Connection
     payloads: Payloads
-    now: datetime
-    """The store's clock; only the expiry of replies looks at it."""
+    now: datetime  # The store's clock; only the expiry of replies looks at it
 
 
 def carry_out(decision: Decision, writing: Writing) -> Outcome:

@@ -80,8 +80,7 @@ class GroupCommit:
         self.failure: StorageFailure | None = None
         self._on_failure = on_failure
         self._waiting: list[Waiting] = []
-        self._rows = 0
-        """Written since the last checkpoint."""
+        self._rows = 0  # Written since the last checkpoint
         self._writer: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
 

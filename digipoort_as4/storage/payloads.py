@@ -20,8 +20,7 @@ from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, 
 KEY: Final = re.compile(r"[0-9a-z][0-9a-z_-]{7,63}")
 """What a key may look like; it becomes a file name. Two characters choose the folder."""
 
-UNFINISHED: Final = ".part"
-"""Suffix of a file that is still being written; never the end of a key."""
+UNFINISHED: Final = ".part"  # Suffix of a file that is still being written; never the end of a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,7 @@ class Payloads:
     def __init__(self, folder: Path) -> None:
         """Keep documents below a folder that is there, or only read below one."""
         self.folder = folder
-        self._durable: set[str] = set()
-        """Folders below it whose own entries are known to be on the disk."""
+        self._durable: set[str] = set()  # Folders below it whose own entries are known to be on the disk
 
     def path(self, key: str) -> Path:
         """Where a key's octets lie, if they lie in a file.

@@ -38,14 +38,12 @@ from digipoort_as4.storage.view import DATABASE, PATIENCE, PAYLOADS, View
 
 LOCK: Final = "store.lock"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-OLDEST_SQLITE: Final = (3, 37, 0)
-"""STRICT tables; RETURNING and UPSERT are older."""
+OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables; RETURNING and UPSERT are older
 PAGE_SIZE: Final = 8192
 """Messages carry blobs of 4 to 64 KiB; measured against 4096 and 16384 in docs/adr/0001-sqlite-writer.md."""
 CACHE: Final = 64 * limits.MIB
 """Octets of page cache: a group of commits stays in memory until COMMIT writes it in one go."""
-FILE_THREADS: Final = 4
-"""Large documents written at the same time; each waits for the disk most of its time."""
+FILE_THREADS: Final = 4  # Large documents written at the same time; each waits for the disk most of its time
 
 Values = ParamSpec("Values")
 Result = TypeVar("Result")

@@ -20,8 +20,7 @@ from digipoort_as4.hub.copies import Consent, Consents
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.hub.routes import Routes
 
-SHIPPED: Final = Path(hub.__file__).parent
-"""Where the tables of the local post office lie."""
+SHIPPED: Final = Path(hub.__file__).parent  # Where the tables of the local post office lie
 
 
 def load_routes(path: Path = SHIPPED / routes.FILE) -> Routes:

@@ -24,8 +24,7 @@ from digipoort_as4.storage.times import from_stored, to_stored
 
 DATABASE: Final = "store.sqlite3"
 PAYLOADS: Final = "payloads"
-PATIENCE: Final = 5.0
-"""Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint."""
+PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint
 
 PROCESS_COLUMNS: Final = """id, kenmerk, sender_oin, berichtsoort, belanghebbende_nummer, belanghebbende_type,
     rol_belanghebbende, aanleverkenmerk, eerder_aanleverkenmerk, ontvanger_nummer, ontvanger_type, rol_ontvanger,

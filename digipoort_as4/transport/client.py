@@ -34,12 +34,12 @@ class Client:
 
         Args:
             context: of `client_context`; None for plain HTTP in tests.
-            total: for one whole call.
+            total: for one whole call; a large body adds what limits.SEND_RATE allows it.
             connect: of that, for the connection.
             max_answer: octets of an answer's body.
         """
         self._context, self._max_answer = context, max_answer
-        self._timeout = aiohttp.ClientTimeout(total=total.total_seconds(), sock_connect=connect.total_seconds())
+        self._total, self._connect = total.total_seconds(), connect.total_seconds()
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
@@ -58,8 +58,11 @@ class Client:
         """
         sent_headers = {**headers, "Content-Length": str(body.size)}
         data = body.octets if isinstance(body, BytesPayload) else _stream(body)
+        session, timeout = self._open(), self._time_for(body)
         try:
-            async with self._open().post(url, data=data, headers=sent_headers, allow_redirects=False) as answer:
+            async with session.post(
+                url, data=data, headers=sent_headers, allow_redirects=False, timeout=timeout
+            ) as answer:
                 octets = await self._read(answer)
                 found = {name.lower(): value for name, value in answer.headers.items()}
                 return HttpAnswer(answer.status, found, BytesPayload(octets))
@@ -76,6 +79,9 @@ class Client:
                 raise aiohttp.ClientPayloadError(f"the answer is longer than {self._max_answer} octets")
         return bytes(octets)
 
+    def _time_for(self, body: Payload) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self._total + body.size / limits.SEND_RATE, sock_connect=self._connect)
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
@@ -85,7 +91,6 @@ class Client:
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                timeout=self._timeout,
                 auto_decompress=False,
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),

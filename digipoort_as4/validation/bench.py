@@ -22,12 +22,9 @@ from digipoort_as4.validation.findings import Examined, Finding, StepVerdict, Va
 
 VALIDATORS: Final[Mapping[str, Validator]] = {"wellformed": wellformed.check, "identity": identity.check}
 """By the names that routes.toml uses."""
-TIME_LIMIT: Final = timedelta(seconds=60)
-"""Of one envelope. 20 MiB of small elements take about two seconds."""
-PLACES: Final = 2
-"""Processes at most; more envelopes wait their turn."""
-MOST: Final = 500
-"""Findings kept of one step; a document wrong in every line tells enough with these."""
+TIME_LIMIT: Final = timedelta(seconds=60)  # Of one envelope. 20 MiB of small elements take about two seconds
+PLACES: Final = 2  # Processes at most; more envelopes wait their turn
+MOST: Final = 500  # Findings kept of one step; a document wrong in every line tells enough with these
 
 
 def examine(aanlevering: Aanlevering, route: Route) -> Examined:

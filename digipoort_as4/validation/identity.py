@@ -19,8 +19,7 @@ from digipoort_as4.validation.findings import Finding
 from digipoort_as4.validation.wellformed import Malformed, line_of, stream
 
 RULE: Final = "identity"
-MOST: Final = 20
-"""Differing numbers told of one document; an XBRL instance repeats its identifier in every context."""
+MOST: Final = 20  # Differing numbers told of one document; an XBRL instance repeats its identifier in every context
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,13 @@ from digipoort_as4.validation.findings import Finding
 RULE: Final = "wellformed"
 
 # --- limits of a business document: its own, not the SOAP guard's (decision 14) ---------------------------------------
-DEPTH: Final = 128
-"""UBL is about 10 deep, XBRL with nested tuples about 20; libxml2 itself stops at 2,048."""
-ATTRIBUTES: Final = 256
-"""Of one element."""
-NAMESPACES: Final = 1024
-"""Declarations in a document; an XBRL instance has some forty."""
+DEPTH: Final = 128  # UBL is about 10 deep, XBRL with nested tuples about 20; libxml2 itself stops at 2,048
+ATTRIBUTES: Final = 256  # Of one element
+NAMESPACES: Final = 1024  # Declarations in a document; an XBRL instance has some forty
 ELEMENTS: Final = 2_000_000
 """An invoice of 1,000 lines has about 40,000; 20 MiB of smallest elements would be five million."""
-PROLOG: Final = 64 * 1024
-"""Octets before the root element: comments and processing instructions live there."""
-FEED: Final = 64 * 1024
-"""Octets given to the parser at once; as much may stand in memory as a tree."""
+PROLOG: Final = 64 * 1024  # Octets before the root element: comments and processing instructions live there
+FEED: Final = 64 * 1024  # Octets given to the parser at once; as much may stand in memory as a tree
 
 _DECLARATION: Final = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']", re.ASCII)
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -33,18 +33,15 @@ SIGNATURES: Final[dict[str, str]] = {
 DIGEST_URIS: Final = {name: uri for uri, name in DIGESTS.items()}
 SIGNATURE_URIS: Final = {name: uri for uri, name in SIGNATURES.items()}
 
-WEAK: Final = frozenset({"sha1"})
-"""Accepted only where the connection's policy says so (decision 10)."""
+WEAK: Final = frozenset({"sha1"})  # Accepted only where the connection's policy says so (decision 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithms:
     """The family a message is signed in; an answer uses its request's (digipoort 2.5)."""
 
-    signature: str = "sha256"
-    """Hash name of the SignatureMethod: sha1, sha256, sha384 or sha512; always with RSA."""
-    digest: str = "sha256"
-    """Hash name of the DigestMethod."""
+    signature: str = "sha256"  # Hash name of the SignatureMethod: sha1, sha256, sha384 or sha512; always with RSA
+    digest: str = "sha256"  # Hash name of the DigestMethod
 
     @property
     def weak(self) -> bool:

@@ -17,8 +17,7 @@ from digipoort_as4.payload import Payload
 from digipoort_as4.soap.message import LargeText
 from digipoort_as4.soap.names import XML, local_name
 
-DEFAULT: Final = "#default"
-"""How a PrefixList names the default namespace."""
+DEFAULT: Final = "#default"  # How a PrefixList names the default namespace
 
 _HASHES: Final[dict[str, Callable[[bytes], Any]]] = {
     "sha1": hashlib.sha1,
@@ -97,8 +96,7 @@ def _line_ends(text: Payload) -> Iterator[bytes]:
 
 # --- the writer for PrefixLists with #default -------------------------------------------------------------------------
 
-_PREFIXED_NAME: Final = etree.XPath("name(@*[$position])")
-"""lxml hides the prefix of an attribute; XPath does not."""
+_PREFIXED_NAME: Final = etree.XPath("name(@*[$position])")  # lxml hides the prefix of an attribute; XPath does not
 
 
 def _write(element: etree._Element, rendered: Mapping[str, str], inclusive: frozenset[str]) -> Iterator[str]:

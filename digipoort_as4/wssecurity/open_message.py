@@ -67,46 +67,31 @@ _OURS: Final = frozenset({None, "", SOAP_NEXT})
 class SignaturePolicy:
     """What a connection asks of a signed message."""
 
-    sha1: bool = False
-    """Accept SHA-1, for an old client, by switch and logged (decision 10)."""
-    age: timedelta = limits.TIMESTAMP_AGE
-    """How old a Timestamp without Expires may be."""
-    life: timedelta = limits.TIMESTAMP_LIFE
-    """How old a Timestamp may be, whatever Expires says."""
-    future: timedelta = limits.TIMESTAMP_FUTURE
-    """How far Created may lie ahead of our clock."""
-    to_required: bool = True
-    """False for answers, where a missing wsa:To means anonymous."""
+    sha1: bool = False  # Accept SHA-1, for an old client, by switch and logged (decision 10)
+    age: timedelta = limits.TIMESTAMP_AGE  # How old a Timestamp without Expires may be
+    life: timedelta = limits.TIMESTAMP_LIFE  # How old a Timestamp may be, whatever Expires says
+    future: timedelta = limits.TIMESTAMP_FUTURE  # How far Created may lie ahead of our clock
+    to_required: bool = True  # False for answers, where a missing wsa:To means anonymous
 
 
-_PROOF: Final = object()
-"""Held by this module only: who has it has verified."""
+_PROOF: Final = object()  # Held by this module only: who has it has verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """What a signature was found to cover, and by whom. Made by open_message and nowhere else."""
 
-    message: SoapMessage
-    """For its large texts; elements are read from `operation`."""
-    operation: etree._Element
-    """The single child of the signed Body."""
-    addressing: Addressing
-    """From signed headers."""
+    message: SoapMessage  # For its large texts; elements are read from `operation`
+    operation: etree._Element  # The single child of the signed Body
+    addressing: Addressing  # From signed headers
     created: datetime
-    expires: datetime | None
-    """None when the Timestamp has no Expires."""
+    expires: datetime | None  # None when the Timestamp has no Expires
     signer: Certificate
-    certificate_path: tuple[Certificate, ...]
-    """Leaf to anchor."""
-    oin: str
-    """OIN or HRN of the signer, 20 positions."""
-    signature_value: str
-    """Base64 without white space: the same for the same signature, however it was wrapped."""
-    algorithms: Algorithms
-    """The family in which the answer is signed."""
-    coverage: str
-    """JSON for the evidence: which reference covered which part, with what, and whose certificate."""
+    certificate_path: tuple[Certificate, ...]  # Leaf to anchor
+    oin: str  # OIN or HRN of the signer, 20 positions
+    signature_value: str  # Base64 without white space: the same for the same signature, however it was wrapped
+    algorithms: Algorithms  # The family in which the answer is signed
+    coverage: str  # JSON for the evidence: which reference covered which part, with what, and whose certificate
     proof: object = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -120,8 +105,7 @@ class ReferenceVerdict:
     """What became of one ds:Reference."""
 
     uri: str
-    part: str
-    """Body, Timestamp, To, …; empty when it refers to nothing that may be signed."""
+    part: str  # Body, Timestamp, To, …; empty when it refers to nothing that may be signed
     digest_algorithm: str
     ok: bool
 
@@ -132,8 +116,7 @@ class Examination:
 
     findings: tuple[PeerError, ...] = ()
     references: tuple[ReferenceVerdict, ...] = ()
-    signature_value_ok: bool | None = None
-    """None when it could not be computed."""
+    signature_value_ok: bool | None = None  # None when it could not be computed
     signer: Certificate | None = None
     oin: str | None = None
     addressing: Addressing | None = None
@@ -215,8 +198,7 @@ def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> N
 
 # --- the steps --------------------------------------------------------------------------------------------------------
 
-_Steps = Generator[PeerError, None, _T]
-"""Yields findings, returns what was found out."""
+_Steps = Generator[PeerError, None, _T]  # Yields findings, returns what was found out
 
 
 def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> _Steps[Examination]:
@@ -348,8 +330,7 @@ class _Part:
     """What a reference leads to."""
 
     reference: Reference
-    name: str
-    """Empty when it leads to nothing that may be signed."""
+    name: str  # Empty when it leads to nothing that may be signed
     node: etree._Element | None
 
 

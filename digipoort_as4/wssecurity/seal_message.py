@@ -29,12 +29,9 @@ _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 class Sealed:
     """A message ready to send."""
 
-    payload: Payload
-    """The whole message; can be sent again, octet for octet."""
-    skeleton: bytes
-    """The message with its placeholders: evidence, and the same as the payload when nothing is large."""
-    signature_value: str
-    """Base64."""
+    payload: Payload  # The whole message; can be sent again, octet for octet
+    skeleton: bytes  # The message with its placeholders: evidence, and the same as the payload when nothing is large
+    signature_value: str  # Base64
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,7 @@ class Reference:
     uri: str
     prefixes: tuple[str, ...]
     hash_name: str
-    value: bytes
-    """The digest that the sender claims."""
+    value: bytes  # The digest that the sender claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,12 @@ class Signature:
     """One ds:Signature of the allowed form. Nothing in it has been verified yet."""
 
     signed_info: etree._Element
-    prefixes: tuple[str, ...]
-    """PrefixList of the CanonicalizationMethod."""
+    prefixes: tuple[str, ...]  # PrefixList of the CanonicalizationMethod
     hash_name: str
     references: tuple[Reference, ...]
     value: bytes
-    token_uri: str
-    """`#id` of the BinarySecurityToken."""
-    token_reference: etree._Element
-    """The SecurityTokenReference, which some toolkits sign as well."""
+    token_uri: str  # `#id` of the BinarySecurityToken
+    token_reference: etree._Element  # The SecurityTokenReference, which some toolkits sign as well
 
 
 def read_signature(element: etree._Element) -> Signature:

@@ -18,12 +18,14 @@ from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WSA, WSA_ANONYMOUS, q
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wus.koppelvlak import escape
-from digipoort_as4.wus.operations import SERVICES, Operation, Service
+from digipoort_as4.wus.operations import AFLEVEREN, SERVICES, Operation, Service
 
 REFUSED: Final = (
     "Het verzoek voldoet niet aan de koppelvlakspecificaties en kan hierdoor niet door Digipoort worden verwerkt."
 )
 """Exact, from the real faults (digipoort 2.6)."""
+REFUSED_BY_AGENCY: Final = REFUSED.replace("door Digipoort", "door de Procesinfrastructuur")
+"""What known agencies write with AFS100 (digipoort 3.3)."""
 FAILED: Final = (
     "Het verzoek kan door een technische storing nu niet door Digipoort worden verwerkt. Probeer het later opnieuw."
 )
@@ -156,9 +158,10 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def foutbeschrijving(refusal: PeerError, journal_number: str) -> str:
+def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) -> str:
     """The fixed sentences and the cause behind them, as digipoort 2.6 has them."""
-    opening = FAILED if refusal.cause.technical else REFUSED
+    refused = REFUSED_BY_AGENCY if service == AFLEVEREN else REFUSED
+    opening = FAILED if refusal.cause.technical else refused
     return f"{opening}\n\n{FOLLOWS} \n{public_text(refusal, journal_number)}\n"[:LONGEST]
 
 
@@ -182,7 +185,7 @@ def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, me
     """
     side = "Server" if refusal.cause.technical else "Client"
     element = hint.service.fault
-    text = escape(foutbeschrijving(refusal, journal_number))
+    text = escape(foutbeschrijving(refusal, journal_number, hint.service))
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<soapenv:Envelope xmlns:soapenv="{SOAP11}" xmlns:wsa="{WSA}"><soapenv:Header>'

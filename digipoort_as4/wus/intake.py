@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -289,6 +290,7 @@ class Quarantine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Empty it."""
+        """Empty it. A file that will not go must not spoil an answer that is committed; the next start removes it."""
         for file in self._files:
-            self._spool.discard(file)
+            with suppress(OSError):
+                self._spool.discard(file)

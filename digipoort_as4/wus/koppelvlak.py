@@ -128,8 +128,24 @@ class StatusResultaat:
 
 
 @dataclass(frozen=True, slots=True)
+class Constatering:
+    """Something found on the way that did not stop the message."""
+
+    code: str
+    beschrijving: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdditioneelElement:
+    """A name and value that the post office took from the document for the agency."""
+
+    naam: str
+    waarde: str
+
+
+@dataclass(frozen=True, slots=True)
 class AfleverRequest:
-    """afleverRequest. constateringenLijst and additioneleElementenLijst are neither read nor written yet."""
+    """afleverRequest."""
 
     kenmerk: str
     berichtsoort: str
@@ -143,6 +159,9 @@ class AfleverRequest:
     identiteit_ontvanger: Identiteit | None
     rol_ontvanger: str | None
     documents: tuple[Document, ...]
+    """berichtInhoud first, then berichtBijlagen in order."""
+    constateringen: tuple[Constatering, ...] = ()
+    additionele_elementen: tuple[AdditioneelElement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +213,11 @@ class Fault:
     def cause(self) -> str:
         """What stands behind 'De volgende fout is opgetreden:', without the fixed sentences."""
         text = self.fout.foutbeschrijving if self.fout else self.faultstring
-        return text.rpartition("De volgende fout is opgetreden:")[2].strip() or text.strip()
+        return text.partition("De volgende fout is opgetreden:")[2].strip() or text.strip()
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
+# Every reader raises PeerError `schema` with all errors at once, and takes nothing but its own element.
 
 
 class Quarantine(Protocol):
@@ -244,11 +264,7 @@ def read_aanlever_request(opened: Opened, intake: Intake) -> AanleverRequest:
 
 
 def read_aanlever_response(opened: Opened) -> AanleverResponse:
-    """Read an aanleverResponse.
-
-    Raises:
-        PeerError: schema.
-    """
+    """Read an aanleverResponse."""
     fields = _fields(opened, "aanleverResponse")
     return AanleverResponse(
         kenmerk=fields.text("kenmerk"),
@@ -265,11 +281,7 @@ def read_aanlever_response(opened: Opened) -> AanleverResponse:
 
 
 def read_statussen_request(opened: Opened) -> StatussenRequest:
-    """Read a getStatussenProcesRequest or a getNieuweStatussenProcesRequest.
-
-    Raises:
-        PeerError: schema.
-    """
+    """Read a getStatussenProcesRequest or a getNieuweStatussenProcesRequest."""
     fields = _fields(opened, "getStatussenProcesRequest", "getNieuweStatussenProcesRequest")
     return StatussenRequest(
         kenmerk=fields.text("kenmerk"),
@@ -280,11 +292,7 @@ def read_statussen_request(opened: Opened) -> StatussenRequest:
 
 
 def read_statussen_response(opened: Opened) -> tuple[StatusResultaat, ...]:
-    """Read the statuses of an answer to one of the status operations, oldest first.
-
-    Raises:
-        PeerError: schema.
-    """
+    """Read the statuses of an answer to one of the status operations, oldest first."""
     names = ("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen")
     fields = _fields(opened, *(f"{name}Response" for name in names))
     (results,) = fields.element
@@ -317,15 +325,17 @@ def read_aflever_request(opened: Opened, intake: Intake) -> AfleverRequest:
         identiteit_ontvanger=fields.maybe_identiteit("identiteitOntvanger"),
         rol_ontvanger=fields.maybe("rolOntvanger"),
         documents=_documents(fields, opened.message.large, intake),
+        constateringen=tuple(
+            Constatering(row.text("code"), row.text("beschrijving")) for row in fields.rows("constateringenLijst")
+        ),
+        additionele_elementen=tuple(
+            AdditioneelElement(row.text("naam"), row.text("waarde")) for row in fields.rows("additioneleElementenLijst")
+        ),
     )
 
 
 def read_aflever_response(opened: Opened) -> AfleverResponse:
-    """Read an afleverResponse.
-
-    Raises:
-        PeerError: schema.
-    """
+    """Read an afleverResponse."""
     fields = _fields(opened, "afleverResponse")
     return AfleverResponse(
         kenmerk=fields.text("kenmerk"),
@@ -341,11 +351,7 @@ def read_aflever_response(opened: Opened) -> AfleverResponse:
 
 
 def read_zet_status_request(opened: Opened) -> ZetStatusRequest:
-    """Read a zetStatusRequest.
-
-    Raises:
-        PeerError: schema.
-    """
+    """Read a zetStatusRequest."""
     fields = _fields(opened, "zetStatusRequest")
     return ZetStatusRequest(
         kenmerk=fields.text("kenmerk"),
@@ -358,11 +364,7 @@ def read_zet_status_request(opened: Opened) -> ZetStatusRequest:
 
 
 def read_zet_status_response(opened: Opened) -> ZetStatusResponse:
-    """Read a zetStatusResponse.
-
-    Raises:
-        PeerError: schema.
-    """
+    """Read a zetStatusResponse."""
     fields = _fields(opened, "zetStatusResponse")
     return ZetStatusResponse(kenmerk=fields.text("kenmerk"), statuscode=fields.text("statuscode"))
 
@@ -486,15 +488,20 @@ class _Fields:
 
     def __init__(self, element: etree._Element) -> None:
         self.element = element
+        self._children = {child.tag: child for child in element}
 
     def maybe_child(self, name: str) -> etree._Element | None:
-        return self.element.find(q(KV, name))
+        return self._children.get(q(KV, name))
 
     def child(self, name: str) -> etree._Element:
         child = self.maybe_child(name)
         if child is None:
             raise PeerError("schema", where=local_name(self.element.tag), found="een element ontbreekt", expected=name)
         return child
+
+    def rows(self, name: str) -> list[_Fields]:
+        child = self.maybe_child(name)
+        return [] if child is None else [_Fields(row) for row in child]
 
     def maybe(self, name: str) -> str | None:
         child = self.maybe_child(name)
@@ -670,6 +677,16 @@ def write_aflever_request(request: AfleverRequest, token: str) -> Written:
         _write_identiteit("identiteitOntvanger", request.identiteit_ontvanger),
         _text("rolOntvanger", request.rol_ontvanger),
         documents,
+        _list(
+            "constateringenLijst",
+            "constatering",
+            (_text("code", c.code) + _text("beschrijving", c.beschrijving) for c in request.constateringen),
+        ),
+        _list(
+            "additioneleElementenLijst",
+            "element",
+            (_text("naam", e.naam) + _text("waarde", e.waarde) for e in request.additionele_elementen),
+        ),
         large=large,
     )
 
@@ -731,6 +748,11 @@ def _text(name: str, value: str | None) -> str:
     return "" if value is None else f"<{name}>{escape(value)}</{name}>"
 
 
+def _list(name: str, row: str, contents: Iterable[str]) -> str:
+    rows = "".join(f"<{row}>{content}</{row}>" for content in contents)
+    return f"<{name}>{rows}</{name}>" if rows else ""
+
+
 def _moment(name: str, value: datetime | None) -> str:
     return "" if value is None else f"<{name}>{write_moment(value)}</{name}>"
 
@@ -765,10 +787,7 @@ _INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
 def _write_documents(documents: Sequence[Document], token: str) -> tuple[str, dict[str, Payload]]:
     placeholders = {d.key: f"{token}{n:03d}" for n, d in enumerate(documents) if d.size > _INLINE}
     first, *others = (_write_document(document, placeholders.get(document.key)) for document in documents)
-    bijlagen = "".join(f"<bijlage>{other}</bijlage>" for other in others)
-    written = f"<berichtInhoud>{first}</berichtInhoud>"
-    if bijlagen:
-        written += f"<berichtBijlagen>{bijlagen}</berichtBijlagen>"
+    written = f"<berichtInhoud>{first}</berichtInhoud>" + _list("berichtBijlagen", "bijlage", others)
     return written, {placeholders[d.key]: d.payload for d in documents if d.key in placeholders}
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+from lxml import etree
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, StorageFailure
@@ -22,7 +25,7 @@ from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
-from digipoort_as4.soap.names import WSA_ANONYMOUS
+from digipoort_as4.soap.names import KV, WHITE_SPACE, WSA_ANONYMOUS, local_name, q
 from digipoort_as4.storage.agency_book import AgencyBook, HandOver, KeptReply, Wish
 from digipoort_as4.storage.inbox import Inbox, folder_name
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
@@ -175,7 +178,8 @@ async def take(asked: AfleverRequest, opened: Opened, desk: Desk) -> bytes | Non
     """Documents to the staging place, then one commit: from here on a crash loses nothing (P1)."""
     now = desk.now()
     octets = build_reply(asked, now, opened, desk.signer, desk.new_id, now)
-    staged = await asyncio.to_thread(desk.inbox.stage, build_envelope(asked), asked.documents)
+    envelope = build_envelope(asked, opened.operation)
+    staged = await asyncio.to_thread(desk.inbox.stage, envelope, asked.documents)
     hand_over = build_hand_over(asked, opened.oin, staged, now)
     if not await desk.book.take(
         hand_over, kept(octets, opened, now), build_wishes(hand_over, desk.wanted, desk.new_id())
@@ -231,9 +235,14 @@ def build_reply(
     return seal(written.octets, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id).skeleton
 
 
-def build_envelope(asked: AfleverRequest) -> dict[str, object]:
-    """What stands in envelope.json beside the documents: the XSD's element names (decision 29)."""
-    fields = {
+def build_envelope(asked: AfleverRequest, operation: etree._Element) -> dict[str, object]:
+    """What stands in envelope.json beside the documents: the XSD's element names (decision 29).
+
+    Args:
+        asked: the request.
+        operation: its verified element, for the lists that the hub may add about the message.
+    """
+    fields: dict[str, object] = {
         "kenmerk": asked.kenmerk,
         "berichtsoort": asked.berichtsoort,
         "berichtkenmerk": asked.berichtkenmerk,
@@ -244,12 +253,25 @@ def build_envelope(asked: AfleverRequest) -> dict[str, object]:
         "identiteitAanleveraar": asked.identiteit_aanleveraar,
         "identiteitOntvanger": _identiteit(asked.identiteit_ontvanger),
         "rolOntvanger": asked.rol_ontvanger,
+        **{name: _rows(operation, name) for name in ("constateringenLijst", "additioneleElementenLijst")},
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _identiteit(value: Identiteit | None) -> dict[str, str] | None:
     return None if value is None else {"nummer": value.nummer, "type": value.type}
+
+
+def _rows(operation: etree._Element, name: str) -> list[dict[str, str]] | None:
+    found = operation.find(q(KV, name))
+    if found is None:
+        return None
+    return [{local_name(child.tag): _one_line(child.text or "") for child in row} for row in found]
+
+
+def _one_line(text: str) -> str:
+    """whiteSpace=collapse, which every text of the koppelvlak has."""
+    return re.sub(f"[{WHITE_SPACE}]+", " ", text.strip(WHITE_SPACE))
 
 
 def refuse(refusal: PeerError, hint: Hint, desk: Desk) -> HttpAnswer:

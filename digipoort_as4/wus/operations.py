@@ -5,7 +5,7 @@ Decides nothing and handles no request; wus.services binds a path to the functio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lxml import etree
@@ -88,67 +88,40 @@ class Service:
         return next((operation for operation in self.operations if operation.request_action == action), None)
 
 
-def _service(
-    name: str, title: str, operations: dict[str, str], fault: str, prefix: str, offered: frozenset[str]
-) -> Service:
+def _service(name: str, title: str, fault: str, prefix: str, *operations: Operation) -> Service:
     segment = title.lower()
     base = f"{_NAMESPACE}{segment}/1.2/{title}/"
-    rows = tuple(Operation(op, stem, base, op in offered) for op, stem in operations.items())
-    return Service(name, segment, rows, fault, prefix, f"{title}_V1_2.wsdl")
+    return Service(
+        name, segment, tuple(replace(op, base=base) for op in operations), fault, prefix, f"{title}_V1_2.wsdl"
+    )
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
+def _same(*names: str, offered: bool = True) -> tuple[Operation, ...]:
+    return tuple(Operation(name, name, "", offered) for name in names)
 
 
 AANLEVEREN: Final = _service(
-    "aanleveren",
-    "AanleverService",
-    {"aanleveren": "aanlever"},
-    "aanleverFault",
-    "ALS",
-    frozenset({"aanleveren"}),
+    "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")
 )
 STATUSINFORMATIE: Final = _service(
     "statusinformatie",
     "StatusinformatieService",
-    _same("getBerichtsoorten", "getProcessen", "getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
     "statusinformatieFault",
     "STS",
-    frozenset({"getStatussenProces", "getNieuweStatussenProces"}),
+    *_same("getStatussenProces", "getNieuweStatussenProces"),
+    *_same("getBerichtsoorten", "getProcessen", "getNieuweStatussen", offered=False),
 )
 OPHALEN: Final = _service(
     "ophalen",
     "OphaalService",
-    _same(
-        "getBerichten",
-        "getNieuweBerichten",
-        "getBerichtenLijst",
-        "getNieuweBerichtenLijst",
-        "getBerichtenKenmerk",
-        "getNieuweBerichtenKenmerk",
-    ),
     "ophaalFault",
     "OHS",
-    frozenset(),
+    *_same("getBerichten", "getNieuweBerichten", "getBerichtenLijst", "getNieuweBerichtenLijst", offered=False),
+    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", offered=False),
 )
-AFLEVEREN: Final = _service(
-    "afleveren",
-    "AfleverService",
-    {"afleveren": "aflever"},
-    "afleverFault",
-    "AFS",
-    frozenset({"afleveren"}),
-)
+AFLEVEREN: Final = _service("afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", ""))
 """The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""
-ZET_STATUS: Final = _service(
-    "zet_status",
-    "ZetStatusService",
-    _same("zetStatus"),
-    "zetStatusFault",
-    "AFS",
-    frozenset({"zetStatus"}),
-)
+ZET_STATUS: Final = _service("zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"))
 """Names by analogy: ours. Its foutcodes are those of afleveren: no others are known between hub and agency."""
 
 SERVICES: Final = (AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS)

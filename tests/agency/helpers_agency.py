@@ -241,13 +241,15 @@ class World:
         created: datetime | None = None,
         to: str = "",
         action: str = ACTION,
+        tail: bytes = b"",
         **changes: Any,
     ) -> bytes:
         """An afleverRequest as the hub would send it, but for what the arguments say."""
         written = koppelvlak.write_aflever_request(await self.request(delivery, **changes), secrets.token_hex(16))
         addressing = Addressing(to or f"https://localhost{AFLEVEREN}", action, message_id or f"urn:uuid:{new_id()}")
         life, at = limits.TIMESTAMP_LIFE, created or now()
-        sealed = seal(written.octets, addressing, self.signer(signer), Algorithms(), at, life, new_id, written.large)
+        body = written.octets.replace(b"</afleverRequest>", tail + b"</afleverRequest>")
+        sealed = seal(body, addressing, self.signer(signer), Algorithms(), at, life, new_id, written.large)
         return octets_of(sealed.payload)
 
     async def post(self, running: Running, octets: bytes, sender: str = "digipoort", **headers: str) -> HttpAnswer:

@@ -303,6 +303,42 @@ async def test_trouble_of_its_own_is_no_refusal(world: World) -> None:
     assert ["405", "420"] == await world.codes(delivery)
 
 
+async def test_a_disk_that_takes_nothing_is_no_receipt(world: World) -> None:
+    """The staging place is gone: HTTP 503 and nothing kept; once it is back the same octets are taken."""
+    agency, delivery = await start(world)
+    octets = await world.sealed(delivery)
+    staging = agency.inbox / ".staging"
+    staging.rmdir()
+
+    answer = await world.post(agency, octets)
+
+    assert (503, "AFS400") == (answer.status, field(text_of(answer), "foutcode"))
+    staging.mkdir()
+    assert 0 == await stored(agency)
+    assert 200 == (await world.post(agency, octets)).status
+    await until(lambda: agency.folders() == [delivery.berichtkenmerk])
+
+
+async def test_what_the_hub_found_reaches_the_back_end(world: World) -> None:
+    """constateringen and additionele elementen stand in envelope.json under the XSD's names, white space collapsed."""
+    agency, delivery = await start(world)
+    tail = (
+        b"<constateringenLijst><constatering><code>C1</code><beschrijving> let\n op </beschrijving></constatering>"
+        b"</constateringenLijst><additioneleElementenLijst><element><naam>soort</naam><waarde>VA</waarde></element>"
+        b"<element><naam>middel</naam><waarde>OB</waarde></element></additioneleElementenLijst>"
+    )
+
+    assert 200 == (await world.post(agency, await world.sealed(delivery, tail=tail))).status
+
+    await until(lambda: agency.folders() == [delivery.berichtkenmerk])
+    envelope = agency.envelope(delivery.berichtkenmerk)
+    assert [{"code": "C1", "beschrijving": "let op"}] == envelope["constateringenLijst"]
+    assert [
+        {"naam": "soort", "waarde": "VA"},
+        {"naam": "middel", "waarde": "OB"},
+    ] == envelope["additioneleElementenLijst"]
+
+
 # --- a process that died ----------------------------------------------------------------------------------------------
 
 

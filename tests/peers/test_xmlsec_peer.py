@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
-import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
+import helpers_peer
 import pytest
 from helpers_peer import (
     CLIENTS,
@@ -29,6 +31,7 @@ from helpers_wire import (
     aanlever_request,
     business,
     cause_of,
+    elliptic,
     opened,
     sealed_octets,
     stranger,
@@ -164,6 +167,14 @@ def in_first_reference(path: str, **attributes: str) -> Callable[[Shape], Shape]
     return lambda shape: shape.but(extra=change)
 
 
+def text_in(path: str) -> Callable[[Shape], Shape]:
+    return lambda shape: shape.but(extra=lambda envelope: set_text(envelope, path, "x"))
+
+
+def attribute_on(path: str, name: str, value: str) -> Callable[[Shape], Shape]:
+    return lambda shape: shape.but(extra=lambda envelope: envelope.find(path).set(name, value))
+
+
 INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 SIGNED_WRONG: dict[str, tuple[Callable[[Shape], Shape], str]] = {
     "Body not signed": (without("body"), "not-covered"),
@@ -217,6 +228,21 @@ SIGNED_WRONG: dict[str, tuple[Callable[[Shape], Shape], str]] = {
         "signature-shape",
     ),
     "eleven references": (lambda shape: shape.but(signed=(*shape.signed, *["to"] * 6)), "signature-shape"),
+    "eleven references to known parts": (
+        lambda shape: shape.but(signed=(*(set(shape.signed) - {"reply_to"}), "token") * 2),
+        "signature-shape",
+    ),
+    "another # in a PrefixList": (lambda shape: shape.but(prefix_lists={"body": "#other"}), "signature-shape"),
+    "text in SignedInfo": (text_in(f".//{{{DS}}}SignedInfo"), "signature-shape"),
+    "text in a Reference": (text_in(f".//{{{DS}}}Reference"), "signature-shape"),
+    "text in the Timestamp": (text_in(f".//{{{WSU}}}Timestamp"), "timestamp"),
+    "text in the Body": (text_in(f"{{{SOAP}}}Body"), "envelope"),
+    "attribute on Created": (attribute_on(f".//{{{WSU}}}Created", "ValueType", "xsd:date"), "timestamp"),
+    "another attribute on Transform": (attribute_on(f".//{{{DS}}}Transform", "x", "y"), "signature-shape"),
+    "key reference to another type": (
+        attribute_on(f".//{{{WSSE}}}SecurityTokenReference/{{{WSSE}}}Reference", "ValueType", "urn:other"),
+        "key-reference",
+    ),
     "seventeen prefixes": (
         lambda shape: shape.but(prefix_lists={"body": " ".join(f"p{n}" for n in range(17))}),
         "signature-shape",
@@ -298,10 +324,19 @@ def second_signed_info(envelope: etree._Element) -> None:
 
 
 def other_token(envelope: etree._Element) -> None:
-    import base64
-
     token = envelope.find(f".//{{{WSSE}}}BinarySecurityToken")
     token.text = base64.b64encode(stranger().certificate.der).decode()
+
+
+def elliptic_token(envelope: etree._Element) -> None:
+    token = envelope.find(f".//{{{WSSE}}}BinarySecurityToken")
+    token.text = base64.b64encode(elliptic().der).decode()
+
+
+def unused_bits(character: str) -> str:
+    """The same four bits in front, the two that encode nothing otherwise."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return alphabet[alphabet.index(character) ^ 1]
 
 
 def drop(path: str) -> Callable[[etree._Element], None]:
@@ -325,6 +360,13 @@ BROKEN: dict[str, tuple[Callable[[etree._Element], None], str]] = {
         replaced(f".//{{{DS}}}SignatureValue", lambda text: text + "QQ=="),
         "signature-shape",
     ),
+    "DigestValue too short": (replaced(f".//{{{DS}}}DigestValue", lambda _: "AAAA"), "signature-shape"),
+    "DigestValue with unused bits set": (
+        replaced(f".//{{{DS}}}DigestValue", lambda text: text.strip()[:-2] + unused_bits(text.strip()[-2]) + "="),
+        "signature-shape",
+    ),
+    "DigestValue empty": (replaced(f".//{{{DS}}}DigestValue", lambda _: ""), "signature-shape"),
+    "a key that is not RSA": (elliptic_token, "algorithm"),
     "another certificate": (other_token, "signature-value"),
     "token not DER": (replaced(f".//{{{WSSE}}}BinarySecurityToken", lambda _: "AAAA"), "certificate-malformed"),
     "comment in the Body": (comment_in_body, "comment"),
@@ -418,7 +460,4 @@ def test_xmlsec_accepts_whatever_operation_we_seal(operation: bytes) -> None:
 
 def test_this_file_shares_no_signing_code() -> None:
     """The peer is a peer: its helper imports nothing of the package."""
-    source = sys.modules["helpers_peer"].__file__
-    assert source
-    with open(source, encoding="utf-8") as file:
-        assert "digipoort_as4" not in file.read()
+    assert "digipoort_as4" not in Path(str(helpers_peer.__file__)).read_text(encoding="utf-8")

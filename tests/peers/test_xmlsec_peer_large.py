@@ -55,7 +55,7 @@ def large_request(document: bytes) -> bytes:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_20_mib_are_verified_in_little_memory(tmp_path: Path) -> None:
-    """Base64 in lines of 76 with CR LF, as a MIME encoder writes it: more than 28 MB of text, under 100 MiB of growth."""
+    """Base64 in lines of 76 with CR LF, as MIME encoders write it: 28 MB of text, under 100 MiB of growth."""
     from helpers_wire import authority
 
     (tmp_path / "body").write_bytes(large_request(os.urandom(20_971_520)))

@@ -286,9 +286,15 @@ def test_the_policy_is_clean(service: str) -> None:
     suites = root.findall(f".//{{{POLICY}}}AlgorithmSuite/*/*")
     assert [etree.QName(s).localname for s in suites] == ["Basic256Sha256Rsa15"]
     assert len(root.findall(f".//{{{WSAM}}}AnonymousResponses")) == 1
-    assert {h.get("Name") for h in root.iterfind(f".//{{{POLICY}}}Header")} == set(
-        ["To", "From", "FaultTo", "ReplyTo", "MessageID", "RelatesTo", "Action"]
-    )
+    assert {h.get("Name") for h in root.iterfind(f".//{{{POLICY}}}Header")} == {
+        "To",
+        "From",
+        "FaultTo",
+        "ReplyTo",
+        "MessageID",
+        "RelatesTo",
+        "Action",
+    }
 
 
 @needs_shared

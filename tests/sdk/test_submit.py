@@ -28,7 +28,7 @@ BERICHT = Bericht(
 )
 
 
-def client(pki: Path, peer: Peer, **changes: object):  # type: ignore[no-untyped-def]
+def client(pki: Path, peer: Peer, **changes: object):
     return connection(pki, "bakkerij-jansen", peer.url, sleep=lambda _: None, **changes)
 
 
@@ -96,7 +96,7 @@ def test_an_answer_that_is_not_right_is_not_read(
     sdk_pki: Path, peer: Peer, broken: dict[str, object], words: str
 ) -> None:
     """The same answer with one thing broken never becomes a Receipt."""
-    peer.scripts = [receipt(hub(sdk_pki), **broken)]  # type: ignore[arg-type]
+    peer.scripts = [receipt(hub(sdk_pki), **broken)]
 
     with pytest.raises(SignatureError) as refused:
         submit(client(sdk_pki, peer), BERICHT)

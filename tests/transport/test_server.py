@@ -422,3 +422,16 @@ async def test_one_certificate_has_a_cap_of_its_own(tmp_path: Path, authority: A
             writer.close()
     assert other.startswith(b"HTTP/1.1 200")
     assert "too-many-connections" in causes(tmp_path)
+
+
+async def test_a_megabyte_in_chunks_of_one_octet_is_cheap(tmp_path: Path) -> None:
+    """Many tiny chunks cost less than a second of CPU (M09)."""
+    echo = Echo()
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    octets = head + b"1\r\nx\r\n" * 2**20 + b"0\r\n\r\n"
+    async with running(tmp_path, echo) as server:
+        start = time.process_time()
+        await talk(server, octets, wait=20)
+        took = time.process_time() - start
+    assert [b"x" * 2**20] == echo.bodies
+    assert took < 3  # linear: half a second where measured; quadratic would take minutes

@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from digipoort_as4.errors import PeerError
@@ -115,6 +115,17 @@ def business() -> KeyPair:
 def stranger() -> KeyPair:
     """Somebody with the same name and number from an authority of his own."""
     return issue("TEST bakkerij", OIN, issue("TEST authority", None))
+
+
+@cache
+def elliptic() -> Certificate:
+    """A certificate with an elliptic-curve key, which no WUS algorithm can use."""
+    name = x509.Name([x509.NameAttribute(NameOID.SERIAL_NUMBER, OIN)])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
+    key = ec.generate_private_key(ec.SECP256R1())
+    signed = builder.public_key(key.public_key()).sign(key, hashes.SHA256())
+    return load_certificate(signed.public_bytes(serialization.Encoding.DER))
 
 
 @dataclass(frozen=True)

@@ -252,6 +252,7 @@ async def refused(
     assert fault.fout is not None
     assert fault.fout.foutcode == code
     assert text in fault.cause
+    assert fault.fout.foutbeschrijving.startswith(REFUSED)
     (line,) = world.journal()
     if fixed:
         assert fault.cause == f"{text} Vermeld bij navraag journaalnummer {line['number']}."

@@ -15,7 +15,7 @@ from digipoort_as4.soap import xml_guard
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wus import faults, koppelvlak, schema, services
 from digipoort_as4.wus.faults import FaultTable, Hint
-from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, SERVICES, STATUSINFORMATIE, ZET_STATUS
+from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN, OPHALEN, SERVICES, STATUSINFORMATIE, ZET_STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("DIGIPOORT_SHARED", ROOT.parent / "shared"))
@@ -88,7 +88,7 @@ def test_no_cause_leaves_the_line_empty(cause: str) -> None:
 def test_explained_causes_say_where_found_expected_and_fix() -> None:
     """In this order, on one line."""
     refusal = PeerError("schema", where="regel 3", found="a.", expected="b", fix="Doe c.", detail="intern")
-    text = faults.foutbeschrijving(refusal, "0123abcd")
+    text = faults.foutbeschrijving(refusal, "0123abcd", AANLEVEREN)
     assert text == (
         OPENING
         + "Het bericht voldoet niet aan het XML-schema. Waar: regel 3. Gevonden: a. Verwacht: b. Oplossing: Doe c.\n"
@@ -98,10 +98,16 @@ def test_explained_causes_say_where_found_expected_and_fix() -> None:
 def test_the_others_say_nothing_but_the_journal_number() -> None:
     """Nothing of where, found, expected, fix or detail leaves (decision 5)."""
     refusal = PeerError("certificate-revoked", where="w", found="f", expected="e", fix="x", detail="d")
-    assert faults.foutbeschrijving(refusal, "0123abcd") == (
+    assert faults.foutbeschrijving(refusal, "0123abcd", AANLEVEREN) == (
         OPENING + "De beveiliging van het bericht kon niet worden vastgesteld. "
         "Vermeld bij navraag journaalnummer 0123abcd.\n"
     )
+
+
+def test_an_agency_refuses_in_the_words_known_of_agencies() -> None:
+    """AFS100: the Procesinfrastructuur instead of Digipoort (digipoort 3.3)."""
+    text = faults.foutbeschrijving(PeerError("kenmerk-unknown"), "0123abcd", AFLEVEREN)
+    assert text.startswith(OPENING.replace("door Digipoort", "door de Procesinfrastructuur"))
 
 
 def test_a_peers_words_cannot_break_out() -> None:

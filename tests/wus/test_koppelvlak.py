@@ -26,8 +26,10 @@ from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_
 from digipoort_as4.wus import koppelvlak, schema
 from digipoort_as4.wus.koppelvlak import (
     AanleverResponse,
+    AdditioneelElement,
     AfleverRequest,
     AfleverResponse,
+    Constatering,
     Fout,
     Intake,
     StatusResultaat,
@@ -167,6 +169,18 @@ def test_aflever_request_writes_the_xsd_form(reopen: Reopen, intake: Intake) -> 
     assert _but(read, documents=()) == aflever_request(documents=())
 
 
+def test_findings_and_additional_elements_there_and_back(reopen: Reopen, intake: Intake) -> None:
+    """constateringenLijst and additioneleElementenLijst behind the bijlagen."""
+    request = aflever_request(
+        documents=(document(b"<a/>"), document(b"b", "bijlage")),
+        constateringen=(Constatering("C1", "let op"), Constatering("C2", "<b>")),
+        additionele_elementen=(AdditioneelElement("soort", "VA"),),
+    )
+    written = koppelvlak.write_aflever_request(request, "t")
+    valid(written)
+    assert _but(koppelvlak.read_aflever_request(reopen(written), intake), documents=()) == _but(request, documents=())
+
+
 @needs_shared
 @pytest.mark.parametrize("name", ["afleverRequest", "afleverRequest-aanleveraar-as-nummer-type"])
 def test_both_forms_of_identiteit_aanleveraar_are_read(reopen: Reopen, intake: Intake, name: str) -> None:
@@ -177,6 +191,11 @@ def test_both_forms_of_identiteit_aanleveraar_are_read(reopen: Reopen, intake: I
     read = koppelvlak.read_aflever_request(opened, intake)
     assert read.identiteit_aanleveraar == "00000099000000002000"
     assert read.aanleverkenmerk == "AANLEVER-0001"
+    assert [(e.naam, e.waarde) for e in read.additionele_elementen] == [
+        ("voorbeeld-naam", "voorbeeld-waarde"),
+        ("begin-tijdvak", "2026-01-01"),
+        ("eind-tijdvak", "2026-01-31"),
+    ]
     assert [read_all(d.payload) for d in read.documents] == [b"<xbrl/>"]
     assert etree.tostring(opened.message.envelope) == before
 
