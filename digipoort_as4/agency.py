@@ -439,7 +439,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="", help="agency of that post office")
     parser.add_argument("--config", type=Path, help="agency.toml of an agency that stands by itself")
     given = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     try:
         asyncio.run(_main(given.config, given.dir, given.name))
     except DigipoortError as error:

@@ -49,6 +49,8 @@ async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:
     """
     clock, grace = asyncio.get_running_loop().time, guard.grace.total_seconds()
     start, received = clock(), 0
+    if content.is_eof():  # a small body came with its header: nobody is waited for
+        yield content.read_nowait()
     while not content.at_eof():
         # Whoever sent much may rest, but never longer than the grace time.
         deadline = min(clock() + grace, start + grace + received / guard.rate)

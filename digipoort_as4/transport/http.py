@@ -22,7 +22,7 @@ class HttpRequest:
     query: str
     """Raw, without the question mark."""
     headers: Mapping[str, str]
-    """Names in lower case; of a repeated header the first value."""
+    """Asked for in lower case; of a repeated header the first value."""
     body: Payload
     """In memory up to limits.INLINE_BODY, above it a spool file that goes after the answer."""
     tls_certificate: bytes | None = None

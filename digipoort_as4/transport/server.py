@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -152,8 +153,7 @@ class _Body:
     """Octets on their way in: in memory while few, else in a spool file written by a thread."""
 
     def __init__(self, spool: Spool) -> None:
-        self._waiting = bytearray()
-        self._path = spool.fresh()
+        self._waiting, self._spool = bytearray(), spool
         self._file: BinaryIO | None = None
         self.size = 0
 
@@ -167,16 +167,16 @@ class _Body:
         if self._file is None:
             return BytesPayload(bytes(self._waiting))
         await asyncio.to_thread(self._finish)
-        return FilePayload(self._path, 0, self.size)
+        return FilePayload(Path(self._file.name), 0, self.size)
 
     async def discard(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._path.unlink(missing_ok=True)
+            Path(self._file.name).unlink(missing_ok=True)
 
     def _write(self) -> None:
         if self._file is None:
-            self._file = self._path.open("xb")
+            self._file = self._spool.fresh().open("xb")
         self._file.write(self._waiting)
         self._waiting.clear()
 
@@ -187,14 +187,11 @@ class _Body:
 
 
 def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
-    headers: dict[str, str] = {}
-    for name, value in incoming.headers.items():
-        headers.setdefault(name.lower(), value)
     return HttpRequest(
         method=incoming.method,
         path=incoming.path,
         query=incoming.rel_url.raw_query_string,
-        headers=headers,
+        headers=incoming.headers,
         body=body,
         tls_certificate=peer_certificate(incoming.transport),
         trouble=trouble,

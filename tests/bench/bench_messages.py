@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import os
 import platform
 import shutil
 import sqlite3
@@ -398,11 +399,10 @@ def large_message(place: World, signer: FileSigner) -> Iterator[bytes]:
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
     place = World.make(Path(given.folder))
-    results: dict[str, Any] = {"machine": machine(), "accept": {}, "life": {}, "parts": {}}
+    results: dict[str, Any] = {"machine": machine(), "floor": {}, "accept": {}, "life": {}, "parts": {}}
     for bits in given.bits:
-        results["floor"] = results.get("floor", {}) | {
-            str(bits): {name: ms(value) for name, value in asdict(measure_floor(place.signer("digipoort", bits))).items()}
-        }
+        floor = measure_floor(place.signer("digipoort", bits))
+        results["floor"][str(bits)] = {name: ms(value) for name, value in asdict(floor).items()}
         results["accept"][str(bits)] = accepting(place, bits, given.messages, given.rounds, given.profile)
         results["life"][str(bits)] = living(place, bits, given.messages, given.rounds, given.profile)
         results["parts"][str(bits)] = parts(place, bits, given.messages)
@@ -417,10 +417,13 @@ def machine() -> dict[str, str]:
         "cores": str(len(names)),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
 def told(results: dict[str, Any]) -> Iterator[str]:
+    at = results["machine"]
+    yield f"{at['cpu']}, {at['cores']} cores, Python {at['python']}, SQLite {at['sqlite']}, load at start {at['load']}"
     yield f"{world.BODY} octets of SOAP Body, mutual TLS kept alive, durable; CPU per message, medians of rounds"
     yield f"{'':34}{'CPU ms':>9}{'floor ms':>10}{'ratio':>7}{'p50 ms':>9}{'p99 ms':>9}"
     for bits, by in results["accept"].items():

@@ -148,7 +148,9 @@ def aanlever_request(number: int, documents: Sequence[Document]) -> AanleverRequ
 
 def sign(signer: FileSigner, number: int, documents: Sequence[Document] = ()) -> Payload:
     """A signed aanleverRequest with six references, ready to post; by default with a Body of about BODY octets."""
-    documents = documents or [document("inhoud", "aangifte.xbrl", BytesPayload(vat_return(BODY * 3 // 4 - 600, number)))]
+    if not documents:
+        octets = vat_return(BODY * 3 // 4 - 600, number)
+        documents = [document("inhoud", "aangifte.xbrl", BytesPayload(octets))]
     written = koppelvlak.write_aanlever_request(aanlever_request(number, documents), uuid.uuid4().hex)
     addressing = Addressing(
         to=f"https://localhost{AANLEVEREN.path}",
@@ -248,10 +250,10 @@ def running(what: str, settings: Settings, log: Path, **more: Any) -> Iterator[s
     """
     given = log.with_suffix(".json")
     given.write_text(json.dumps(_plain({**_as_dict(settings), "more": more})))
-    home = str(Path(__file__).parents[2])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, __file__, what, str(given)], stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": home}
+            [sys.executable, __file__, what, str(given)], stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path}
         )
     try:
         _await(process, settings.port, log)
@@ -355,7 +357,7 @@ PROCESSES: dict[str, Run] = {
 
 def main(what: str, given: dict[str, Any]) -> None:
     """Run until SIGTERM, with logging as the processes of `digipoort up` have it."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
     settings, more = _settings(given), given["more"]
 
     async def run() -> None:
@@ -364,7 +366,7 @@ def main(what: str, given: dict[str, Any]) -> None:
     if "profile" not in more:
         asyncio.run(run())
         return
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(time.thread_time)
     profiler.runcall(asyncio.run, run())
     profiler.dump_stats(more["profile"])
 
