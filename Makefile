@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -q
 INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench wheel lock clean
+.PHONY: help demo test faults lint bench wheel lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: $(VENV)/runtime ## the whole post office, once, on this machine
 
 test: $(VENV)/dev ## every test
 	$(VENV)/bin/python -m pytest
+
+faults: $(VENV)/dev ## every kill point and disk error, not the slice of `make test`
+	DIGIPOORT_FAULTS=full $(VENV)/bin/python -m pytest tests/faults
 
 lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict
 	$(VENV)/bin/ruff format --check .

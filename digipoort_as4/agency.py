@@ -11,7 +11,6 @@ import json
 import logging
 import signal
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,8 +51,6 @@ BROKEN_PAUSE: Final = timedelta(seconds=10)
 """After a bug in the telling loop."""
 TIDY: Final = timedelta(hours=1)
 """Between two sweeps of answers that are kept no longer."""
-LOOK_AGAIN: Final = timedelta(seconds=1)
-"""At most this old is what we know of the times of our files."""
 GRACE: Final = timedelta(seconds=10)
 """Requests in work may take this long once the process shall stop."""
 
@@ -291,44 +288,6 @@ class Agency:
                 loop.cancel()
 
 
-class TrustFiles:
-    """Anchors and CRLs as the files have them, read anew when one changes: CRLs are renewed every few hours."""
-
-    def __init__(self, settings: config.Settings, journal: Journal, look_again: timedelta = LOOK_AGAIN) -> None:
-        """Read once.
-
-        Args:
-            settings: names the files.
-            journal: hears of files that became wrong.
-            look_again: how old our knowledge of their times may be.
-
-        Raises:
-            ConfigError: a file is wrong or missing.
-        """
-        self._settings, self._journal, self._look_again = settings, journal, look_again
-        self._stamps, self._looked = self._look(), time.monotonic()
-        self._trust = gateway.read_trust(settings)
-
-    def __call__(self) -> Trust:
-        """The snapshot of this moment."""
-        if time.monotonic() - self._looked >= self._look_again.total_seconds():
-            self._looked = time.monotonic()
-            if (stamps := self._look()) != self._stamps:
-                self._read_again(stamps)
-        return self._trust
-
-    def _read_again(self, stamps: tuple[int, ...]) -> None:
-        try:
-            self._trust, self._stamps = gateway.read_trust(self._settings), stamps
-        except (ConfigError, PeerError, OSError, ValueError) as error:
-            # half written: the snapshot before it stays, and next time we look again
-            self._journal.write("trust-refused", level=logging.ERROR, detail=str(error))
-
-    def _look(self) -> tuple[int, ...]:
-        files = (self._settings.ca, *self._settings.intermediates, *self._settings.crls)
-        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
-
-
 # --- the process ------------------------------------------------------------------------------------------------------
 
 
@@ -348,7 +307,7 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     journal = Journal(base.folder / "journal.jsonl")
     book = AgencyBook.open(base.folder, stop.set)
     tls = TlsFiles(base.tls.certificate, base.tls.key, base.tls.password)
-    trust = TrustFiles(base, journal)
+    trust = gateway.watch_trust(base, journal)
     peers = Peers(
         lambda: client_context(tls, base.ca),
         lambda oin, der: judge_peer(oin, der, trust(), gateway.now(), Purpose.TLS_SERVER),

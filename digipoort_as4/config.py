@@ -21,14 +21,7 @@ PROFILES: Final = ("local", "production")
 
 
 def data_file(name: str) -> Path:
-    """A shipped file.
-
-    Args:
-        name: path below the project, e.g. `schemas/digipoort-koppelvlak-1.2.xsd` or `certs/test-pki.toml`.
-
-    Returns:
-        Its place in an installed wheel (digipoort_as4/_data) or in a checkout.
-    """
+    """A shipped file, by its path below the project: in an installed wheel (digipoort_as4/_data) or in a checkout."""
     package = Path(__file__).parent
     installed = package / "_data" / name
     return installed if installed.exists() else package.parent / name
@@ -38,41 +31,31 @@ def data_file(name: str) -> Path:
 class KeyFiles:
     """Certificate and private key of one use."""
 
-    certificate: Path
-    """PEM: the certificate, then the CAs above it without the root."""
-    key: Path
-    """PEM."""
-    password: bytes | None = field(default=None, repr=False)
-    """Of the key, from the file that `password_file` names."""
+    certificate: Path  # PEM: the certificate, then the CAs above it without the root
+    key: Path  # PEM
+    password: bytes | None = field(default=None, repr=False)  # of the key; None for a key that is not encrypted
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that an operator decides about the post office."""
 
-    folder: Path
-    """Database, payloads, spool and journal."""
+    folder: Path  # database, payloads, spool and journal
     tls: KeyFiles
     signing: KeyFiles
-    ca: Path
-    """PEM bundle of the roots that peers' certificates lead to."""
+    ca: Path  # PEM bundle of the roots that peers' certificates lead to
     intermediates: tuple[Path, ...] = ()
     crls: tuple[Path, ...] = ()
-    policies: frozenset[str] = frozenset()
-    """Accepted certificate policies; empty: those of the profile."""
-    test_pki: Path | None = None
-    """Folder of the test PKI; None outside the local profile."""
+    policies: frozenset[str] = frozenset()  # accepted certificate policies; empty: those of the profile
+    test_pki: Path | None = None  # folder of the test PKI; None outside the local profile
     profile: str = "local"
     host: str = "127.0.0.1"
     port: int = 8443
-    public_url: str = ""
-    """What peers call us, without a path; empty: https://localhost and the port."""
-    routes: Path | None = None
-    """None: the shipped file; so parties and consents."""
+    public_url: str = ""  # what peers call us, without a path; empty: https://localhost and the port
+    routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
     consents: Path | None = None
-    agencies: Mapping[str, str] = field(default_factory=dict)
-    """OIN of each agency to the URL of its AfleverService."""
+    agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
@@ -171,23 +154,24 @@ TABLES: Final = ("agencies", "foutcodes")
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; environment before file before defaults.
+    """Read the settings, environment before file before defaults; ConfigError lists every mistake of both at once.
 
     Args:
         path: of digipoort.toml; None looks in the usual places.
         environment: DIGIPOORT_LISTEN_PORT and the like; DIGIPOORT_CONFIG names the file.
-
-    Raises:
-        ConfigError: lists every mistake of file and environment at once.
     """
     path = path or _find(environment)
     base = path.parent.absolute()
-    tree = _read(path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
     given = {key: (value, path.name) for key, value in _flat(tree).items()}
-    given |= _from_environment(environment)
+    names = {f"DIGIPOORT_{key.upper().replace('.', '_')}": key for key in KEYS}
+    given |= {key: (environment[name], name) for name, key in names.items() if name in environment}
     values = _values(given, base, mistakes)
     mistakes += [f"{key}: is missing" for key in REQUIRED if key not in given]
     mistakes += _together(values)
@@ -201,17 +185,9 @@ def _find(environment: Mapping[str, str]) -> Path:
         return Path(named)
     home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     places = (Path("digipoort.toml"), home / "digipoort" / "digipoort.toml", Path("/etc/digipoort/digipoort.toml"))
-    for place in places:
-        if place.is_file():
-            return place
+    if found := next((place for place in places if place.is_file()), None):
+        return found
     raise ConfigError(f"no digipoort.toml; looked in {', '.join(map(str, places))}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -219,11 +195,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
-    names = {f"DIGIPOORT_{key.upper().replace('.', '_')}": key for key in KEYS}
-    return {key: (environment[name], name) for name, key in names.items() if name in environment}
 
 
 def _values(given: Mapping[str, tuple[Any, str]], base: Path, mistakes: list[str]) -> dict[str, Any]:

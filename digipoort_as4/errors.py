@@ -6,7 +6,7 @@ Nothing here sends anything; the protocols turn a `PeerError` into their own fau
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,10 @@ class Cause:
     dk_bp: str = ""  # Code of the Digikoppeling Best Practices for the same trouble, or empty
 
 
-def _table(*causes: Cause) -> dict[str, Cause]:
-    return {cause.name: cause for cause in causes}
-
-
 UNTRUSTED: Final = "De beveiliging van het bericht kon niet worden vastgesteld."
 """The one text for every certificate, OIN, SignatureValue and digest failure (decision 5)."""
 
-CAUSES: Final[dict[str, Cause]] = _table(
+_CAUSES: Final = (
     # --- HTTP and XML ---------------------------------------------------------------------------------------------
     Cause("method-not-allowed", "Alleen POST is toegestaan.", http=405),
     Cause("unknown-path", "Dit adres bestaat niet.", http=404),
@@ -89,34 +85,28 @@ CAUSES: Final[dict[str, Cause]] = _table(
     Cause("storage", "Het bericht kon niet duurzaam worden vastgelegd.", technical=True, dk_bp="0051"),
     Cause("revocation-unavailable", "De intrekkingsinformatie is niet beschikbaar.", technical=True, dk_bp="0051"),
 )
+CAUSES: Final[dict[str, Cause]] = {cause.name: cause for cause in _CAUSES}
 """All causes by name. Source: Digikoppeling Best Practices WUS for dk_bp; the sentences are ours."""
 
 
 class DigipoortError(Exception):
     """Root of every error that this package raises on purpose."""
 
-    category = "unexpected"
-    exit_code = 1
+    category, exit_code = "unexpected", 1
 
 
 class PeerError(DigipoortError):
     """The other side's request or answer is refused; the protocol turns this into its fault."""
 
-    category = "refused"
-    exit_code = 4
+    category, exit_code = "refused", 4
 
     def __init__(
         self, name: str, *, where: str = "", found: str = "", expected: str = "", fix: str = "", detail: str = ""
     ) -> None:
-        """Name the cause and say the four parts.
+        """Name the cause, a key of CAUSES, and say the four parts in Dutch; `detail` is for the journal only.
 
-        Args:
-            name: a key of CAUSES.
-            where: element, header, reference or line.
-            found: what was there; short, never a whole value of somebody else's.
-            expected: what the standard or the route wants.
-            fix: the way out, in Dutch, as an instruction.
-            detail: for the operator's journal only.
+        Where is an element, header, reference or line; found is short, never a whole value of somebody else's; expected
+        is what the standard or the route wants; fix is the way out, as an instruction.
         """
         self.cause = CAUSES[name]
         self.where, self.found, self.expected, self.fix, self.detail = where, found, expected, fix, detail
@@ -141,7 +131,6 @@ class Refused(DigipoortError):
     category, exit_code = "refused", 4
 
     def __init__(self, message: str, *, code: str = "", status: str = "") -> None:
-        """Keep the foutcode and the status code beside the text."""
         self.code, self.status = code, status
         super().__init__(message)
 
@@ -158,13 +147,7 @@ class TransportError(DigipoortError):
     category, exit_code = "network", 6
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
-        """Say whether the peer may have got the request.
-
-        Args:
-            message: what stood in the way.
-            sent: False: no octet of the request can have been read. True: the outcome was not learnt.
-        """
-        self.sent = sent
+        self.sent = sent  # False: no octet of the request can have been read. True: the outcome was not learnt
         super().__init__(message)
 
 
@@ -186,3 +169,16 @@ class ExpectationNotMet(DigipoortError):
 
 class StorageFailure(DigipoortError):
     """The store could not keep its promise; the process stops rather than go on (P5)."""
+
+
+PARTS: Final = ("where", "found", "expected", "fix")
+E = TypeVar("E", bound=DigipoortError)
+
+
+def failure(kind: type[E], what: str, **parts: str) -> E:
+    """An error for people: one sentence, and the parts it knows of where, found, expected and fix, as notes."""
+    error = kind(what)
+    for name in PARTS:
+        if parts.get(name):
+            error.add_note(f"{name}: {parts[name]}")
+    return error

@@ -9,21 +9,17 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from digipoort_as4.config import KeyFiles, Settings
+from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.hub import copies
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
-from digipoort_as4.pki.certificates import (
-    PRODUCTION_POLICIES,
-    TEST_POLICIES,
-    load_pem,
-    read_oin,
-)
+from digipoort_as4.pki.certificates import PRODUCTION_POLICIES, TEST_POLICIES, load_pem, read_oin
 from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
@@ -34,75 +30,87 @@ from digipoort_as4.wus import operations, services
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
 
-LIVE: Final = "/livez"
-"""Answers while the process can answer at all."""
-READY: Final = "/readyz"
-"""Answers 200 while requests can be accepted: the store holds, the tables are read."""
-TABLES: Final = ("routes", "parties", "consents")
-"""Names of the operator's tables, in Settings and as files."""
+LIVE: Final = "/livez"  # answers while the process can answer at all
+READY: Final = "/readyz"  # answers 200 while requests can be accepted: the store holds, the tables are read
+TABLES: Final = ("routes", "parties", "consents")  # names of the operator's tables, in Settings and as files
 SERVICES: Final = {
     service.name: service.path for service in operations.SERVICES if service.offered and service.name != "afleveren"
 }
 """The hub's services and where they answer."""
-AFLEVEREN: Final = operations.AFLEVEREN.path
-"""Where an agency's AfleverService answers."""
-LOOK_AGAIN: Final = timedelta(seconds=1)
-"""At most this old is what we know of the files' times."""
-GRACE: Final = timedelta(seconds=10)
-"""Requests in work may take this long once the process shall stop."""
+AFLEVEREN: Final = operations.AFLEVEREN.path  # where an agency's AfleverService answers
+LOOK_AGAIN: Final = timedelta(seconds=1)  # at most this old is what we know of the files' times
+GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
 
 
-# --- tables -----------------------------------------------------------------------------------------------------------
+# --- files that change while we run -----------------------------------------------------------------------------------
+
+T = TypeVar("T")
 
 
-class Tables:
-    """The operator's files as frozen snapshots: read anew when one changes, swapped as a whole.
+class Watched(Generic[T]):
+    """What some files say, as one frozen value: read anew when a file changes, swapped as a whole.
 
-    A file that became wrong is told in the journal, and the snapshot before it stays.
+    A file that became wrong is told in the journal, and the value before it stays.
     """
 
-    def __init__(self, settings: Settings, journal: Journal) -> None:
-        """Read everything once.
+    def __init__(
+        self, name: str, files: Iterable[Path], read: Callable[[], T], version: Callable[[T], str], journal: Journal
+    ) -> None:
+        """Read everything once, or raise what `read` does; the journal hears of NAME-read and NAME-refused."""
+        self._name, self._files, self._read, self._version, self._journal = name, tuple(files), read, version, journal
+        self.look_again = LOOK_AGAIN
+        self._looked, self._stamps, self._refusal = time.monotonic(), self._look(), ""
+        self._value = read()
 
-        Raises:
-            ConfigError: a file is wrong or missing.
-        """
-        self._settings, self._journal = settings, journal
-        self._stamps = self._look()
-        self._looked = time.monotonic()
-        self._snapshot = read_snapshot(settings)
-
-    def __call__(self) -> Snapshot:
-        """The snapshot of this moment."""
-        if time.monotonic() - self._looked >= LOOK_AGAIN.total_seconds():
+    def __call__(self) -> T:
+        """The value of this moment."""
+        if time.monotonic() - self._looked >= self.look_again.total_seconds():
             self._looked = time.monotonic()
             if (stamps := self._look()) != self._stamps:
-                self._stamps = stamps
-                self._read_again()
-        return self._snapshot
+                self._read_again(stamps)
+        return self._value
 
-    def _read_again(self) -> None:
+    def _read_again(self, stamps: list[object]) -> None:
         try:
-            self._snapshot = read_snapshot(self._settings)
-        except (ConfigError, PeerError, ValueError) as error:  # also a file that is half written; its end is seen next
-            self._journal.write("tables-refused", level=logging.ERROR, detail=str(error))
+            self._value = self._read()
+        except (
+            ConfigError,
+            PeerError,
+            OSError,
+            ValueError,
+        ) as error:  # half written, perhaps: the next look tries again
+            if str(error) != self._refusal:
+                self._journal.write(f"{self._name}-refused", level=logging.ERROR, detail=str(error))
+            self._refusal = str(error)
         else:
-            self._journal.write("tables-read", trust=self._snapshot.trust.version)
+            self._stamps, self._refusal = stamps, ""
+            self._journal.write(f"{self._name}-read", trust=self._version(self._value))
 
-    def _look(self) -> tuple[tuple[int, int, int], ...]:
-        return tuple(_stamp(path) for path in _files(self._settings))
-
-
-def _files(settings: Settings) -> tuple[Path, ...]:
-    return (settings.ca, *settings.intermediates, *settings.crls, *(_table(settings, name) for name in TABLES))
+    def _look(self) -> list[object]:
+        return [_stamp(path) for path in self._files]
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except FileNotFoundError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def watch_tables(settings: Settings, journal: Journal) -> Watched[Snapshot]:
+    """Trust and the operator's tables."""
+    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES))
+    return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal)
+
+
+def watch_trust(settings: Settings, journal: Journal) -> Watched[Trust]:
+    """Anchors and CRLs alone, which is all that an agency needs: CRLs are renewed every few hours."""
+    return Watched("trust", _trust_files(settings), lambda: read_trust(settings), lambda one: one.version, journal)
+
+
+def _trust_files(settings: Settings) -> tuple[Path, ...]:
+    return (settings.ca, *settings.intermediates, *settings.crls)
 
 
 def _table(settings: Settings, name: str) -> Path:
@@ -111,11 +119,7 @@ def _table(settings: Settings, name: str) -> Path:
 
 
 def read_snapshot(settings: Settings) -> Snapshot:
-    """Read trust, routes, parties and consents.
-
-    Raises:
-        ConfigError: names the file and the mistakes.
-    """
+    """Read trust, routes, parties and consents; ConfigError names the file and the mistakes."""
     routes = tables.load_routes(_table(settings, "routes"))
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
@@ -144,32 +148,29 @@ class Gateway:
     """Hands requests to the services by path, and answers for the process's health."""
 
     def __init__(self, office: Office) -> None:
-        """Ready until told otherwise."""
         self._office = office
-        self.ready = True
+        self.ready = True  # until told otherwise
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
         if request.path in (LIVE, READY) and request.method in ("GET", "HEAD"):
-            return self._health(request.path)
+            return health(self.ready or request.path == LIVE)
         return await services.answer(request, self._office)
 
-    def _health(self, path: str) -> HttpAnswer:
-        good = self.ready or path == LIVE
-        text = json.dumps({"status": "ok" if good else "unavailable"}) + "\n"
-        return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
+
+def health(good: bool, **facts: str) -> HttpAnswer:
+    """200 or 503, and why in JSON."""
+    text = json.dumps({"status": "ok" if good else "unavailable", **facts}) + "\n"
+    return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
 
 def open_office(settings: Settings, store: Store, journal: Journal) -> Office:
-    """The collaborators of the services.
-
-    Raises:
-        ConfigError: keys, trust or tables cannot be used.
-    """
-    signer = _signer(settings.signing)
+    """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
+    files = settings.signing
+    signer = FileSigner.load(files.certificate, files.key, files.password)
     return Office(
         store=store,
-        snapshot=Tables(settings, journal),
+        snapshot=watch_tables(settings, journal),
         signer=signer,
         oin=read_oin(signer.certificate),
         now=now,
@@ -188,7 +189,3 @@ def now() -> datetime:
 def new_id() -> str:
     """A fresh lower-case UUID."""
     return str(uuid.uuid4())
-
-
-def _signer(files: KeyFiles) -> FileSigner:
-    return FileSigner.load(files.certificate, files.key, files.password)

@@ -32,33 +32,27 @@ class Journal:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_number: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        """Open the file for appending.
-
-        Args:
-            path: `DIR/journal.jsonl`; None writes to the logger only.
-            now: the clock.
-            new_number: gives journal numbers, 8 hex digits each.
-        """
+        """Open the file, `DIR/journal.jsonl`, for appending; None writes to the logger only."""
         self._now, self._new_number = now, new_number
         self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
 
     def write(self, event: str, *, level: int = logging.INFO, number: str = "", **facts: Fact) -> str:
-        """Write one line.
+        """Write one line, and return its journal number, 8 hex digits, which a peer may be told.
 
         Args:
             event: what happened, lower case with hyphens, e.g. `refused`.
             level: of the logging module; the console shows it.
             number: a journal number already told to a peer; empty makes one.
             facts: kenmerk, berichtsoort, oin, cause, detail, …; never octets of a message.
-
-        Returns:
-            The journal number, 8 hex digits, which a peer may be told.
         """
         number = number or self._new_number()
         line = _line({"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts})
         _console.log(level, "%s", line)
         if self._file is not None:
-            _append(self._file, line)
+            try:  # one write of one line: with O_APPEND the lines of several processes do not mix
+                os.write(self._file, line.encode("ascii") + b"\n")
+            except OSError as error:
+                _console.error("journal not written: %s", error.strerror)
         return number
 
     def close(self) -> None:
@@ -68,18 +62,11 @@ class Journal:
             self._file = None
 
 
-_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-"""ensure_ascii escapes every control character but DEL."""
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=True, separators=(",", ":")
+).encode  # leaves no control character but DEL
 
 
 def _line(facts: dict[str, Fact]) -> str:
     cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
     return _encode(cut).replace("\x7f", "\\u007f")
-
-
-def _append(file: int, line: str) -> None:
-    # One write of one line: with O_APPEND the lines of several processes do not mix.
-    try:
-        os.write(file, line.encode("ascii") + b"\n")
-    except OSError as error:
-        _console.error("journal not written: %s", error.strerror)

@@ -9,37 +9,29 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------
-HEADER_TIMEOUT: Final = timedelta(seconds=10)
-"""From connection to the last header; aiohttp itself waits for ever (threats M01)."""
+HEADER_TIMEOUT: Final = timedelta(seconds=10)  # From connection to last header; aiohttp waits for ever (threats M01)
 MINIMUM_RATE: Final = 1 * KIB  # Octets per second of body after the grace time; slower is closed (threats M02)
 RATE_GRACE: Final = timedelta(seconds=10)
-KEEPALIVE: Final = timedelta(seconds=30)
-"""A connection that waits for its next request; aiohttp's own default is an hour."""
-ANSWER_STALL: Final = timedelta(seconds=30)
-"""A peer that takes none of our answer for this long is cut off (threats M03)."""
+KEEPALIVE: Final = timedelta(seconds=30)  # A connection waiting for its next request; aiohttp's own default is an hour
+ANSWER_STALL: Final = timedelta(seconds=30)  # A peer that takes no octet of our answer is cut off (threats M03)
 LINGER: Final = timedelta(seconds=5)
 """How long the rest of a refused body is read and thrown away, so that the peer sees our answer and not a reset."""
 CONNECTIONS: Final = 1_000  # Open connections of one listener; above it the one idle longest makes room (threats M04)
 CONNECTIONS_PER_CERTIFICATE: Final = 200  # Of those, with one and the same TLS certificate
 CALL: Final = timedelta(seconds=30)
 """A whole call of ours to a peer, answer included; a silent agency costs a delivery slot for this long."""
-SEND_RATE: Final = 256 * KIB
-"""Octets per second of a body of ours that a peer must take at least; lengthens CALL for large ones."""
+SEND_RATE: Final = 256 * KIB  # Octets per second of our body that a peer must take; lengthens CALL for large ones
 CONNECT: Final = timedelta(seconds=10)  # Of that, to open the connection, the TLS handshake included
-POOL_KEEPALIVE: Final = timedelta(seconds=15)
-"""A pooled connection of ours; well below what servers keep, so that we hardly ever post into a closing one."""
+POOL_KEEPALIVE: Final = timedelta(seconds=15)  # A pooled connection of ours; well below what servers keep theirs
 ANSWER: Final = 4 * MIB  # Octets of an answer that we read: an answer with many statusdetails fits, a flood does not
 WUS_BODY: Final = 120 * MIB  # A whole WUS request (decision 12)
-INLINE_BODY: Final = 1 * MIB
-"""Up to here a body is handled on the event loop and in memory; above it on a thread and in a spool file."""
+INLINE_BODY: Final = 1 * MIB  # Up to here a body stays on the event loop and in memory; above: thread and spool file
 
 # --- XML --------------------------------------------------------------------------------------------------------------
 TREE: Final = 1 * MIB  # What may be left for the tree once large inhoud elements have been taken out (decision 13)
-INHOUD_IN_TREE: Final = 64 * KIB
-"""Base64 text of an inhoud above this leaves the octets before the tree is built (decision 13)."""
+INHOUD_IN_TREE: Final = 64 * KIB  # Base64 text of an inhoud above this never enters the tree (decision 13)
 INHOUD: Final = 20_971_520  # Octets of one inhoud, decoded: maxLength of the XSD
-INHOUD_TEXT: Final = 28 * MIB
-"""Octets of base64 text of one inhoud: 20 MiB in wrapped lines is 28,697,870 (decision 12)."""
+INHOUD_TEXT: Final = 28 * MIB  # Base64 text of one inhoud: 20 MiB in wrapped lines is 28,697,870 octets (decision 12)
 DEPTH: Final = 64
 ATTRIBUTES: Final = 64  # Per element; the most seen in 241 public envelopes is 6 (threats 1.1)
 NAMESPACES: Final = 128  # Declarations in a document; the most seen is 45
@@ -51,8 +43,7 @@ SAME_TARGET: Final = 2  # Policy-driven CXF signs the Timestamp twice (digipoort
 TRANSFORMS: Final = 2
 PREFIX_LIST: Final = 16
 RSA_BITS: Final = 2048  # Smallest RSA key of a signer
-RSA_BITS_MOST: Final = 8192
-"""Largest; verifying costs 16 times RSA-2048 here, and a token of 16 KiB has room for 100,000 bits."""
+RSA_BITS_MOST: Final = 8192  # Largest: costs 16 times RSA-2048 to verify; a token of 16 KiB has room for 100,000 bits
 TOKEN: Final = 16 * KIB  # Octets of a BinarySecurityToken's DER; real ones are about 2 KiB
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -63,15 +54,11 @@ REPEAT_KEPT: Final = timedelta(days=7)  # A verbatim repeat gets the same answer
 RETRY_FOR: Final = timedelta(hours=72)  # Delivery to an agency (digipoort 3.1, status 420)
 
 # --- work -------------------------------------------------------------------------------------------------------------
-LEASE: Final = timedelta(seconds=90)
-"""How long a claimed job is ours without a heartbeat; longer than any one call (CALL)."""
-PROCESSING: Final = 16
-"""Messages in processing at once: enough that commits share a transaction, few enough that none waits long."""
+LEASE: Final = timedelta(seconds=90)  # A claimed job is ours this long without a heartbeat; longer than any CALL
+PROCESSING: Final = 16  # Messages in processing at once: commits share a transaction, and none waits long
 PER_DESTINATION: Final = 4  # Deliveries to one agency at once; a silent agency holds these and no more (P6)
-DELIVERIES: Final = 1_000
-"""Deliveries at once in all: 250 silent agencies must not stand in the way of the next one (P6)."""
-CIRCUIT: Final = 3
-"""Failures of one agency in a row after which one delivery at a time probes it, until one is answered."""
+DELIVERIES: Final = 1_000  # Deliveries at once in all: 250 silent agencies must not hold up the next one (P6)
+CIRCUIT: Final = 3  # Failures of one agency in a row after which one delivery at a time probes it
 POISON: Final = 3  # Claims after which a job that breaks our own code is parked for the operator
 CRASHES: Final = 10  # Claims without any end, as when the process died each time, after which a job is parked unseen
 WORKER_PAUSE: Final = timedelta(seconds=5)

@@ -22,11 +22,12 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from digipoort_as4 import agency, config, gateway, limits
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
@@ -34,6 +35,7 @@ from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.sdk.office import CONSENTS, FILE, PKI, record_of
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport.client import client_context, server_context
@@ -42,21 +44,16 @@ from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
 
-FILE: Final = "post-office.json"
 CONFIG: Final = "digipoort.toml"
-HUB: Final = "post-office"
-"""Name of the hub's process."""
+HUB: Final = "post-office"  # Name of the hub's process
 READY: Final = timedelta(seconds=30)
 """From start to the first answer; two cores and eleven processes need a tenth of it."""
-STOP: Final = timedelta(seconds=20)
-"""From SIGTERM to SIGKILL; longer than the worker's and the server's grace."""
+STOP: Final = timedelta(seconds=20)  # From SIGTERM to SIGKILL; longer than the worker's and the server's grace
 PORT_PATIENCE: Final = timedelta(seconds=1)
 """For the port we had: threads of a process that was killed may hold it a moment longer than its pid."""
-CRL_RENEWAL: Final = timedelta(hours=4)
-"""Decision 27."""
+CRL_RENEWAL: Final = timedelta(hours=4)  # Decision 27
 
-Record = dict[str, Any]
-"""post-office.json (decision 28)."""
+Record = dict[str, Any]  # post-office.json (decision 28)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +74,15 @@ class Place:
         return f"https://localhost:{self.port}"
 
 
-# --- up ---------------------------------------------------------------------------------------------------------------
+# --- up and down ------------------------------------------------------------------------------------------------------
 
 
 def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
-    """Start what is not running yet, and return when all of it answers.
+    """Start what is not running yet, and return what stands in post-office.json when all of it answers.
 
     Args:
         folder: data, keys and logs; made when missing, and used again when not.
         tell: hears of each step, one line each.
-
-    Returns:
-        What stands in post-office.json.
 
     Raises:
         DigipoortError: a process did not come up; what this call started is stopped again.
@@ -97,43 +91,38 @@ def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(folder):
         tell("certificates of the test PKI")
-        test_pki.make(folder / "pki", datetime.now(UTC))
-        before = read(folder)
-        places = _places(folder, before)
+        test_pki.make(folder / PKI, datetime.now(UTC))
+        places = _places(folder)
         if _write_config(folder, places):  # they know one another by what stands there
-            _stop(_alive(before))
-        found = {process["name"]: process for process in _alive(before)}
-        running = dict(found)
+            _stop(running(folder))
+        found = {process["name"]: process for process in running(folder)}
+        processes = dict(found)
         try:
-            record = _start_missing(folder, places, running)
-            while (gone := _await(folder, places, running)) in found:  # it was dying when we looked
-                del found[gone], running[gone]
-                record = _start_missing(folder, places, running)
+            record = _start_missing(folder, places, processes)
+            while (gone := _await(folder, places, processes)) in found:  # it was dying when we looked
+                del found[gone], processes[gone]
+                record = _start_missing(folder, places, processes)
             if gone:
-                raise _not_up(folder, gone)
+                last = _log(folder, gone).read_text(errors="replace").strip().splitlines()[-3:]
+                what = f"{gone} ended at once; the last lines of {_log(folder, gone)}:"
+                raise DigipoortError("\n".join([what, *last]))
         except DigipoortError:
-            _stop([process for name, process in running.items() if name not in found])
+            _stop([process for name, process in processes.items() if name not in found])
             raise
-        tell(f"{len(running) - len(found)} processes started, {len(found)} were running")
+        tell(f"{len(processes) - len(found)} processes started, {len(found)} were running")
         return record
 
 
-def _start_missing(folder: Path, places: Sequence[Place], running: dict[str, Record]) -> Record:
-    _write_record(folder, places, running)  # the agencies read where the hub is
+def _start_missing(folder: Path, places: Sequence[Place], processes: dict[str, Record]) -> Record:
+    _write_record(folder, places, processes)  # the agencies read where the hub is
     for place in places:
-        if place.name not in running:
-            running[place.name] = _start(folder, place)
-    return _write_record(folder, places, running)
+        if place.name not in processes:
+            processes[place.name] = _start(folder, place)
+    return _write_record(folder, places, processes)
 
 
 def down(folder: Path) -> list[str]:
-    """Stop the processes that post-office.json names, and no others: pid and start time must both fit.
-
-    Args:
-        folder: as given to `up`.
-
-    Returns:
-        Names of the processes stopped.
+    """Stop the processes that post-office.json names, and no others; returns their names.
 
     Raises:
         UsageError: there never was a post office here.
@@ -142,11 +131,9 @@ def down(folder: Path) -> list[str]:
     if not (folder / FILE).exists():
         raise UsageError(f"no post office at {folder}")
     with _alone(folder):
-        record = read(folder)
-        stopped = _alive(record)
+        stopped = running(folder)
         _stop(stopped)
-        record["processes"] = []
-        _write(folder / FILE, _json(record))
+        _write_json(folder / FILE, {**read(folder), "processes": []})
         return [process["name"] for process in stopped]
 
 
@@ -159,6 +146,11 @@ def read(folder: Path) -> Record:
     return record if isinstance(record, dict) else {}
 
 
+def running(folder: Path) -> list[Record]:
+    """The processes of post-office.json that still run."""
+    return _alive(read(folder).get("processes", []))
+
+
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     with (folder / "up.lock").open("w") as lock:
@@ -169,95 +161,60 @@ def _alone(folder: Path) -> Iterator[None]:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
-def _places(folder: Path, before: Record) -> list[Place]:
+def _places(folder: Path) -> list[Place]:
     """Hub first, then the agencies; ports as before where they are free, so that clients need not be told anew."""
-    known = {agency["name"]: _port_of(agency["url"]) for agency in before.get("agencies", [])}
-    known[HUB] = _port_of(before.get("services", {}).get("aanleveren", ""))
-    held = {process["name"] for process in _alive(before)}
-    identities = [one for one in test_pki.identities(folder / "pki") if _has_process(one)]
-    identities.sort(key=lambda one: (one.role != "hub", one.name))
-    with contextlib.ExitStack() as open_ports:
-        return [Place(one, _port(one, known, held, open_ports)) for one in identities]
+    before = read(folder)
+    known = {agency["name"]: urlsplit(agency["url"]).port or 0 for agency in before.get("agencies", [])}
+    known[HUB] = urlsplit(before.get("services", {}).get("aanleveren", "")).port or 0
+    held = {process["name"] for process in running(folder)}
+    identities = test_pki.identities(folder / PKI)
+    agencies = [Place(one, 0) for one in identities if one.role == "agency"]
+    hubs = [Place(one, 0) for one in identities if (one.role, one.shape) == ("hub", "g1")]
+    places = [*hubs, *sorted(agencies, key=lambda place: place.name)]
+    with contextlib.ExitStack() as probes:  # open until all are chosen, so that no port is chosen twice
+        return [replace(place, port=_port(known.get(place.name, 0), place.name in held, probes)) for place in places]
 
 
-def _has_process(identity: Identity) -> bool:
-    return identity.role == "agency" or (identity.role == "hub" and identity.shape == "g1")
-
-
-def _port(identity: Identity, known: dict[str, int], held: set[str], open_ports: contextlib.ExitStack) -> int:
-    name = HUB if identity.role == "hub" else identity.name
-    wanted = known.get(name, 0)
-    if wanted and name in held:
+def _port(wanted: int, held: bool, probes: contextlib.ExitStack) -> int:
+    """The wanted port when we hold it or it gets free in time, else one that the system chooses."""
+    if wanted and held:
         return wanted
-    # Kept open until all are chosen, so that none is chosen twice.
-    probe = open_ports.enter_context(socket.socket())
+    probe = probes.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     until = time.monotonic() + PORT_PATIENCE.total_seconds()
-    while not _bound(probe, wanted):
-        wanted = wanted if time.monotonic() < until else 0
+    while wanted and time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", wanted))
+            return wanted
         time.sleep(0.02)
-    port: int = probe.getsockname()[1]
-    return port
-
-
-def _bound(probe: socket.socket, port: int) -> bool:
-    try:
-        probe.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True
-
-
-def _port_of(url: str) -> int:
-    digits = url.partition("localhost:")[2].partition("/")[0]
-    return int(digits) if digits.isdigit() else 0
+    probe.bind(("127.0.0.1", 0))
+    return int(probe.getsockname()[1])
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
-def _write_record(folder: Path, places: Sequence[Place], running: Mapping[str, Record]) -> Record:
-    record = _record(folder, places, [running[place.name] for place in places if place.name in running])
-    _write(folder / FILE, _json(record))
+def _write_record(folder: Path, places: Sequence[Place], processes: Mapping[str, Record]) -> Record:
+    record = _record(folder, places, [processes[place.name] for place in places if place.name in processes])
+    _write_json(folder / FILE, record)
     return record
 
 
-def _json(record: Record) -> bytes:
-    return json.dumps(record, indent=2).encode() + b"\n"
-
-
 def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> Record:
-    pki, hub = folder / "pki", places[0]
+    pki, hub = folder / PKI, places[0]
     return {
         "ca": str(test_pki.anchors(pki)),
         "crl": [str(path) for path in test_pki.crls(pki)],
         "services": {name: hub.url + path for name, path in gateway.SERVICES.items()},
-        "identities": [_identity(one) for one in test_pki.identities(pki)],
+        "identities": [record_of(one) for one in test_pki.identities(pki)],
         "agencies": [_agency(folder, place) for place in places[1:]],
-        "hub": {
-            "oin": hub.identity.oin,
-            "tls_cert": str(hub.identity.tls_cert),
-            "signing_cert": str(hub.identity.signing_cert),
-        },
+        "hub": {key: str(getattr(hub.identity, key)) for key in ("oin", "tls_cert", "signing_cert")},
         "processes": processes,
         "health": f"{hub.url}/readyz",
         "intermediates": str(test_pki.intermediates(pki)),
-        "consents": str(folder / "consents.toml"),
+        "consents": str(folder / CONSENTS),
         "journal": str(folder / "data" / "journal.jsonl"),
         "config": str(folder / CONFIG),
-    }
-
-
-def _identity(one: Identity) -> Record:
-    return {
-        "name": one.name,
-        "role": one.role,
-        "oin": one.oin,
-        "shape": one.shape,
-        "tls": {"cert": str(one.tls_cert), "key": str(one.tls_key)},
-        "signing": {"cert": str(one.signing_cert), "key": str(one.signing_key)},
-        "p12": str(one.p12),
-        "p12_password": str(one.p12_password),
     }
 
 
@@ -268,49 +225,36 @@ def _agency(folder: Path, place: Place) -> Record:
 
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
     """Write digipoort.toml for the hub's process; True when it differs from what was there."""
-    if not (folder / "consents.toml").exists():
-        _write(folder / "consents.toml", (tables.SHIPPED / "consents.toml").read_bytes())
-    text = _config(folder, places).encode()
-    path = folder / CONFIG
-    if path.exists() and path.read_bytes() == text:
+    if not (folder / CONSENTS).exists():
+        _write(folder / CONSENTS, (tables.SHIPPED / CONSENTS).read_bytes())
+    octets, path = _config(folder, places).encode(), folder / CONFIG
+    if path.exists() and path.read_bytes() == octets:
         return False
-    _write(path, text)
+    _write(path, octets)
     return True
 
 
 def _config(folder: Path, places: Sequence[Place]) -> str:
-    pki, hub = folder / "pki", places[0]
-    one = hub.identity
+    pki, hub, one = folder / PKI, places[0], places[0].identity
+    between, crls = [test_pki.intermediates(pki)], test_pki.crls(pki)
     rows: list[tuple[str, dict[str, object]]] = [
         ("", {"profile": "local", "folder": folder / "data"}),
-        ("listen", {"host": "127.0.0.1", "port": hub.port, "public_url": hub.url}),
-        ("tls", {"certificate": one.tls_cert, "key": one.tls_key}),
-        ("signing", {"certificate": one.signing_cert, "key": one.signing_key}),
-        ("trust", _trust(pki)),
-        ("data", {"consents": folder / "consents.toml"}),
-        ("agencies", {place.identity.oin: place.url + gateway.AFLEVEREN for place in places[1:]}),
+        ("[listen]", {"host": "127.0.0.1", "port": hub.port, "public_url": hub.url}),
+        ("[tls]", {"certificate": one.tls_cert, "key": one.tls_key}),
+        ("[signing]", {"certificate": one.signing_cert, "key": one.signing_key}),
+        ("[trust]", {"ca": test_pki.anchors(pki), "intermediates": between, "crls": crls, "test_pki": pki}),
+        ("[data]", {"consents": folder / CONSENTS}),
+        ("[agencies]", {place.identity.oin: place.url + gateway.AFLEVEREN for place in places[1:]}),
     ]
     lines = ["# Written by `digipoort up` at each start; changes are lost."]
     for table, values in rows:
-        lines += ["", f"[{table}]"] if table else []
-        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
+        # JSON's strings, numbers and arrays of strings are TOML's.
+        lines += [table, *(f"{key} = {json.dumps(value, default=str)}" for key, value in values.items()), ""]
+    return "\n".join(lines)
 
 
-def _trust(pki: Path) -> dict[str, object]:
-    return {
-        "ca": test_pki.anchors(pki),
-        "intermediates": [test_pki.intermediates(pki)],
-        "crls": test_pki.crls(pki),
-        "test_pki": pki,
-    }
-
-
-def _toml(value: object) -> str:
-    # JSON's strings, numbers and arrays of strings are TOML's.
-    if isinstance(value, list):
-        return json.dumps([str(one) for one in value])
-    return json.dumps(value if isinstance(value, int) else str(value))
+def _write_json(path: Path, record: Record) -> None:
+    _write(path, json.dumps(record, indent=2).encode() + b"\n")
 
 
 def _write(path: Path, octets: bytes) -> None:
@@ -333,18 +277,12 @@ def _start(folder: Path, place: Place) -> Record:
     home = str(Path(__file__).absolute().parent.parent)
     if home != sysconfig.get_path("purelib"):
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-    appending = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    pid = os.posix_spawn(
-        sys.executable,
-        command,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o640),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
+    streams = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    pid = os.posix_spawn(sys.executable, command, environment, file_actions=streams, setsid=True)
     return {"name": place.name, "pid": pid, "started": started(pid)}
 
 
@@ -354,7 +292,8 @@ def started(pid: int) -> str | None:
     With the pid it names a process for good: a pid that was given out again has another start.
     """
     if not Path("/proc/self/stat").exists():
-        return _started_by_ps(pid)
+        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return shown.stdout.strip() or None
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -362,33 +301,27 @@ def started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
-def _started_by_ps(pid: int) -> str | None:
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() or None
-
-
-def _alive(record: Record) -> list[Record]:
-    return [one for one in record.get("processes", []) if one["started"] and started(one["pid"]) == one["started"]]
+def _alive(processes: Iterable[Record]) -> list[Record]:
+    return [one for one in processes if one["started"] and started(one["pid"]) == one["started"]]
 
 
 def _stop(processes: Sequence[Record]) -> None:
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        for process in _alive({"processes": processes}):
+        for process in _alive(processes):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process["pid"], sign)
         until = time.monotonic() + STOP.total_seconds()
-        while _alive({"processes": processes}) and time.monotonic() < until:
+        while _alive(processes) and time.monotonic() < until:
             time.sleep(0.02)
 
 
-def _await(folder: Path, places: Sequence[Place], running: Mapping[str, Record]) -> str:
+def _await(folder: Path, places: Sequence[Place], processes: Mapping[str, Record]) -> str:
     """Return when every process answers: with the name of one that has ended instead, or empty."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(test_pki.anchors(folder / "pki"))
+    context = ssl.create_default_context(cafile=test_pki.anchors(folder / PKI))
     until = time.monotonic() + READY.total_seconds()
     for place in places:
         while not _answers(place, context):
-            if not _alive({"processes": [running[place.name]]}):
+            if not _alive([processes[place.name]]):
                 return place.name
             if time.monotonic() > until:
                 raise DigipoortError(f"{place.name} does not answer at {place.url}; see {_log(folder, place.name)}")
@@ -398,18 +331,10 @@ def _await(folder: Path, places: Sequence[Place], running: Mapping[str, Record])
 
 def _answers(place: Place, context: ssl.SSLContext) -> bool:
     connection = http.client.HTTPSConnection("localhost", place.port, timeout=5, context=context)
-    try:
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _not_up(folder: Path, name: str) -> DigipoortError:
-    last = _log(folder, name).read_text(errors="replace").strip().splitlines()[-3:]
-    return DigipoortError(f"{name} ended at once; the last lines of {_log(folder, name)}:\n" + "\n".join(last))
+    return False
 
 
 def _log(folder: Path, name: str) -> Path:
@@ -420,11 +345,7 @@ def _log(folder: Path, name: str) -> Path:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Entry of the processes that `up` starts.
-
-    Returns:
-        Exit code: that of the error's class, 1 when the store failed.
-    """
+    """Entry of the processes that `up` starts; returns the exit code of the error's class."""
     parser = argparse.ArgumentParser(prog="python -m digipoort_as4.local", description="Processes of `digipoort up`.")
     parser.add_argument("what", choices=["serve", "agency"])
     parser.add_argument("--dir", type=Path, required=True)
@@ -437,7 +358,7 @@ def main(words: Sequence[str] | None = None) -> int:
         asyncio.run(run)
     except DigipoortError as error:
         logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
-        return StorageFailure.exit_code if isinstance(error, StorageFailure) else error.exit_code
+        return error.exit_code
     return 0
 
 
@@ -466,11 +387,7 @@ async def serve_agency(folder: Path, name: str) -> None:
 
 
 async def run(settings: config.Settings, stop: asyncio.Event) -> None:
-    """Accept, process and deliver until `stop` is set or the store fails.
-
-    Args:
-        settings: of digipoort.toml.
-        stop: set by a signal; then nobody new is let in and what is in work ends.
+    """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
     Raises:
         ConfigError: something of the settings cannot be used.

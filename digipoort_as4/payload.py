@@ -67,13 +67,7 @@ class FilePayload:
 
 
 def slice_of(payload: Payload, start: int, size: int) -> Payload:
-    """A stretch of a payload as a payload of its own, without copying a file.
-
-    Args:
-        payload: bytes or file.
-        start: first octet, counted from 0.
-        size: octets.
-    """
+    """A stretch of a payload, from octet `start` on, as a payload of its own, without copying a file."""
     if isinstance(payload, FilePayload):
         return FilePayload(payload.path, payload.start + start, size)
     return BytesPayload(read_all(payload)[start : start + size])

@@ -6,6 +6,7 @@ Decides nothing about a message: hub.verwerken and the channels in `CHANNELS` do
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,14 +30,10 @@ from digipoort_as4.wus.office import Office
 Work = Callable[[Job], Awaitable[bool]]
 """Does one job up to its commit, the job's end or postponement included. False: the destination did not answer."""
 
-CHANNELS: Final = {"wus": afleveren.deliver}
-"""How an agency can be reached."""
-POSTPONED: Final = timedelta(seconds=10)
-"""A job that broke our code is tried again after this, times its attempts."""
-CROWDED: Final = timedelta(seconds=0.25)
-"""Pause between claims while some destination has more due jobs than may run."""
-HEARTBEATS: Final = 3
-"""In one lease: two may be lost to a busy moment."""
+CHANNELS: Final = {"wus": afleveren.deliver}  # how an agency can be reached
+POSTPONED: Final = timedelta(seconds=10)  # a job that broke our code is tried again after this, times its attempts
+CROWDED: Final = timedelta(seconds=0.25)  # between claims while some destination has more due jobs than may run
+HEARTBEATS: Final = 3  # in one lease: two may be lost to a busy moment
 GRACE: Final = timedelta(seconds=10)
 """What is in work when the process shall stop may take this long; what is cut off is done again with the same key."""
 
@@ -63,7 +60,7 @@ class Circuit:
     """The door to one destination: some at a time, one at a time while it does not answer."""
 
     def __init__(self, width: int) -> None:
-        """Closed, as electricians say: everything passes."""
+        # closed, as electricians say: everything passes
         self._width, self._failures, self._inside = width, 0, 0
         self._changed = asyncio.Condition()
 
@@ -93,22 +90,12 @@ class Worker:
         self,
         store: Store,
         lanes: tuple[Lane, ...],
-        now: Callable[[], datetime],
+        now: Callable[[], datetime],  # the clock, also of leases
         journal: Journal,
         *,
-        lease: timedelta = limits.LEASE,
+        lease: timedelta = limits.LEASE,  # how long a claimed job is ours without a heartbeat
     ) -> None:
-        """Claims nothing yet.
-
-        Args:
-            store: where the jobs are.
-            lanes: what can be done.
-            now: the clock, also of leases.
-            journal: hears of jobs that break.
-            lease: how long a claimed job is ours without a heartbeat; there are three in it.
-        """
-        self._store, self._lanes, self._now, self._journal = store, lanes, now, journal
-        self._lease = lease
+        self._store, self._lanes, self._now, self._journal, self._lease = store, lanes, now, journal, lease
         self._circuits: dict[str, Circuit] = {}
         self._running: dict[str, dict[int, Job]] = {lane.kind: {} for lane in lanes}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,11 +113,7 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Claim and do, until `stop`.
-
-        Raises:
-            StorageFailure: the store refuses; the process must end (P5).
-        """
+        """Claim and do, until `stop`. Raises StorageFailure: the store refuses; the process must end (P5)."""
         heart = asyncio.create_task(self._beat())
         try:
             while not self._stopping:
@@ -140,7 +123,8 @@ class Worker:
                 await self._rest(now)
                 if self._failure is not None:
                     raise self._failure
-            await self._finish()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=GRACE.total_seconds())
         finally:
             heart.cancel()
             for task in self._tasks:
@@ -165,11 +149,9 @@ class Worker:
             pause = min(due - self._now(), limits.WORKER_PAUSE)
         else:  # what is due already belongs to a destination that is full, and hides when the next of others is due
             pause = CROWDED
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause.total_seconds()):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _do(self, lane: Lane, job: Job) -> None:
         # The worker's outermost loop: whatever breaks in a path costs one try of one job.
@@ -216,10 +198,6 @@ class Worker:
                     return
                 if not held:  # its commit will be stale: whoever has the lease now does the work
                     self._journal.write("lease-lost", kind=job.kind, subject=job.subject)
-
-    async def _finish(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=GRACE.total_seconds())
 
 
 # --- the worker's paths -----------------------------------------------------------------------------------------------

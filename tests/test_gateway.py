@@ -14,7 +14,7 @@ import pytest
 from digipoort_as4 import gateway
 from digipoort_as4.config import KeyFiles, Settings
 from digipoort_as4.errors import ConfigError, PeerError
-from digipoort_as4.gateway import Gateway, Tables, open_office, read_trust
+from digipoort_as4.gateway import Gateway, open_office, read_trust, watch_tables
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, read_all
 from digipoort_as4.pki import test_pki
@@ -53,18 +53,18 @@ def settings(made: Path, tmp_path: Path) -> Settings:
 class Watched:
     """Tables whose next look is always due."""
 
-    def __init__(self, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(gateway, "LOOK_AGAIN", timedelta(0))
+    def __init__(self, settings: Settings, folder: Path) -> None:
         self.journal = folder / "journal.jsonl"
-        self.tables = Tables(settings, Journal(self.journal))
+        self.tables = watch_tables(settings, Journal(self.journal))
+        self.tables.look_again = timedelta()
 
     def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.journal.read_text().splitlines()]
 
 
 @pytest.fixture
-def watched(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    return Watched(settings, tmp_path, monkeypatch)
+def watched(settings: Settings, tmp_path: Path) -> Watched:
+    return Watched(settings, tmp_path)
 
 
 def change(path: Path, text: str) -> None:
@@ -111,7 +111,7 @@ def test_a_revocation_counts_while_running(settings: Settings, watched: Watched)
 def test_a_missing_table_is_told_at_start(settings: Settings, tmp_path: Path) -> None:
     """The operator hears which file."""
     with pytest.raises(ConfigError, match=r"weg\.toml"):
-        Tables(replace(settings, routes=tmp_path / "weg.toml"), Journal(None))
+        watch_tables(replace(settings, routes=tmp_path / "weg.toml"), Journal(None))
 
 
 def test_production_does_not_start_with_test_roots(settings: Settings) -> None:

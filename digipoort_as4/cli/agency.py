@@ -7,16 +7,13 @@ from pathlib import Path
 import click
 
 from digipoort_as4 import agency as endpoint
-from digipoort_as4.cli import streams
-from digipoort_as4.cli.common import dir_option
-from digipoort_as4.errors import UsageError
+from digipoort_as4.cli.common import FILE, dir_option
+from digipoort_as4.errors import UsageError, failure
 
 
 @click.command(epilog="Example: digipoort agency --config /etc/digipoort/agency.toml")
 @click.option("--name", help="An agency of the local post office, whose own process must be stopped first.")
-@click.option(
-    "--config", "file", type=click.Path(dir_okay=False, path_type=Path), help="agency.toml of one that stands alone."
-)
+@click.option("--config", "file", type=FILE, help="agency.toml of one that stands alone.")
 @dir_option
 def agency(name: str | None, file: Path | None, folder: Path) -> int:
     """Run the receiving endpoint of one government body until Ctrl-C or SIGTERM.
@@ -24,6 +21,5 @@ def agency(name: str | None, file: Path | None, folder: Path) -> int:
     It verifies each delivery, stores it before it answers, hands documents over in its inbox and sets statuses.
     """
     if (name is None) == (file is None):
-        raise streams.failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
-    words = ["--config", str(file)] if file else ["--dir", str(folder), "--name", str(name)]
-    return endpoint.main(words)
+        raise failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
+    return endpoint.main(["--config", str(file)] if file else ["--dir", str(folder), "--name", str(name)])

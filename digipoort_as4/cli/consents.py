@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from digipoort_as4.cli import streams
-from digipoort_as4.cli.common import consents_file, dir_option, json_option
-from digipoort_as4.errors import UsageError
+from digipoort_as4.cli.common import dir_option, json_option
+from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.hub.copies import Consent, Consents, check_against
-from digipoort_as4.hub.routes import Route, Selector
+from digipoort_as4.hub.routes import CopyRule, Route
+from digipoort_as4.sdk.office import CONSENTS
 from digipoort_as4.storage import tables
 
 
@@ -25,11 +26,8 @@ def consents() -> None:
 @json_option
 def list_consents(folder: Path, as_json: bool) -> None:
     """Every consent ever given, with who, when and whether it stands."""
-    for row in tables.load_consents(consents_file(folder)).rows:
-        if as_json:
-            streams.out_json(record(row))
-        else:
-            streams.out(line(row))
+    for row in tables.load_consents(folder / CONSENTS).rows:
+        streams.show(as_json, record(row), line(row))
 
 
 def record(row: Consent) -> dict[str, str | None]:
@@ -49,10 +47,8 @@ def record(row: Consent) -> dict[str, str | None]:
 def line(row: Consent) -> str:
     """A consent for people."""
     state = f"withdrawn {row.withdrawn_at:%Y-%m-%d %H:%M} by {row.withdrawn_by}" if row.withdrawn_at else "stands"
-    return (
-        f"{row.reference}  {row.berichtsoort}  {row.owner_oin} to {row.to_oin}  "
-        f"granted {row.granted_at:%Y-%m-%d %H:%M} by {row.by}  {state}"
-    )
+    parties = f"{row.reference}  {row.berichtsoort}  {row.owner_oin} to {row.to_oin}"
+    return f"{parties}  granted {row.granted_at:%Y-%m-%d %H:%M} by {row.by}  {state}"
 
 
 @consents.command(
@@ -66,34 +62,26 @@ def line(row: Consent) -> str:
 def grant(berichtsoort: str, to_oin: str, by: str, reference: str | None, folder: Path) -> None:
     """Record the consent of the berichtstroomeigenaar of BERICHTSOORT; the next copy may leave."""
     now = datetime.now(UTC)
-    route, selectors = copy_of(berichtsoort, to_oin)
+    route, copy = copy_of(berichtsoort, to_oin)
     name = reference or f"{berichtsoort}-{now:%Y%m%d-%H%M%S}"
-    consent = Consent(name, berichtsoort, route.owner_oin or "", to_oin, selectors, by, now)
+    consent = Consent(name, berichtsoort, route.owner_oin or "", to_oin, copy.selectors, by, now)
     check_against(Consents((consent,)), tables.load_routes())
-    tables.ConsentFile(consents_file(folder)).grant(consent)
+    tables.ConsentFile(folder / CONSENTS).grant(consent)
     streams.out(name)
 
 
-def copy_of(berichtsoort: str, to_oin: str) -> tuple[Route, tuple[Selector, ...]]:
-    """The route and which documents its copy to a body holds.
-
-    Raises:
-        UsageError: no such route, or it has no copy to that body.
-    """
+def copy_of(berichtsoort: str, to_oin: str) -> tuple[Route, CopyRule]:
+    """The route, and its rule for copies to a body; a UsageError when either is not there."""
     routes = tables.load_routes()
     route = routes.find(berichtsoort)
     if route is None:
-        raise streams.failure(
-            UsageError, f"no route '{berichtsoort}'", expected=", ".join(row.berichtsoort for row in routes.rows)
-        )
+        known = ", ".join(row.berichtsoort for row in routes.rows)
+        raise failure(UsageError, f"no route '{berichtsoort}'", expected=known)
     for copy in route.copies:
         if copy.to_oin == to_oin:
-            return route, copy.selectors
-    raise streams.failure(
-        UsageError,
-        f"route {berichtsoort} has no copy to {to_oin}",
-        expected=", ".join(copy.to_oin for copy in route.copies) or "a [[route.copy]] in routes.toml",
-    )
+            return route, copy
+    known = ", ".join(copy.to_oin for copy in route.copies) or "a [[route.copy]] in routes.toml"
+    raise failure(UsageError, f"route {berichtsoort} has no copy to {to_oin}", expected=known)
 
 
 @consents.command()
@@ -102,5 +90,5 @@ def copy_of(berichtsoort: str, to_oin: str) -> tuple[Route, tuple[Selector, ...]
 @dir_option
 def withdraw(reference: str, by: str, folder: Path) -> None:
     """Withdraw the consent REFERENCE; it stops the next copy."""
-    tables.ConsentFile(consents_file(folder)).withdraw(reference, by, datetime.now(UTC))
+    tables.ConsentFile(folder / CONSENTS).withdraw(reference, by, datetime.now(UTC))
     streams.note(f"withdrawn {reference}")

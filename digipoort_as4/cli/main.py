@@ -12,22 +12,19 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
 import digipoort_as4
 from digipoort_as4.cli import streams
-from digipoort_as4.errors import DigipoortError, UsageError
+from digipoort_as4.errors import DigipoortError, UsageError, failure
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the help, and where its command is."""
 
-    place: str
-    """module:attribute below digipoort_as4.cli."""
+    place: str  # module:attribute below digipoort_as4.cli
     help: str
 
 
@@ -54,8 +51,7 @@ Examples:
   digipoort send return.xbrl --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow
 """
 INTERRUPTED: Final = 130
-EVERYWHERE: Final = ("--debug", "--no-color")
-"""Flags that stand anywhere on the line; main and report read them, no command does."""
+EVERYWHERE: Final = ("--debug", "--no-color")  # Good anywhere on the line; main and report read them, no command does
 
 
 class LazyGroup(click.Group):
@@ -85,11 +81,8 @@ class LazyGroup(click.Group):
         """Find the command, or suggest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            raise streams.failure(
-                UsageError,
-                f"there is no command '{args[0]}'",
-                fix=f"Did you mean '{near[0]}'?" if near else "digipoort --help lists the commands",
-            )
+            fix = f"Did you mean '{near[0]}'?" if near else "digipoort --help lists the commands"
+            raise failure(UsageError, f"there is no command '{args[0]}'", fix=fix)
         return super().resolve_command(ctx, args)
 
 
@@ -117,17 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(words: list[str]) -> int:
     """One command line to its exit code."""
+    asked = [word for word in words if word not in EVERYWHERE]
     try:
-        result = cli.main(
-            args=[word for word in words if word not in EVERYWHERE], prog_name="digipoort", standalone_mode=False
-        )
+        result = cli.main(args=asked, prog_name="digipoort", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except DigipoortError as error:
         return report(error, words)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        return report(usage_error(error), words)
+        context = getattr(error, "ctx", None)  # what click says, in our form
+        fix = f"{context.command_path if context else 'digipoort'} --help"
+        return report(failure(UsageError, error.format_message().rstrip("."), fix=fix), words)
     except (KeyboardInterrupt, click.Abort):
         streams.note("interrupted")
         return INTERRUPTED
@@ -136,24 +130,12 @@ def run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # the outermost loop of this process
-        what = f"{type(error).__name__}: {error}"
-        fix = "run again with --debug and report what it shows"
-        return report(streams.failure(DigipoortError, what, fix=fix), words, error)
-
-
-def usage_error(error: click.ClickException) -> DigipoortError:
-    """What click says, in our form."""
-    ctx = getattr(error, "ctx", None)
-    path = ctx.command_path if ctx is not None else "digipoort"
-    return streams.failure(UsageError, error.format_message().rstrip("."), fix=f"{path} --help")
+        what, fix = f"{type(error).__name__}: {error}", "run again with --debug and report what it shows"
+        return report(failure(DigipoortError, what, fix=fix), words, error)
 
 
 def report(error: DigipoortError, words: Sequence[str], cause: BaseException | None = None) -> int:
-    """Say on stderr what went wrong; as one JSON object when --json was asked.
-
-    Returns:
-        The exit code.
-    """
+    """Say on stderr what went wrong, as one JSON object when --json was asked; returns the exit code."""
     if "--debug" in words:
         traceback.print_exception(cause or error)
     if "--json" in words:

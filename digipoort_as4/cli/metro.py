@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from digipoort_as4.cli import streams
-from digipoort_as4.errors import DocumentInvalid, Refused, TransportError
+from digipoort_as4.errors import DocumentInvalid, Refused, TransportError, failure
 from digipoort_as4.sdk.connection import Connection
 from digipoort_as4.sdk.status import Melding
 from digipoort_as4.sdk.status import follow as follow_statuses
+from digipoort_as4.storage import tables
 
-DETAIL_LINES: Final = 12
-"""Lines of a foutbeschrijving or of statusdetails on a screen; --json has them all."""
-FINAL_WITHOUT_VERDICT: Final = "400"
-"""Where a route without validation by the agency ends (digipoort 3.2: the invoice flow)."""
+DETAIL_LINES: Final = 12  # Lines of a foutbeschrijving or of statusdetails on a screen; --json has them all
 
 
 def clock(at: datetime) -> str:
     """Local time of day with milliseconds."""
-    return f"{at.astimezone():%H:%M:%S}.{at.microsecond // 1000:03d}"
+    return at.astimezone().time().isoformat("milliseconds")
 
 
 def record(melding: Melding) -> dict[str, str | bool | None]:
@@ -38,10 +36,8 @@ def record(melding: Melding) -> dict[str, str | bool | None]:
 
 def lines(melding: Melding, *, end: bool) -> list[str]:
     """One stop of the line, and what it carries."""
-    colour = "green" if melding.is_good else "red"
-    mark = "  END" if end else ""
-    code = streams.paint(melding.code, colour, bold=end)
-    shown = [f"{code}  {clock(melding.at)}  {melding.omschrijving}{mark}"]
+    code = streams.paint(melding.code, "green" if melding.is_good else "red", bold=end)
+    shown = [f"{code}  {clock(melding.at)}  {melding.omschrijving}{'  END' if end else ''}"]
     for title, text in ((melding.foutcode, melding.foutbeschrijving), ("details", melding.details)):
         if text:
             shown += [f"     {title or ''}  {line}" for line in text.strip().splitlines()[:DETAIL_LINES]]
@@ -50,35 +46,18 @@ def lines(melding: Melding, *, end: bool) -> list[str]:
 
 def show(melding: Melding, as_json: bool, *, end: bool) -> None:
     """To stdout."""
-    if as_json:
-        streams.out_json(record(melding))
-        return
-    for line in lines(melding, end=end):
-        streams.out(line)
-
-
-def line_of(meldingen: Iterable[Melding]) -> str:
-    """All stops on one line: 105 › 100 › 110."""
-    return " › ".join(melding.code for melding in meldingen)
+    streams.show(as_json, record(melding), "\n".join(lines(melding, end=end)))
 
 
 def ends_at(berichtsoort: str | None) -> frozenset[str]:
-    """Codes at which this kind of message ends besides those the table calls an end.
-
-    Args:
-        berichtsoort: None when it is not known; then only the table counts.
-    """
-    from digipoort_as4.storage import tables
-
+    """Codes at which this kind of message (None: not known) ends besides those the table calls an end."""
     route = tables.load_routes().find(berichtsoort) if berichtsoort else None
-    return frozenset({FINAL_WITHOUT_VERDICT}) if route is not None and not route.agency_validates else frozenset()
+    # Without validation by the agency a message ends when it is delivered (digipoort 3.2: the invoice flow).
+    return frozenset({"400"}) if route is not None and not route.agency_validates else frozenset()
 
 
-def follow(connection: Connection, kenmerk: str, berichtsoort: str | None, wait: timedelta, as_json: bool) -> int:
+def follow(connection: Connection, kenmerk: str, berichtsoort: str | None, wait: timedelta, as_json: bool) -> None:
     """Show each status until the end.
-
-    Returns:
-        0 when it ended well.
 
     Raises:
         DocumentInvalid: 311. Refused: another end that is not good. TransportError: no end in time.
@@ -89,21 +68,18 @@ def follow(connection: Connection, kenmerk: str, berichtsoort: str | None, wait:
         seen.append(melding)
         show(melding, as_json, end=melding.is_end or melding.code in until)
     judge(seen, until, wait)
-    return 0
 
 
 def judge(seen: Sequence[Melding], until: frozenset[str], wait: timedelta) -> None:
     """Raise what the last status means."""
     last = seen[-1] if seen else None
     if last is None or not (last.is_end or last.code in until):
-        code = last.code if last else "nothing"
-        raise streams.failure(
-            TransportError,
+        what, found = (
             f"no end within {wait.total_seconds():g} s",
-            found=f"the last status is {code}",
-            fix="digipoort status KENMERK --follow --wait SECONDS",
+            f"the last status is {last.code if last else 'nothing'}",
         )
+        raise failure(TransportError, what, found=found, fix="digipoort status KENMERK --follow --wait SECONDS")
     if last.code == "311":
-        raise streams.failure(DocumentInvalid, last.omschrijving, fix="mend the document and send it again")
+        raise failure(DocumentInvalid, last.omschrijving, fix="mend the document and send it again")
     if not last.is_good:
         raise Refused(last.omschrijving, code=last.foutcode or "", status=last.code)

@@ -21,16 +21,19 @@ def up(folder: Path, as_json: bool) -> None:
     Writes DIR/post-office.json: addresses, certificates and identities for any client.
     """
     record = local.up(folder, lambda text: streams.note(f"  … {text}"))
-    if as_json:
-        streams.out_json(record)
-        return
     place = office.read(folder / office.FILE)
+    if not as_json:
+        tell(place)
+    streams.show(as_json, record, str(place.file))
+
+
+def tell(place: office.PostOffice) -> None:
+    """Where it is, who may use it, and what to type next."""
     streams.note(f"up        {len(place.processes)} processes; independent, not Logius, test certificates only")
     for name, url in place.services.items():
         streams.note(f"  {name:<18} {url}")
     streams.note(f"  who may send       {', '.join(party.name for party in place.businesses())}")
     streams.note("next      digipoort send FILE --berichtsoort … --belanghebbende TYPE:NUMBER; digipoort down")
-    streams.out(str(place.file))
 
 
 @click.command()

@@ -1,4 +1,7 @@
-"""`digipoort send`: a document out, a checked receipt back. The work is sdk.submit's."""
+"""`digipoort send`: a document out, a checked receipt back. The work is sdk.submit's.
+
+With --raw an envelope as it is, and the answer as it is, judged: not an octet is changed.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,41 @@ from pathlib import Path
 
 import click
 
-from digipoort_as4.cli import metro, raw, streams
-from digipoort_as4.cli.common import dir_option, identity_of, json_option, party_of, recipient_of
-from digipoort_as4.errors import UsageError
+from digipoort_as4.cli import metro, streams
+from digipoort_as4.cli.common import (
+    FILE,
+    FILE_OR_STDIN,
+    dir_option,
+    identity_of,
+    json_option,
+    octets_of,
+    party_of,
+    recipient_of,
+)
+from digipoort_as4.errors import PeerError, UsageError, failure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.sdk import kept, office
-from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.submit import Bericht, Bestand, Receipt, guess_mime_type, submit
-from digipoort_as4.sdk.wus_transport import AnswerLost
+from digipoort_as4.sdk.connection import PATIENCE, Connection, connect
+from digipoort_as4.sdk.office import Party
+from digipoort_as4.sdk.submit import XML_MIME, Bericht, Bestand, Receipt, submit
+from digipoort_as4.sdk.wus_transport import AnswerLost, parse_answer, post, refusal, verify
+from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap.names import SOAP11, WSA, q
 
 
 @click.command(
     epilog="Exit codes: 0 good, 3 document invalid (311), 4 refused, 5 receipt not to be trusted, 6 no answer.\n\n"
     "stdout: the kenmerk, then with --follow the statuses. Request and answer are kept in DIR/sent/KENMERK."
 )
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
+@click.argument("file", type=FILE_OR_STDIN)
 @click.option("--berichtsoort", help="Kind of message, e.g. Omzetbelasting.")
 @click.option("--belanghebbende", metavar="TYPE:NUMBER", help="Whom it concerns, e.g. BTW:001000044B37.")
 @click.option("--rol", default="Bedrijf", show_default=True, help="rolBelanghebbende.")
 @click.option(
     "--ontvanger", metavar="[TYPE:]NUMBER", help="To whom, where the berichtsoort does not say; an OIN will do."
 )
-@click.option(
-    "--bijlage", "bijlagen", type=click.Path(dir_okay=False, path_type=Path), multiple=True, help="May repeat."
-)
+@click.option("--bijlage", "bijlagen", type=FILE, multiple=True, help="May repeat.")
 @click.option("--aanleverkenmerk", help="Your own reference, at most 40 characters.")
 @click.option("--mime", "mime_type", help="mimeType of FILE, when its name does not tell.")
 @click.option("--as", "identity", help="Which business of post-office.json sends; the first one when not given.")
@@ -72,7 +85,7 @@ def send(
     party = party_of(place, identity)
     connection = connect(place, party)
     if is_raw:
-        return raw.post_envelope(connection, octets_of(file), service)
+        return post_envelope(connection, octets_of(file), service)
     bericht = Bericht(
         needed("--berichtsoort", berichtsoort),
         Identiteit(*identity_of(needed("--belanghebbende", belanghebbende))),
@@ -88,51 +101,75 @@ def send(
         saved = kept.keep_unanswered(folder, lost.request, connection.new_id().rpartition(":")[2])
         lost.add_note(f"fix: digipoort send --raw {saved}")
         raise
-    show(receipt, party.name, party.oin, kept.keep(folder, party.name, receipt), as_json)
-    if not follow:
-        return 0
-    return metro.follow(connection, receipt.kenmerk, receipt.berichtsoort, timedelta(seconds=wait), as_json)
+    show(receipt, party, kept.keep(folder, party.name, receipt), as_json)
+    if follow:
+        metro.follow(connection, receipt.kenmerk, receipt.berichtsoort, timedelta(seconds=wait), as_json)
+    return 0
 
 
 def needed(option: str, value: str | None) -> str:
     """An option that only --raw does without."""
     if not value:
-        raise streams.failure(UsageError, f"{option} is missing", fix="digipoort send --help")
+        raise failure(UsageError, f"{option} is missing", fix="digipoort send --help")
     return value
-
-
-def octets_of(file: Path) -> bytes:
-    """The file's octets, or stdin's for `-`."""
-    if str(file) == "-":
-        return sys.stdin.buffer.read()
-    if not file.is_file():
-        raise streams.failure(UsageError, f"no such file: {file}")
-    return file.read_bytes()
 
 
 def document_of(file: Path, mime_type: str | None) -> Bestand:
     """FILE as the berichtInhoud."""
     if str(file) != "-":
         return Bestand.of(file, mime_type)
-    name = Path("document.xml")
-    return Bestand(name.name, mime_type or guess_mime_type(name), BytesPayload(octets_of(file)))
+    return Bestand("document.xml", mime_type or XML_MIME, BytesPayload(octets_of(file)))
 
 
-def show(receipt: Receipt, name: str, oin: str, saved: Path, as_json: bool) -> None:
+def show(receipt: Receipt, party: Party, saved: Path, as_json: bool) -> None:
     """The kenmerk for programs, the rest for people."""
     opened = receipt.exchange.opened
-    if as_json:
-        record = {
-            "kenmerk": receipt.kenmerk,
-            "berichtsoort": receipt.berichtsoort,
-            "aangeleverd": receipt.aangeleverd.isoformat(),
-            "statuscode": receipt.statuscode,
-            "signer": opened.oin if opened else None,
-            "saved": str(saved),
-        }
-        streams.out_json(record)
-        return
-    streams.note(f"sent      as {name} (OIN {oin})")
-    if opened is not None:
-        streams.note(f"receipt   signature valid, by OIN {opened.oin}; kept in {saved}")
-    streams.out(receipt.kenmerk)
+    record = {
+        "kenmerk": receipt.kenmerk,
+        "berichtsoort": receipt.berichtsoort,
+        "aangeleverd": receipt.aangeleverd.isoformat(),
+        "statuscode": receipt.statuscode,
+        "signer": opened.oin if opened else None,
+        "saved": str(saved),
+    }
+    if not as_json:
+        streams.note(f"sent      as {party.name} (OIN {party.oin})")
+        if opened is not None:
+            streams.note(f"receipt   signature valid, by OIN {opened.oin}; kept in {saved}")
+    streams.show(as_json, record, receipt.kenmerk)
+
+
+def hints(octets: bytes, token: str) -> tuple[str, str]:
+    """wsa:Action and wsa:MessageID as the envelope has them; empty for what is not an envelope.
+
+    Only to address the request: nothing is decided on them.
+    """
+    try:
+        skeleton, large = inhoud.extract(BytesPayload(octets), token)
+        header = xml_guard.parse(skeleton, large).header
+    except PeerError:
+        return "", ""
+    return (header.findtext(q(WSA, "Action")) or "").strip(), (header.findtext(q(WSA, "MessageID")) or "").strip()
+
+
+def post_envelope(connection: Connection, octets: bytes, service: str) -> int:
+    """Post octets untouched; answer on stdout, what it is on stderr.
+
+    Raises:
+        Refused: a fault. SignatureError: an answer that must not be used. TransportError: no answer.
+    """
+    if service not in connection.services:
+        raise failure(UsageError, f"no service '{service}'", expected=", ".join(connection.services))
+    action, message_id = hints(octets, connection.new_id().rpartition(":")[2])
+    url = connection.services[service]
+    answer = post(connection, url, BytesPayload(octets), action, connection.clock() + PATIENCE)
+    sys.stdout.buffer.write(answer.content)
+    sys.stdout.buffer.flush()
+    streams.note(f"answer    HTTP {answer.status_code}, {len(answer.content)} octets from {url}")
+    message = parse_answer(answer)
+    fault = message.body.find(q(SOAP11, "Fault"))
+    if fault is not None:
+        raise refusal(fault)
+    opened = verify(connection, message, message_id, action)
+    streams.note(f"receipt   signature valid, by OIN {opened.oin}")
+    return 0

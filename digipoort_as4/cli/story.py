@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -12,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.cli import metro
-from digipoort_as4.errors import Refused
+from digipoort_as4.errors import ExpectationNotMet, Refused
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload, read_all
 from digipoort_as4.sdk.connection import LIFE, Connection, connect
-from digipoort_as4.sdk.office import Agency, PostOffice
+from digipoort_as4.sdk.office import PostOffice
 from digipoort_as4.sdk.status import Melding, follow
 from digipoort_as4.sdk.submit import Bericht, Bestand, Receipt, submit
 from digipoort_as4.sdk.verify import Report, verify
@@ -24,14 +23,11 @@ from digipoort_as4.sdk.wus_transport import Exchange, parse_answer, post, refusa
 from digipoort_as4.soap.names import SOAP11, q
 
 SAMPLES: Final = Path(__file__).parent / "samples"
-PATIENCE: Final = timedelta(seconds=20)
-"""For one message from receipt to its end; it takes well under a second."""
-COPY_WITHIN: Final = timedelta(seconds=10)
-"""For a copy after the sender's own end."""
-GLANCE: Final = 0.02
-"""Seconds between two looks into the inboxes."""
-DOCUMENTS: Final = "documents"
-"""Folder of the samples in the demo's folder, so that the next command has something to send."""
+PATIENCE: Final = timedelta(seconds=20)  # For one message from receipt to its end; it takes well under a second
+COPY_WITHIN: Final = timedelta(seconds=10)  # For a copy after the sender's own end
+GLANCE: Final = 0.02  # Seconds between two looks into the inboxes
+AGENCIES: Final = "agencies"  # Folder of the inboxes
+DOCUMENTS: Final = "documents"  # Folder of the samples in the demo's folder: what the next command sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +35,12 @@ class Story:
     """One message and what must become of it."""
 
     title: str
-    sender: str
-    """Name of the identity in post-office.json."""
+    sender: str  # Name of the identity in post-office.json
     berichtsoort: str
     belanghebbende: Identiteit
-    inhoud: str
-    """Name of a sample."""
-    codes: str
-    """Statuses in order."""
-    delivered: Mapping[str, tuple[str, ...]]
-    """Agency to the documents it must get, and no others."""
+    inhoud: str  # Name of a sample
+    codes: str  # Statuses in order
+    delivered: Mapping[str, tuple[str, ...]]  # Agency to the documents it must get, and no others
     bijlagen: tuple[str, ...] = ()
     ontvanger: Identiteit | None = None
 
@@ -104,19 +96,8 @@ class Played:
 
     receipt: Receipt
     statuses: tuple[Melding, ...]
-    delivered: Mapping[str, Path]
-    """Agency to the folder of the hand-over."""
-    answer: Report
-    """Our verdict on the signed answer, and xmlsec's."""
-
-
-def lay_out_documents(folder: Path) -> Path:
-    """Copy the samples beside the post office; returns their folder."""
-    target = folder / DOCUMENTS
-    target.mkdir(parents=True, exist_ok=True)
-    for sample in SAMPLES.iterdir():
-        (target / sample.name).write_bytes(sample.read_bytes())
-    return target
+    delivered: Mapping[str, Path]  # Agency to the folder of the hand-over
+    answer: Report  # Our verdict on the signed answer, and xmlsec's
 
 
 def play(story: Story, place: PostOffice, documents: Path) -> Played:
@@ -151,9 +132,7 @@ def differences(story: Story, played: Played) -> Iterator[str]:
         yield f"delivered to {sorted(played.delivered)}, expected {sorted(story.delivered)}"
     for agency, folder in played.delivered.items():
         got = documents_of(folder)
-        wanted = {
-            name: hashlib.sha256((SAMPLES / name).read_bytes()).hexdigest() for name in story.delivered.get(agency, ())
-        }
+        wanted = {name: (SAMPLES / name).read_bytes() for name in story.delivered.get(agency, ())}
         if got != wanted:
             yield f"{agency} got {sorted(got)} (or other octets), expected {sorted(wanted)}"
     if not played.answer.holds or played.answer.agrees is not True:
@@ -171,23 +150,22 @@ def verdict_of(report: Report) -> str:
     return f"{value}, {digests}; {'the same as ours' if report.agrees else 'ours differs'}"
 
 
-# --- inboxes ----------------------------------------------------------------------------------------------------------
-
-
 def await_deliveries(place: PostOffice, kenmerk: str, wanted: set[str]) -> dict[str, Path]:
     """Hand-overs of a kenmerk by agency; waits for those that must come: a copy does not hold up the sender's end."""
     give_up = time.monotonic() + COPY_WITHIN.total_seconds()
     while True:
-        found = {agency.name: folder for agency in place.agencies for folder in hand_overs(agency, kenmerk)}
+        found = hand_overs(place, kenmerk)
         if wanted <= set(found) or time.monotonic() > give_up:
             return found
         time.sleep(GLANCE)
 
 
-def hand_overs(agency: Agency, kenmerk: str) -> list[Path]:
-    """Folders in an agency's inbox that belong to a kenmerk."""
-    envelopes = agency.inbox.glob("[!.]*/envelope.json")
-    return [file.parent for file in envelopes if envelope_of(file.parent).get("kenmerk") == kenmerk]
+def hand_overs(place: PostOffice, kenmerk: str) -> dict[str, Path]:
+    """Agency to the folder in its inbox that belongs to a kenmerk."""
+    folders = {
+        file.parent: agency.name for agency in place.agencies for file in agency.inbox.glob("[!.]*/envelope.json")
+    }
+    return {name: folder for folder, name in folders.items() if envelope_of(folder).get("kenmerk") == kenmerk}
 
 
 def envelope_of(folder: Path) -> dict[str, Any]:
@@ -195,38 +173,23 @@ def envelope_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "envelope.json").read_text(encoding="utf-8")))
 
 
-def documents_of(folder: Path) -> dict[str, str]:
-    """bestandsnaam to the SHA-256 of the file that lies there."""
-    return {
-        row["bestandsnaam"]: hashlib.sha256((folder / row["file"]).read_bytes()).hexdigest()
-        for row in envelope_of(folder)["documents"]
-    }
+def documents_of(folder: Path) -> dict[str, bytes]:
+    """bestandsnaam to the octets that lie there."""
+    return {row["bestandsnaam"]: (folder / row["file"]).read_bytes() for row in envelope_of(folder)["documents"]}
 
 
-# --- tampering --------------------------------------------------------------------------------------------------------
-
-
-def tampered(octets: bytes, old: bytes, new: bytes) -> bytes:
-    """The same with one piece changed; a piece that is not there would prove nothing.
-
-    Raises:
-        Refused: it is not there exactly once.
-    """
+def tampered(octets: bytes) -> bytes:
+    """The same message with one letter of the berichtsoort changed; a letter that is not there would prove nothing."""
+    old, new = b"Omzetbelasting<", b"Omzetbelastinh<"
     if octets.count(old) != 1:
-        raise Refused(f"{old.decode()} stands {octets.count(old)} times in the message, expected once")
+        raise ExpectationNotMet(f"{old.decode()} stands {octets.count(old)} times in the message, expected once")
     return octets.replace(old, new)
 
 
 def post_tampered(connection: Connection, exchange: Exchange) -> Refused | None:
-    """Post a captured request with one letter of its Body changed.
-
-    Returns:
-        The fault; None when it was not refused.
-    """
-    octets = tampered(read_all(exchange.request), b"Omzetbelasting<", b"Omzetbelastinh<")
-    opened = exchange.opened
+    """Post a captured request with one letter of its Body changed; returns the fault, or None when it was accepted."""
+    opened, payload = exchange.opened, BytesPayload(tampered(read_all(exchange.request)))
     action = opened.addressing.action.removesuffix("Response") + "Request" if opened else ""
-    url = connection.services["aanleveren"]
-    answer = post(connection, url, BytesPayload(octets), action, connection.clock() + LIFE)
+    answer = post(connection, connection.services["aanleveren"], payload, action, connection.clock() + LIFE)
     fault = parse_answer(answer).body.find(q(SOAP11, "Fault"))
     return None if fault is None else refusal(fault)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,39 +11,36 @@ from typing import Any
 import click
 
 from digipoort_as4.cli import streams
-from digipoort_as4.cli.common import dir_option, json_option
-from digipoort_as4.errors import PeerError, Refused, SignatureError, UsageError
+from digipoort_as4.cli.common import FILE_OR_STDIN, dir_option, json_option, octets_of
+from digipoort_as4.errors import PeerError, Refused, SignatureError, UsageError, failure
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.sdk import anchors, office
+from digipoort_as4.sdk.second_engine import Opinion
 from digipoort_as4.sdk.verify import RECORDED, Moment, Report
 from digipoort_as4.sdk.verify import verify as examine_message
+
+PATH = click.Path(path_type=Path)
 
 
 @click.command(
     epilog="Exit codes: 0 all holds, 4 an unsigned fault (shown), 5 found wanting, or the second engine differs.\n\n"
     "The anchors of --trust count; without it those of the local post office, when there is one."
 )
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
-@click.option(
-    "--at", "at_text", metavar="TIME|recorded", help="Moment to judge by: ISO 8601, or the message's own Created."
-)
+@click.argument("file", type=FILE_OR_STDIN)
+@click.option("--at", metavar="TIME|recorded", help="Moment to judge by: ISO 8601, or the message's own Created.")
 @click.option("--legacy-sha1", is_flag=True, help="Do not report SHA-1.")
 @click.option("--second-engine", is_flag=True, help="Let xmlsec judge too, in a process of its own.")
-@click.option(
-    "--trust", "trust_files", type=click.Path(path_type=Path), multiple=True, help="PEM with roots and CAs; may repeat."
-)
-@click.option(
-    "--crl", "crl_files", type=click.Path(path_type=Path), multiple=True, help="CRLs, PEM or DER; may repeat."
-)
+@click.option("--trust", type=PATH, multiple=True, help="PEM with roots and CAs; may repeat.")
+@click.option("--crl", type=PATH, multiple=True, help="CRLs, PEM or DER; may repeat.")
 @dir_option
 @json_option
 def verify(
     file: Path,
-    at_text: str | None,
+    at: str | None,
     legacy_sha1: bool,
     second_engine: bool,
-    trust_files: tuple[Path, ...],
-    crl_files: tuple[Path, ...],
+    trust: tuple[Path, ...],
+    crl: tuple[Path, ...],
     folder: Path,
     as_json: bool,
 ) -> int:
@@ -57,55 +54,35 @@ def verify(
     now = datetime.now(UTC)
     report = examine_message(
         octets_of(file),
-        moment=moment_of(at_text) if at_text else now,
+        moment=moment_of(at) if at else now,
         now=now,
         sha1=legacy_sha1,
-        trust=trust_from(trust_files, crl_files, folder),
+        trust=trust_from(trust, crl, folder),
         second=second_engine,
     )
-    if as_json:
-        streams.out_json(record(report))
-    else:
-        for line in lines(report):
-            streams.out(line)
+    streams.show(as_json, record(report), "\n".join(lines(report)))
     return conclude(report)
 
 
-def octets_of(file: Path) -> bytes:
-    """FILE or stdin."""
-    if str(file) == "-":
-        return sys.stdin.buffer.read()
-    if not file.is_file():
-        raise streams.failure(UsageError, f"no such file: {file}")
-    return file.read_bytes()
-
-
 def moment_of(text: str) -> Moment:
-    """--at as a moment.
-
-    Raises:
-        UsageError: neither `recorded` nor ISO 8601.
-    """
+    """--at as a moment; a UsageError when it is neither `recorded` nor ISO 8601."""
     if text == RECORDED:
         return "recorded"
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise streams.failure(
-            UsageError, f"--at {text} is no time", expected="recorded, or e.g. 2021-03-07T11:37:39Z"
-        ) from None
+        expected = "recorded, or e.g. 2021-03-07T11:37:39Z"
+        raise failure(UsageError, f"--at {text} is no time", expected=expected) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def trust_from(trust_files: tuple[Path, ...], crl_files: tuple[Path, ...], folder: Path) -> Trust | None:
+def trust_from(pem: tuple[Path, ...], crls: tuple[Path, ...], folder: Path) -> Trust | None:
     """Whom to trust: what the options say, else the local post office's CA, else nobody."""
-    crls = crl_files or None
-    if trust_files:
-        return anchors.trust_of(trust_files, crls)
-    file = folder / office.FILE
-    if not file.exists():
+    if pem:
+        return anchors.trust_of(pem, crls or None)
+    if not (folder / office.FILE).exists():
         return None
-    place = office.read(file)
+    place = office.read(folder / office.FILE)
     return anchors.trust_of(place.pem(), crls or place.crl)
 
 
@@ -120,11 +97,8 @@ def conclude(report: Report) -> int:
     return 0
 
 
-# --- for people -------------------------------------------------------------------------------------------------------
-
-
 def lines(report: Report) -> Iterator[str]:
-    """The report, one fact a line."""
+    """The report for people, one fact a line."""
     found = report.examination
     yield f"message     {report.element or 'empty'}, {report.size} octets, {report.message_id or 'no wsa:MessageID'}"
     if report.fault is not None:
@@ -155,7 +129,7 @@ def signature_lines(report: Report) -> Iterator[str]:
     yield f"trust       {trust_line(report)}"
     if report.opinion is not None:
         yield f"second      {report.opinion.engine} {good('agrees') if report.agrees else bad('does not agree')}"
-        yield f"            it found: {opinion_line(report)}"
+        yield f"            it found: {opinion_line(report.opinion)}"
     elif report.no_opinion:
         yield f"second      {bad('no opinion')}: {report.no_opinion}"
 
@@ -169,16 +143,12 @@ def trust_line(report: Report) -> str:
     return names + ("" if report.trusted.crls is not None else "; revocation not checked")
 
 
-def opinion_line(report: Report) -> str:
+def opinion_line(opinion: Opinion) -> str:
     """The second engine's verdicts in short."""
-    opinion = report.opinion
-    if opinion is None:
-        return ""
     broken = [uri for uri, ok in opinion.digests if not ok]
     digests = f"{len(opinion.digests) - len(broken)} of {len(opinion.digests)} digests"
-    return f"SignatureValue {verdict(opinion.signature_value)}, {digests}" + (
-        f", not {', '.join(broken)}" if broken else ""
-    )
+    without = f", not {', '.join(broken)}" if broken else ""
+    return f"SignatureValue {verdict(opinion.signature_value)}, {digests}{without}"
 
 
 def finding_lines(finding: PeerError) -> Iterator[str]:
@@ -209,12 +179,9 @@ def bad(text: str) -> str:
     return streams.paint(text, "red", bold=True)
 
 
-# --- for programs -----------------------------------------------------------------------------------------------------
-
-
 def record(report: Report) -> dict[str, Any]:
-    """The report as one object."""
-    found = report.examination
+    """The report for programs."""
+    found, trusted = report.examination, report.trusted
     return {
         "element": report.element,
         "messageId": report.message_id,
@@ -225,15 +192,13 @@ def record(report: Report) -> dict[str, Any]:
         "signer": found.signer.subject if found.signer else None,
         "oin": found.oin,
         "signatureValue": found.signature_value_ok,
-        "algorithms": {"signature": found.algorithms.signature, "digest": found.algorithms.digest}
-        if found.algorithms
-        else None,
+        "algorithms": asdict(found.algorithms) if found.algorithms else None,
         "references": [
             {"uri": row.uri, "part": row.part, "digest": row.digest_algorithm, "ok": row.ok} for row in found.references
         ],
         "path": [step.subject for step in found.certificate_path],
-        "trustChecked": report.trusted is not None,
-        "revocationChecked": report.trusted is not None and report.trusted.crls is not None,
+        "trustChecked": trusted is not None,
+        "revocationChecked": trusted is not None and trusted.crls is not None,
         "findings": [streams.as_record(finding) for finding in found.findings],
         "secondEngine": second_record(report),
     }
@@ -241,11 +206,9 @@ def record(report: Report) -> dict[str, Any]:
 
 def second_record(report: Report) -> dict[str, Any] | None:
     """The second engine's part; None when it was not asked."""
-    if report.opinion is None:
+    opinion = report.opinion
+    if opinion is None:
         return {"engine": None, "reason": report.no_opinion} if report.no_opinion else None
-    return {
-        "engine": report.opinion.engine,
-        "agrees": report.agrees,
-        "signatureValue": report.opinion.signature_value,
-        "digests": [{"uri": uri, "ok": ok} for uri, ok in report.opinion.digests],
-    }
+    digests = [{"uri": uri, "ok": ok} for uri, ok in opinion.digests]
+    judged = {"signatureValue": opinion.signature_value, "digests": digests}
+    return {"engine": opinion.engine, "agrees": report.agrees, **judged}

@@ -17,11 +17,7 @@ BUILT_OF = ("aiohttp", "cryptography", "lxml", "pyhanko-certvalidator", "signxml
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def version(as_json: bool) -> None:
     """Say which version this is, and of what it is built."""
-    parts = {name: metadata.version(name) for name in BUILT_OF}
-    if as_json:
-        streams.out_json({"digipoort": digipoort_as4.__version__, "python": platform.python_version(), **parts})
-        return
-    streams.out(f"digipoort {digipoort_as4.__version__}  (independent, not Logius)")
-    streams.out(f"  python                 {platform.python_version()}")
-    for name, number in parts.items():
-        streams.out(f"  {name:<22} {number}")
+    parts = {"python": platform.python_version(), **{name: metadata.version(name) for name in BUILT_OF}}
+    lines = [f"digipoort {digipoort_as4.__version__}  (independent, not Logius)"]
+    lines += [f"  {name:<22} {number}" for name, number in parts.items()]
+    streams.show(as_json, {"digipoort": digipoort_as4.__version__, **parts}, "\n".join(lines))

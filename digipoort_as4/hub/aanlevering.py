@@ -17,10 +17,6 @@ class Identiteit:
     nummer: str  # At most 35 characters
     type: str  # BTW, Fi, LHnr, KvK, BSN, RSIN, OIN …: free text in 1.2; compared without regard to case, kept as sent
 
-    def same_as(self, other: Identiteit) -> bool:
-        """True when both name the same party: numbers equal, types equal but for case."""
-        return self.nummer == other.nummer and self.type.casefold() == other.type.casefold()
-
 
 @dataclass(frozen=True, slots=True)
 class Aanlevering:

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from digipoort_as4.errors import ConfigError, UsageError
-from digipoort_as4.hub import identities
-from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.mistakes import Mistakes, nearest
 from digipoort_as4.hub.routes import Routes, Selector, read_selector
 
@@ -52,11 +50,7 @@ class Consents:
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> Consents:
-        """Consents from what tomllib made of a file.
-
-        Raises:
-            ConfigError: all mistakes at once, one a line.
-        """
+        """Consents from what tomllib made of a file; ConfigError tells all mistakes at once, one a line."""
         mistakes = Mistakes(FILE)
         mistakes.check_keys(table, ("consent", "withdrawal"), "top")
         rows: dict[str, Consent] = {}
@@ -72,17 +66,9 @@ class Consents:
 
 
 def standing(consents: Consents, berichtsoort: str, owner_oin: str, to_oin: str, at: datetime) -> Consent | None:
-    """The consent on which a copy may leave now.
+    """The consent on which a copy may leave now: the one granted last of those that stand, or None.
 
-    Args:
-        consents: as recorded.
-        berichtsoort: of the message.
-        owner_oin: its berichtstroomeigenaar; nobody else's consent counts.
-        to_oin: who would get the copy.
-        at: now.
-
-    Returns:
-        The one granted last of those that stand; None when none does.
+    Nobody's consent counts but that of owner_oin, the berichtstroomeigenaar.
     """
     asked = (berichtsoort, owner_oin, to_oin)
     fitting = [c for c in consents.rows if (c.berichtsoort, c.owner_oin, c.to_oin) == asked and c.stands(at)]
@@ -90,23 +76,13 @@ def standing(consents: Consents, berichtsoort: str, owner_oin: str, to_oin: str,
 
 
 def still_stands(consents: Consents, reference: str, at: datetime) -> bool:
-    """Right before a copy is sent: does the consent that it rests on stand?
-
-    Args:
-        consents: read afresh for this attempt.
-        reference: Delivery.consent.
-        at: now.
-    """
+    """Right before a copy is sent, on consents read afresh: does the one that it rests on (Delivery.consent) stand?"""
     consent = consents.find(reference)
     return consent is not None and consent.stands(at)
 
 
 def check_against(consents: Consents, routes: Routes) -> None:
-    """Every consent must fit a copy of the route table.
-
-    Raises:
-        ConfigError: all mistakes at once: berichtsoort unknown, owner not the route's, no such copy.
-    """
+    """Every consent must fit a copy of the route table: berichtsoort, owner, recipient; else one ConfigError."""
     mistakes = Mistakes(FILE)
     for consent in consents.rows:
         where = f"consent {consent.reference}"
@@ -125,11 +101,7 @@ def check_against(consents: Consents, routes: Routes) -> None:
 
 
 def grant(text: str, consent: Consent) -> str:
-    """The file with one more consent at its end.
-
-    Args:
-        text: consents.toml as it is.
-        consent: without withdrawal; its reference must be new.
+    """The text of consents.toml with one more consent at its end.
 
     Raises:
         UsageError: the reference is taken.
@@ -138,17 +110,21 @@ def grant(text: str, consent: Consent) -> str:
     consents = Consents.of(_parsed(text))
     if consents.find(consent.reference) is not None:
         raise UsageError(f"consent {consent.reference} exists already; take another reference")
-    return _checked(text, _entry(consent))
+    selectors = ", ".join(_selector(selector) for selector in consent.documents)
+    entry = {
+        "reference": _text(consent.reference),
+        "berichtsoort": _text(consent.berichtsoort),
+        "owner": _text(consent.owner_oin),
+        "to": _text(consent.to_oin),
+        "documents": f"[{selectors}]",
+        "by": _text(consent.by),
+        "granted_at": _time(consent.granted_at),
+    }
+    return _with(text, "consent", entry)
 
 
 def withdraw(text: str, reference: str, by: str, at: datetime) -> str:
-    """The file with a withdrawal at its end; the consent itself stays as it was recorded.
-
-    Args:
-        text: consents.toml as it is.
-        reference: of a consent that stands.
-        by: who withdraws it.
-        at: from when on no copy leaves.
+    """The text of consents.toml with a withdrawal at its end; the consent itself stays as it was recorded.
 
     Raises:
         UsageError: there is no such consent, or it is withdrawn already.
@@ -158,31 +134,15 @@ def withdraw(text: str, reference: str, by: str, at: datetime) -> str:
         raise UsageError(f"there is no consent {reference}")
     if consent.withdrawn_at is not None:
         raise UsageError(f"consent {reference} was withdrawn at {_time(consent.withdrawn_at)}")
-    lines = ("[[withdrawal]]", f"reference = {_text(reference)}", f"by = {_text(by)}", f"at = {_time(at)}")
-    return _checked(text, "\n".join(lines))
+    return _with(text, "withdrawal", {"reference": _text(reference), "by": _text(by), "at": _time(at)})
 
 
-def _checked(text: str, entry: str) -> str:
+def _with(text: str, kind: str, entry: Mapping[str, str]) -> str:
     """Text and entry as one file that can be read back."""
-    longer = f"{text.rstrip()}\n\n{entry}\n" if text.strip() else f"{entry}\n"
+    before = f"{text.rstrip()}\n\n" if text.strip() else ""
+    longer = f"{before}[[{kind}]]\n" + "".join(f"{key} = {value}\n" for key, value in entry.items())
     Consents.of(_parsed(longer))
     return longer
-
-
-def _entry(consent: Consent) -> str:
-    selectors = ", ".join(_selector(selector) for selector in consent.documents)
-    return "\n".join(
-        (
-            "[[consent]]",
-            f"reference = {_text(consent.reference)}",
-            f"berichtsoort = {_text(consent.berichtsoort)}",
-            f"owner = {_text(consent.owner_oin)}",
-            f"to = {_text(consent.to_oin)}",
-            f"documents = [{selectors}]",
-            f"by = {_text(consent.by)}",
-            f"granted_at = {_time(consent.granted_at)}",
-        )
-    )
 
 
 def _selector(selector: Selector) -> str:
@@ -201,8 +161,6 @@ def _time(at: datetime) -> str:
 
 # --- loading ----------------------------------------------------------------------------------------------------------
 
-_CONSENT_KEYS: Final = ("reference", "berichtsoort", "owner", "to", "documents", "by", "granted_at")
-
 
 def _parsed(text: str) -> Mapping[str, Any]:
     try:
@@ -213,22 +171,18 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 def _consent(mistakes: Mistakes, row: Mapping[str, Any]) -> Consent:
     where = f"consent {row.get('reference', '?')}"
-    mistakes.check_keys(row, _CONSENT_KEYS, where)
+    mistakes.check_keys(row, ("reference", "berichtsoort", "owner", "to", "documents", "by", "granted_at"), where)
     documents = tuple(read_selector(mistakes, s, where) for s in mistakes.tables(row, "documents", where))
     if not documents:
         mistakes.add(where, "documents is missing: a consent names the documents it covers")
-    oins = [mistakes.text(row, key, where) for key in ("owner", "to")]
-    for oin in oins:
-        if oin and identities.shape_problem(Identiteit(oin, "OIN")):
-            mistakes.add(where, f"{oin!r} is no OIN of 20 positions")
     return Consent(
         reference=mistakes.text(row, "reference", where),
         berichtsoort=mistakes.text(row, "berichtsoort", where),
-        owner_oin=oins[0],
-        to_oin=oins[1],
+        owner_oin=mistakes.oin(row, "owner", where),
+        to_oin=mistakes.oin(row, "to", where),
         documents=documents,
         by=mistakes.text(row, "by", where),
-        granted_at=_moment(mistakes, row, "granted_at", where),
+        granted_at=mistakes.moment(row, "granted_at", where),
     )
 
 
@@ -236,18 +190,10 @@ def _withdrawal(mistakes: Mistakes, row: Mapping[str, Any], rows: dict[str, Cons
     where = f"withdrawal {row.get('reference', '?')}"
     mistakes.check_keys(row, ("reference", "by", "at"), where)
     reference, by = mistakes.text(row, "reference", where), mistakes.text(row, "by", where)
-    at = _moment(mistakes, row, "at", where)
+    at = mistakes.moment(row, "at", where)
     if reference not in rows:
         mistakes.add(where, f"there is no consent {reference!r}")
     elif rows[reference].withdrawn_at is not None:
         mistakes.add(where, "this consent is withdrawn twice")
     else:
         rows[reference] = replace(rows[reference], withdrawn_at=at, withdrawn_by=by)
-
-
-def _moment(mistakes: Mistakes, row: Mapping[str, Any], key: str, where: str) -> datetime:
-    value = row.get(key)
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    mistakes.add(where, f"{key} must be a time with its zone")
-    return datetime(1970, 1, 1, tzinfo=UTC)

@@ -48,10 +48,8 @@ class Delivery:
     kenmerk: str
     recipient_oin: str
     copy: bool  # True: a copy that the sender does not see (decision 17)
-    documents: tuple[str, ...]
-    """Keys of the documents this recipient gets; the first becomes berichtInhoud (decision 18)."""
-    state: str = "queued"
-    """queued, retrying, unknown (outcome not learnt), delivered, accepted (500), rejected, expired, withdrawn."""
+    documents: tuple[str, ...]  # Keys of what this recipient gets; the first becomes berichtInhoud (decision 18)
+    state: str = "queued"  # queued, retrying, unknown, delivered, accepted (500), rejected, expired or withdrawn
     version: int = 0
     started_at: datetime | None = None  # When the first attempt began; 72 hours count from here
     attempts: int = 0
@@ -150,8 +148,7 @@ class PostponeJob:
     token: int
     due: datetime
     parked: bool = False  # True: never claimed again until an operator releases it
-    reset_attempts: bool = False
-    """True: this claim was no sign of poison (an agency was away): attempts start at 0 again."""
+    reset_attempts: bool = False  # True: no sign of poison (an agency was away): attempts start at 0 again
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +174,8 @@ class MarkSeen:
     seq: int
 
 
-Effect = (
-    StartProcess
-    | Advance
-    | RememberReply
-    | KeepEvidence
-    | QueueJob
-    | FinishJob
-    | PostponeJob
-    | StartDelivery
-    | ChangeDelivery
-    | MarkSeen
-)
+JobEffect = QueueJob | FinishJob | PostponeJob
+Effect = StartProcess | Advance | RememberReply | KeepEvidence | MarkSeen | JobEffect | StartDelivery | ChangeDelivery
 
 
 @dataclass(frozen=True, slots=True)

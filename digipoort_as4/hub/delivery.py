@@ -14,7 +14,6 @@ from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub import statuses
 from digipoort_as4.hub.decision import (
-    Advance,
     ChangeDelivery,
     Decision,
     Delivery,
@@ -26,13 +25,11 @@ from digipoort_as4.hub.decision import (
     Status,
 )
 
-FIRST_PAUSE: Final = timedelta(seconds=2)
-"""After the first failed attempt: an agency that is restarting is back in seconds."""
+FIRST_PAUSE: Final = timedelta(seconds=2)  # After the first failure: an agency that is restarting is back in seconds
 LONGEST_PAUSE: Final = timedelta(minutes=30)  # At most; Postfix, for the same job, grows from 5 minutes to 67
 SPREAD: Final = 0.25  # Share of a pause that chance may take off, so that a returning agency is not met by all at once
 
-FINAL_STATES: Final = frozenset({"accepted", "rejected", "expired", "withdrawn"})
-"""A delivery in one of these is never sent again."""
+FINAL_STATES: Final = frozenset({"accepted", "rejected", "expired", "withdrawn"})  # Never sent again
 DONE_STATES: Final = FINAL_STATES | {"delivered"}  # Nothing is left to send
 AGENCY_STATUSES: Final = {"500": "accepted", "510": "rejected"}
 """What an agency may say after receiving, and the delivery's state after it."""
@@ -84,15 +81,9 @@ Attempt = Accepted | Faulted | NotLearnt
 def read_response(
     statuscode: str | None, foutcode: str | None, foutbeschrijving: str | None, details: str | None
 ) -> Attempt:
-    """What the fields of a verified afleverResponse mean.
+    """What a verified afleverResponse means (decision 19).
 
-    Args:
-        statuscode: or None; anything but 500 and 510 says no more than the response itself.
-        foutcode: of statusFoutcode, or None.
-        foutbeschrijving: of statusFoutcode, or None.
-        details: statusdetails, or None.
-
-    Source: decision 19. A 510 comes with its statusFoutcode: there the statuscode decides.
+    A 510 comes with a statusFoutcode: the statuscode decides. Codes but 500 and 510 say no more than the response.
     """
     if statuscode in AGENCY_STATUSES:
         return Accepted(AgencyStatus(statuscode, foutcode, foutbeschrijving, details))
@@ -105,29 +96,19 @@ def read_response(
 
 
 def is_done(delivery: Delivery) -> bool:
-    """True when nothing is left to send; its job is finished without an attempt."""
+    """True when nothing is left to send."""
     return delivery.state in DONE_STATES
 
 
 def decide_start(process: Process, delivery: Delivery, now: datetime) -> Decision | None:
     """What the first attempt leaves behind before it sends: started_at, and 405 for the owner's delivery.
 
-    Args:
-        process: as stored.
-        delivery: as stored.
-        now: the 72 hours count from here.
-
-    Returns:
-        None when an earlier attempt did it already.
-
-    Source: decision 19, 405 once per delivery.
+    None when an earlier attempt did it already: 405 comes once per delivery (decision 19), and the 72 hours count on.
     """
     if delivery.started_at is not None:
         return None
-    effects: list[Effect] = [ChangeDelivery(replace(delivery, started_at=now))]
-    if not delivery.copy:
-        effects.append(_advance(process, process.state, [statuses.make("405", now)]))
-    return Decision(b"", tuple(effects))
+    started = ChangeDelivery(replace(delivery, started_at=now))
+    return _decision(process, delivery, [statuses.make("405", now)], process.state, started)
 
 
 def decide_finish(job: Job) -> Decision:
@@ -137,10 +118,8 @@ def decide_finish(job: Job) -> Decision:
 
 def decide_withdrawn(job: Job, delivery: Delivery) -> Decision:
     """A copy whose consent no longer stands does not leave."""
-    note = f"consent {delivery.consent or '-'} does not stand"
-    return Decision(
-        b"", (ChangeDelivery(replace(delivery, state="withdrawn", note=note)), FinishJob(job.id, job.token))
-    )
+    withdrawn = replace(delivery, state="withdrawn", note=f"consent {delivery.consent or '-'} does not stand")
+    return Decision(b"", (ChangeDelivery(withdrawn), FinishJob(job.id, job.token)))
 
 
 def judge(
@@ -153,15 +132,10 @@ def judge(
     now: datetime,
     jitter: float,
 ) -> Decision:
-    """Decide what one attempt means.
+    """Decide what one attempt means for the job, its process and its started delivery, all as stored.
 
     Args:
-        job: claimed.
-        process: as stored, read after the attempt or before; a stale one makes the commit Stale.
-        delivery: as stored, started.
-        attempt: what came of it.
         agency_validates: of the route: 500 or 510 follows.
-        now: the moment of judging.
         jitter: from 0 up to 1, chance brought by the caller.
 
     Source: decisions 17 and 19.
@@ -174,10 +148,10 @@ def judge(
             changed, told, state = _accepted(delivery, status, agency_validates, now)
         case Faulted(foutcode, text):
             changed = replace(delivery, state="rejected", note=f"fault {foutcode}")
-            told, state = [_refused(foutcode, text, now)], "ended"
+            told, state = [statuses.make("410", now, foutcode=foutcode[:20], foutbeschrijving=text)], "ended"
         case NotLearnt():
             return _try_again(job, process, delivery, attempt, now, jitter)
-    return _settled(job, process, changed, told, state)
+    return _decision(process, delivery, told, state, ChangeDelivery(changed), FinishJob(job.id, job.token))
 
 
 def _accepted(
@@ -190,61 +164,37 @@ def _accepted(
     return replace(delivery, state="delivered", note=""), told, "waiting" if agency_validates else "ended"
 
 
-def _refused(foutcode: str, text: str, now: datetime) -> Status:
-    return statuses.make("410", now, foutcode=foutcode[:20], foutbeschrijving=text)
-
-
 def _of_agency(status: AgencyStatus, now: datetime) -> Status:
-    return statuses.make(
-        status.code,
-        now,
-        foutcode=status.foutcode,
-        foutbeschrijving=status.foutbeschrijving or "" if status.foutcode else None,
-        details=status.details,
-    )
+    text = status.foutbeschrijving or "" if status.foutcode else None
+    return statuses.make(status.code, now, foutcode=status.foutcode, foutbeschrijving=text, details=status.details)
 
 
 def _try_again(
     job: Job, process: Process, delivery: Delivery, attempt: NotLearnt, now: datetime, jitter: float
 ) -> Decision:
     deadline = (delivery.started_at or now) + limits.RETRY_FOR
-    note = attempt.reason
     if now >= deadline:
-        changed = replace(delivery, state="expired", note=note)
+        expired = ChangeDelivery(replace(delivery, state="expired", note=attempt.reason))
         last = statuses.make("420", now, foutcode="AFS600", foutbeschrijving=GIVEN_UP)
-        return _settled(job, process, changed, [last], "ended")
-    first = delivery.attempts == 1
-    changed = replace(delivery, state="unknown" if attempt.sent else "retrying", note=note)
+        return _decision(process, delivery, [last], "ended", expired, FinishJob(job.id, job.token))
+    state = "unknown" if attempt.sent else "retrying"
     due = min(now + pause(delivery.attempts, jitter), deadline)
-    effects: list[Effect] = [
-        ChangeDelivery(changed),
-        PostponeJob(job.id, job.token, due, reset_attempts=True),
-    ]
-    if first and not delivery.copy:
-        effects.append(_advance(process, process.state, [statuses.make("420", now)]))
-    return Decision(b"", tuple(effects))
+    changed = ChangeDelivery(replace(delivery, state=state, note=attempt.reason))
+    postponed = PostponeJob(job.id, job.token, due, reset_attempts=True)
+    told = [statuses.make("420", now)] if delivery.attempts == 1 else []
+    return _decision(process, delivery, told, process.state, changed, postponed)
 
 
-def _settled(job: Job, process: Process, delivery: Delivery, told: Sequence[Status], state: str) -> Decision:
-    effects: list[Effect] = [ChangeDelivery(delivery), FinishJob(job.id, job.token)]
-    if not delivery.copy:
-        effects.append(_advance(process, state, told))
-    return Decision(b"", tuple(effects))
-
-
-def _advance(process: Process, state: str, told: Sequence[Status]) -> Advance:
-    return Advance(process.kenmerk, process.version, state, statuses.in_order(process.last_status_at, told))
+def _decision(process: Process, delivery: Delivery, told: list[Status], state: str, *effects: Effect) -> Decision:
+    """Effects, and what the sender is told: nothing about a copy (decision 17)."""
+    shown = () if delivery.copy or not told else (statuses.advance(process, state, told),)
+    return Decision(b"", (*effects, *shown))
 
 
 def pause(attempts: int, jitter: float) -> timedelta:
-    """How long to wait after so many failed attempts.
+    """How long to wait after so many failed attempts, from 1: 2, 4, 8 … seconds, at most 30 minutes.
 
-    Args:
-        attempts: from 1.
-        jitter: from 0 up to 1.
-
-    Returns:
-        2, 4, 8 … seconds, at most 30 minutes, less up to a quarter.
+    The jitter, from 0 up to 1, takes off up to a quarter.
     """
     grown: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
     return timedelta(seconds=grown.total_seconds() * (1 - SPREAD * jitter))
@@ -267,14 +217,11 @@ def judge_zet_status(
     """Decide what an agency's zetStatus does.
 
     Args:
-        process: as stored.
         deliveries: all of the process.
         stored: all statuses of the process.
         setter_oin: OIN of the signer.
         berichtkenmerk: of the delivery, when the request names it.
-        status: what is set.
         agency_validates: of the route.
-        now: time of the new statuses.
 
     Returns:
         Effects for the answer's decision; none when the same status stands already.
@@ -290,19 +237,18 @@ def judge_zet_status(
         raise _not_now(f"statuscode {status.code}", "500 of 510", "Zet status 500 of 510.")
     if delivery.started_at is None:
         raise _not_now("een bericht dat nog niet is afgeleverd", "een afgeleverd bericht", "Wacht op de aflevering.")
-    if _stands_already(delivery, stored, status):
+    stands = delivery.note == f"status {status.code}" if delivery.copy else any(s.code == status.code for s in stored)
+    if stands:
         return ()
     if delivery.state in FINAL_STATES or (not delivery.copy and process.state == "ended"):
         raise _not_now("een proces met een eindstatus", "een lopend proces", "Zet geen status na een eindstatus.")
     told = [] if delivery.state == "delivered" else [statuses.make("400", now)]
     shown = agency_validates or delivery.copy
-    changed = replace(
-        delivery, state=AGENCY_STATUSES[status.code] if shown else "delivered", note=f"status {status.code}"
-    )
-    effects: tuple[Effect, ...] = (ChangeDelivery(changed),)
+    state = AGENCY_STATUSES[status.code] if shown else "delivered"
+    changed = ChangeDelivery(replace(delivery, state=state, note=f"status {status.code}"))
     if delivery.copy:  # the sender does not see copies: decision 17
-        return effects
-    return (*effects, _advance(process, "ended", [*told, _of_agency(status, now)] if shown else told))
+        return (changed,)
+    return changed, statuses.advance(process, "ended", [*told, _of_agency(status, now)] if shown else told)
 
 
 def _delivery_of(deliveries: Sequence[Delivery], setter_oin: str, berichtkenmerk: str | None) -> Delivery:
@@ -316,12 +262,6 @@ def _delivery_of(deliveries: Sequence[Delivery], setter_oin: str, berichtkenmerk
         fix="Neem kenmerk en berichtkenmerk over uit het afleververzoek.",
         detail=f"zetStatus by {setter_oin}",
     )
-
-
-def _stands_already(delivery: Delivery, stored: Sequence[Status], status: AgencyStatus) -> bool:
-    if delivery.copy:
-        return delivery.note == f"status {status.code}"
-    return any(given.code == status.code for given in stored)
 
 
 def _not_now(found: str, expected: str, fix: str) -> PeerError:

@@ -13,8 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 BATAVIA: Final = "http://nlvalidatie.nl/batavia"  # Namespace of the `results` text at status 311. Source: digipoort 3.4
 MOST: Final = 100  # Findings told to the sender; a sender with more has one mistake many times
-LONGEST: Final = 300
-"""Characters of one part of a finding, so that MOST findings stay far below foutbeschrijving's 1,048,576."""
+LONGEST: Final = 300  # Characters of one part: MOST findings stay far below foutbeschrijving's 1,048,576
 
 _UNREADABLE: Final = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+|\\s+")
 """What XML 1.0 forbids, and white space: normalizedString with collapse makes one space of it anyway."""
@@ -63,13 +62,7 @@ class Examined:
 
 
 def as_results(findings: Sequence[Finding]) -> str:
-    """The findings as one `results` text for foutbeschrijving.
-
-    Args:
-        findings: in the order found; beyond MOST they are counted only.
-
-    Source: digipoort 3.4.
-    """
+    """The findings as one `results` text for foutbeschrijving; beyond MOST they are counted only (digipoort 3.4)."""
     told = "".join(_message(finding) for finding in findings[:MOST])
     if len(findings) > MOST:
         rest = f"En nog {len(findings) - MOST} bevindingen."
@@ -78,23 +71,15 @@ def as_results(findings: Sequence[Finding]) -> str:
 
 
 def _message(finding: Finding) -> str:
-    attributes = {
-        "line": str(finding.line),
-        "col": str(finding.column),
-        "technicalRole": finding.rule,
-        "userRole": finding.rule,
-        "level": finding.level,
-        "id": finding.id,
-    }
-    written = " ".join(f"{name}={quoteattr(readable(value))}" for name, value in attributes.items())
-    parts = (
-        readable(finding.where),
-        f"gevonden: {readable(finding.found)}" if finding.found else "",
-        f"verwacht: {readable(finding.expected)}" if finding.expected else "",
-        readable(finding.fix),
+    rule, level, id, document = (
+        quoteattr(readable(text)) for text in (finding.rule, finding.level, finding.id, finding.document)
     )
-    text = escape("; ".join(part for part in parts if part))
-    return f"<msg {written}>{text}<origin file={quoteattr(readable(finding.document))}/></msg>"
+    parts = (("", finding.where), ("gevonden: ", finding.found), ("verwacht: ", finding.expected), ("", finding.fix))
+    text = escape("; ".join(label + readable(part) for label, part in parts if part))
+    return (
+        f'<msg line="{finding.line}" col="{finding.column}" technicalRole={rule} userRole={rule} level={level} id={id}>'
+        f"{text}<origin file={document}/></msg>"
+    )
 
 
 def readable(text: str) -> str:

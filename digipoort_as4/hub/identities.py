@@ -20,18 +20,18 @@ class Shape:
     expected: str  # The same for people, in Dutch
 
 
-_VAT: Final = Shape(re.compile(r"[0-9]{9}B[0-9]{2}", re.ASCII), "9 cijfers, de letter B en 2 cijfers, zonder NL")
-_NINE: Final = Shape(re.compile(r"[0-9]{9}", re.ASCII), "9 cijfers")
+_OIN: Final = Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}"), "20 posities")
+_NINE: Final = Shape(re.compile(r"[0-9]{9}"), "9 cijfers")
 
 SHAPES: Final[dict[str, Shape]] = {  # Shapes by type in lower case. Source: digipoort 4.2 and 6.4
     # positions 9 to 17 may be alphanumeric for some registers (BRIN): Digikoppeling Identificatie en Authenticatie
-    "oin": Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}", re.ASCII), "20 posities"),
-    "hrn": Shape(re.compile(r"[0-9]{8}[0-9A-Z]{9}[0-9]{3}", re.ASCII), "20 posities"),
-    "kvk": Shape(re.compile(r"[0-9]{8}", re.ASCII), "8 cijfers"),
-    "btw": _VAT,
+    "oin": _OIN,
+    "hrn": _OIN,
+    "kvk": Shape(re.compile(r"[0-9]{8}"), "8 cijfers"),
+    "btw": Shape(re.compile(r"[0-9]{9}B[0-9]{2}"), "9 cijfers, de letter B en 2 cijfers, zonder NL"),
     # Fi is seen in the form of a VAT number (digipoort 4.2) and is, by its name, the nine-digit fiscal number
-    "fi": Shape(re.compile(r"[0-9]{9}(B[0-9]{2})?", re.ASCII), "9 cijfers, al dan niet gevolgd door B en 2 cijfers"),
-    "lhnr": Shape(re.compile(r"[0-9]{9}L[0-9]{2}", re.ASCII), "9 cijfers, de letter L en 2 cijfers"),
+    "fi": Shape(re.compile(r"[0-9]{9}(B[0-9]{2})?"), "9 cijfers, al dan niet gevolgd door B en 2 cijfers"),
+    "lhnr": Shape(re.compile(r"[0-9]{9}L[0-9]{2}"), "9 cijfers, de letter L en 2 cijfers"),
     "rsin": _NINE,
     "bsn": _NINE,
 }
@@ -40,15 +40,9 @@ _PUNCTUATION: Final = re.compile(r"[\s.]+")
 
 
 def normalise(number: str, kind: str) -> str:
-    """A number in the form that is compared.
+    """A number in the form that is compared: `NL8200.98.395.B.01` as Btw is 820098395B01.
 
-    Args:
-        number: as somebody wrote it, e.g. `NL8200.98.395.B.01`.
-        kind: identiteit type, any case.
-
-    Returns:
-        Upper case, without dots and white space; for VAT and fiscal numbers without the country prefix. A number of a
-        type that SHAPES does not know comes back unchanged.
+    Upper case, without dots and white space, without NL; a number of a kind that SHAPES does not know is unchanged.
     """
     if kind.casefold() not in SHAPES:
         return number
@@ -64,11 +58,7 @@ def same(one: Identiteit, other: Identiteit) -> bool:
 
 
 def shape_problem(identiteit: Identiteit) -> str:
-    """What is wrong with the shape of a number, as the expectation in Dutch; empty when nothing is.
-
-    Args:
-        identiteit: as the sender gave it; a type outside SHAPES is never a problem.
-    """
+    """The expectation, in Dutch, that a number does not meet; empty when it does or its type is not in SHAPES."""
     shape = SHAPES.get(identiteit.type.casefold())
     if shape is None or shape.pattern.fullmatch(normalise(identiteit.nummer, identiteit.type)):
         return ""

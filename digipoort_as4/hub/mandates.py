@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from digipoort_as4.hub import identities
@@ -61,11 +61,7 @@ class Parties:
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> Parties:
-        """Parties from what tomllib made of a file.
-
-        Raises:
-            ConfigError: all mistakes at once, one a line.
-        """
+        """Parties from what tomllib made of a file; ConfigError tells all mistakes at once, one a line."""
         mistakes = Mistakes(FILE)
         mistakes.check_keys(table, ("party",), "top")
         parties = [_party(mistakes, row) for row in mistakes.tables(table, "party", "top")]
@@ -77,13 +73,7 @@ class Parties:
 
 
 def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: datetime) -> Authority:
-    """May this party send this message now?
-
-    Args:
-        party: the sender as parties.toml knows it; None when it does not.
-        route: of the berichtsoort.
-        aanlevering: what it sent, for whom.
-        at: the moment of processing.
+    """May this party send this message now? None is a sender that parties.toml does not know.
 
     Source: decision 2. There is no wildcard: an own identity, a standing mandate, or a route open to known parties.
     """
@@ -98,32 +88,22 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
     named = [m for m in for_whom if route.berichtsoort in m.berichtsoorten]
     if any(m.start <= at < m.end for m in named):
         return Authority(True, "mandate stands")
-    return Authority(False, _why_not(party, belanghebbende, bool(for_whom), bool(named)))
-
-
-def _why_not(party: Party, belanghebbende: Identiteit, for_whom: bool, named: bool) -> str:
-    who = f"{party.name} has"
+    mandate = f"mandate for {belanghebbende.type} {belanghebbende.nummer}"
     if named:
-        return f"{who} a mandate for {belanghebbende.type} {belanghebbende.nummer}, but not at this time"
+        return Authority(False, f"{party.name} has a {mandate}, but not at this time")
     if for_whom:
-        return f"{who} a mandate for {belanghebbende.type} {belanghebbende.nummer}, but not for this berichtsoort"
-    return f"{who} no mandate for {belanghebbende.type} {belanghebbende.nummer}"
+        return Authority(False, f"{party.name} has a {mandate}, but not for this berichtsoort")
+    return Authority(False, f"{party.name} has no {mandate}")
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
 
-_PARTY_KEYS: Final = ("oin", "name", "role", "sha1", "identities", "mandate")
-_MANDATE_KEYS: Final = ("for", "berichtsoorten", "from", "until")
-
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, _PARTY_KEYS, where)
-    oin = mistakes.text(row, "oin", where)
-    if oin and identities.shape_problem(Identiteit(oin, "OIN")):
-        mistakes.add(where, f"{oin!r} is no OIN of 20 positions")
+    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "identities", "mandate"), where)
     return Party(
-        oin=oin,
+        oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
         role=mistakes.choice(row, "role", where, ROLES, "bedrijf"),
         identities=tuple(_identiteit(mistakes, i, where) for i in mistakes.tables(row, "identities", where)),
@@ -133,15 +113,15 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
 
 
 def _mandate(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Mandate:
-    mistakes.check_keys(row, _MANDATE_KEYS, where)
+    mistakes.check_keys(row, ("for", "berichtsoorten", "from", "until"), where)
     berichtsoorten = mistakes.texts(row, "berichtsoorten", where)
     if not berichtsoorten:
         mistakes.add(where, "berichtsoorten is missing")
     if any("*" in name for name in berichtsoorten):
         mistakes.add(where, "a mandate names each berichtsoort; there is no wildcard")
-    start, end = _moment(mistakes, row, "from", where), _moment(mistakes, row, "until", where)
-    if isinstance(row.get("until"), date) and not isinstance(row.get("until"), datetime):
-        end += timedelta(days=1)
+    start, end = (mistakes.moment(row, key, where, dates=True) for key in ("from", "until"))
+    if not isinstance(row.get("until"), datetime):
+        end += timedelta(days=1)  # until a date means until that day is over
     if end <= start:
         mistakes.add(where, "until is before from")
     belanghebbende = _identiteit(mistakes, mistakes.table(row, "for", where), where)
@@ -154,14 +134,3 @@ def _identiteit(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Ident
     if identiteit.nummer and (expected := identities.shape_problem(identiteit)):
         mistakes.add(where, f"{identiteit.type} {identiteit.nummer!r}: expected {expected}")
     return identiteit
-
-
-def _moment(mistakes: Mistakes, row: Mapping[str, Any], key: str, where: str) -> datetime:
-    """A date as its first moment in UTC, or a time with its zone."""
-    value = row.get(key)
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime.combine(value, time(), UTC)
-    mistakes.add(where, f"{key} must be a date, or a time with its zone")
-    return datetime(1970, 1, 1, tzinfo=UTC)

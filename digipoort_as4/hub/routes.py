@@ -49,18 +49,11 @@ class Name:
     local: str
 
     def matches(self, tag: str) -> bool:
-        """True for this element.
-
-        Args:
-            tag: as lxml writes it, {namespace}local or local.
-        """
+        """True for this element; the tag is {namespace}local or local, as lxml writes it."""
         namespace, _, local = tag.rpartition("}")
         namespace = namespace.removeprefix("{")
-        if self.local != local:
-            return False
-        if self.namespace.endswith("*"):
-            return namespace.startswith(self.namespace[:-1])
-        return namespace == self.namespace
+        year = self.namespace.endswith("*") and namespace.startswith(self.namespace[:-1])
+        return self.local == local and (year or namespace == self.namespace)
 
     def __str__(self) -> str:
         """The name in lxml's form."""
@@ -74,8 +67,7 @@ class IdentityRule:
     name: str
     types: frozenset[str]  # identiteit types, lower case, whose number stands there
     paths: tuple[tuple[Name, ...], ...]  # Each from the root element down to the element that holds the number
-    attributes: tuple[tuple[str, str], ...]
-    """(name, value) that the element must carry, e.g. the scheme of an XBRL identifier."""
+    attributes: tuple[tuple[str, str], ...]  # (name, value) that the element must carry, e.g. the scheme in XBRL
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +80,12 @@ class Selector:
     root: Name | None = None
 
     def matches(self, document: Document, root: str) -> bool:
-        """True when every part that is given fits.
-
-        Args:
-            document: one of the envelope.
-            root: its root element as {namespace}local, or empty when it is no XML.
-        """
+        """True when every part that is given fits; root is {namespace}local, or empty for what is no XML."""
+        name = document.bestandsnaam.casefold()
         return (
             self.part in (None, document.part)
-            and (self.mime_type is None or self.mime_type == essence(document.mime_type))
-            and (
-                self.bestandsnaam is None
-                or fnmatch.fnmatchcase(document.bestandsnaam.casefold(), self.bestandsnaam.casefold())
-            )
+            and self.mime_type in (None, essence(document.mime_type))
+            and (self.bestandsnaam is None or fnmatch.fnmatchcase(name, self.bestandsnaam.casefold()))
             and (self.root is None or self.root.matches(root))
         )
 
@@ -114,13 +99,6 @@ class CopyRule:
 
 
 @dataclass(frozen=True, slots=True)
-class ValidationStep:
-    """One 301 or 311."""
-
-    validators: tuple[str, ...]  # Names out of VALIDATORS, run in this order
-
-
-@dataclass(frozen=True, slots=True)
 class Route:
     """One row of the table."""
 
@@ -129,7 +107,7 @@ class Route:
     owner_oin: str | None  # OIN of the berichtstroomeigenaar; None when identiteitOntvanger names the body
     owner_selectors: tuple[Selector, ...]  # Which documents the owner gets; empty means all
     copies: tuple[CopyRule, ...]
-    steps: tuple[ValidationStep, ...]
+    steps: tuple[tuple[str, ...], ...]  # One 301 or 311 each: names out of VALIDATORS, run in this order
     shows_200: bool
     agency_validates: bool  # True: 500 or 510 follows 400. False: 400 is the end
     senders: str
@@ -145,14 +123,11 @@ class Route:
 def sort_documents(
     selectors: tuple[Selector, ...], documents: tuple[Document, ...], roots: Mapping[str, str]
 ) -> tuple[Document, ...]:
-    """The documents that a recipient gets, in the order of the envelope; the first becomes berichtInhoud.
+    """The documents that a recipient gets, in the order of the envelope; the first becomes berichtInhoud (decision 18).
 
     Args:
         selectors: any of them must match; none at all selects everything.
-        documents: of the envelope.
         roots: root element by document key, of the XML ones.
-
-    Source: decision 18.
     """
     if not selectors:
         return documents
@@ -160,29 +135,20 @@ def sort_documents(
 
 
 def resolve_recipient(route: Route, aanlevering: Aanlevering, known_agencies: Collection[str]) -> Identiteit:
-    """The body that the owner's delivery goes to.
+    """The body that the owner's delivery goes to, one of the known_agencies, which have an endpoint here.
 
-    Args:
-        route: of the berichtsoort.
-        aanlevering: identiteitOntvanger of it decides where the route says so, and must agree where it does not.
-        known_agencies: OINs of the bodies that have an endpoint here.
+    The identiteitOntvanger decides where the route says so, and must agree where it does not.
 
     Raises:
         PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
     """
-    ontvanger = aanlevering.ontvanger
-    wanted = _oin_of(route, ontvanger)
+    wanted = _oin_of(route, aanlevering.ontvanger)
     if wanted in known_agencies:
         return Identiteit(wanted, "OIN")
     if route.owner_oin is not None:
         raise PeerError("unavailable", detail=f"no endpoint for {route.body} ({route.owner_oin})")
-    raise PeerError(
-        "ontvanger-unknown",
-        where="identiteitOntvanger",
-        found=wanted,
-        expected="het OIN van een aangesloten overheidsorganisatie",
-        fix="Controleer het OIN van de ontvanger.",
-    )
+    expected = "het OIN van een aangesloten overheidsorganisatie"
+    raise _ontvanger_unknown(wanted, expected, "Controleer het OIN van de ontvanger.")
 
 
 def _oin_of(route: Route, ontvanger: Identiteit | None) -> str:
@@ -197,38 +163,22 @@ def _oin_of(route: Route, ontvanger: Identiteit | None) -> str:
         if route.owner_oin in (None, oin):
             return oin
         found = oin
-    raise PeerError(
-        "ontvanger-unknown",
-        where="identiteitOntvanger",
-        found=found,
-        expected=f"OIN {route.owner_oin} ({route.body})"
-        if route.owner_oin
-        else "type OIN en een nummer van 20 posities",
-        fix=f"Vul het OIN van de ontvanger in voor berichtsoort {route.berichtsoort}"
-        + (", of laat identiteitOntvanger weg." if route.owner_oin else "."),
-    )
+    fix = f"Vul het OIN van de ontvanger in voor berichtsoort {route.berichtsoort}"
+    if route.owner_oin is None:
+        raise _ontvanger_unknown(found, "type OIN en een nummer van 20 posities", f"{fix}.")
+    raise _ontvanger_unknown(found, f"OIN {route.owner_oin} ({route.body})", f"{fix}, of laat identiteitOntvanger weg.")
+
+
+def _ontvanger_unknown(found: str, expected: str, fix: str) -> PeerError:
+    return PeerError("ontvanger-unknown", where="identiteitOntvanger", found=found, expected=expected, fix=fix)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
 
-_TOP_KEYS: Final = ("bodies", "namespaces", "identity", "route")
 _ROUTE_KEYS: Final = (
-    "berichtsoort",
-    "owner",
-    "documents",
-    "copy",
-    "steps",
-    "shows_200",
-    "agency_validates",
-    "senders",
-    "mime_types",
-    "bijlagen",
-    "roots",
-    "identity",
-    "document_limit",
-    "illustrative",
-    "direction",
-)
+    "berichtsoort", "owner", "documents", "copy", "steps", "shows_200", "agency_validates", "senders", "mime_types",
+    "bijlagen", "roots", "identity", "document_limit", "illustrative", "direction",
+)  # fmt: skip
 _SELECTOR_KEYS: Final = ("part", "bestandsnaam", "mimeType", "root")
 
 
@@ -243,20 +193,9 @@ class Routes:
         """The route of a berichtsoort, spelt exactly so; None when there is none."""
         return next((row for row in self.rows if row.berichtsoort == berichtsoort), None)
 
-    def name_of(self, oin: str) -> str:
-        """Name of a body, or the OIN itself."""
-        return next((name for name, number in self.bodies.items() if number == oin), oin)
-
     @staticmethod
     def of(table: Mapping[str, Any]) -> Routes:
-        """Routes from what tomllib made of a file.
-
-        Args:
-            table: keys bodies, namespaces, identity and route; routes.toml explains them.
-
-        Raises:
-            ConfigError: all mistakes at once, one a line.
-        """
+        """Routes from what tomllib made of a file that routes.toml explains; ConfigError tells all mistakes at once."""
         reader = _Reader(table)
         routes = Routes(reader.bodies, tuple(reader.route(row) for row in reader.rows))
         reader.check_doubles(routes.rows)
@@ -269,22 +208,15 @@ class _Reader:
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self.mistakes = m = Mistakes(FILE)
-        m.check_keys(table, _TOP_KEYS, "top")
+        m.check_keys(table, ("bodies", "namespaces", "identity", "route"), "top")
         self.namespaces = {str(k): str(v) for k, v in m.table(table, "namespaces", "top").items()}
-        self.bodies = {str(k): str(v) for k, v in m.table(table, "bodies", "top").items()}
-        for name, oin in self.bodies.items():
-            if identities.shape_problem(Identiteit(oin, "OIN")):
-                m.add(f"bodies.{name}", f"{oin!r} is no OIN of 20 positions")
+        bodies = m.table(table, "bodies", "top")
+        self.bodies = {name: m.oin(bodies, name, f"bodies.{name}") for name in bodies}
         rules = m.table(table, "identity", "top")
-        self.rules = {name: self.identity_rule(name, rule) for name, rule in rules.items() if self.is_table(name, rule)}
+        self.rules = {name: self.identity_rule(name, m.table(rules, name, f"identity.{name}")) for name in rules}
         self.rows = m.tables(table, "route", "top")
         if not self.rows:
             m.add("top", "no [[route]] at all")
-
-    def is_table(self, name: str, value: object) -> bool:
-        if not isinstance(value, dict):
-            self.mistakes.add(f"identity.{name}", "must be a table")
-        return isinstance(value, dict)
 
     def name(self, written: str, where: str) -> Name:
         """prefix:local, or local for an element without namespace."""
@@ -297,8 +229,7 @@ class _Reader:
     def identity_rule(self, name: str, rule: Mapping[str, Any]) -> IdentityRule:
         m, where = self.mistakes, f"identity.{name}"
         m.check_keys(rule, ("types", "paths", "attributes"), where)
-        types = m.texts(rule, "types", where)
-        paths = m.texts(rule, "paths", where)
+        types, paths = m.texts(rule, "types", where), m.texts(rule, "paths", where)
         if not types or not paths:
             m.add(where, "needs types and paths")
         attributes = m.table(rule, "attributes", where)
@@ -314,26 +245,23 @@ class _Reader:
         where = f"route {row.get('berichtsoort', '?')}"
         m.check_keys(row, _ROUTE_KEYS, where)
         owner = m.text(row, "owner", where)
-        owner_oin = None if owner in ("", BY_ONTVANGER) else self.body(owner, where)
         mime_types = frozenset(essence(t) for t in m.texts(row, "mime_types", where))
-        bijlagen = frozenset(essence(t) for t in m.texts(row, "bijlagen", where))
-        roots = tuple(self.name(root, where) for root in m.texts(row, "roots", where))
         if not mime_types:
             m.add(where, "mime_types is missing: no document could be accepted")
         rules = m.words(m.texts(row, "identity", where), self.rules, where, "identity rule")
         route = Route(
             berichtsoort=m.text(row, "berichtsoort", where),
             body="de geadresseerde overheidsorganisatie" if owner == BY_ONTVANGER else owner,
-            owner_oin=owner_oin,
+            owner_oin=None if owner in ("", BY_ONTVANGER) else self.body(owner, where, "owner"),
             owner_selectors=self.selectors(m.tables(row, "documents", where), where),
-            copies=tuple(self.copy_rule(copy, where) for copy in m.tables(row, "copy", where)),
+            copies=tuple(self.copy_rule(copy, f"{where}, copy") for copy in m.tables(row, "copy", where)),
             steps=self.steps(row, where),
             shows_200=m.flag(row, "shows_200", where),
             agency_validates=m.flag(row, "agency_validates", where),
             senders=m.choice(row, "senders", where, SENDERS, "mandate"),
             mime_types=mime_types,
-            bijlage_mime_types=bijlagen,
-            roots=roots,
+            bijlage_mime_types=frozenset(essence(t) for t in m.texts(row, "bijlagen", where)),
+            roots=tuple(self.name(root, where) for root in m.texts(row, "roots", where)),
             identity=tuple(self.rules[name] for name in rules),
             document_limit=m.number(row, "document_limit", where, limits.INHOUD, limits.INHOUD),
             illustrative=m.flag(row, "illustrative", where),
@@ -342,35 +270,31 @@ class _Reader:
         self.check_route(route, where)
         return route
 
-    def body(self, name: str, where: str) -> str:
-        return self.bodies[name] if self.mistakes.words([name], self.bodies, where, "owner") else ""
+    def body(self, name: str, where: str, what: str) -> str:
+        return self.bodies[name] if self.mistakes.words([name], self.bodies, where, what) else ""
 
     def copy_rule(self, copy: Mapping[str, Any], where: str) -> CopyRule:
         m = self.mistakes
-        m.check_keys(copy, ("to", "documents"), f"{where}, copy")
-        to = m.text(copy, "to", f"{where}, copy")
-        known = to and m.words([to], self.bodies, f"{where}, copy", "recipient")
-        selectors = self.selectors(m.tables(copy, "documents", f"{where}, copy"), f"{where}, copy")
+        m.check_keys(copy, ("to", "documents"), where)
+        to = m.text(copy, "to", where)
+        selectors = self.selectors(m.tables(copy, "documents", where), where)
         if not selectors:
-            m.add(f"{where}, copy", "documents is missing: a copy names the documents it carries")
-        return CopyRule(self.bodies[to] if known else "", selectors)
+            m.add(where, "documents is missing: a copy names the documents it carries")
+        return CopyRule(self.body(to, where, "recipient") if to else "", selectors)
 
     def selectors(self, tables: list[Mapping[str, Any]], where: str) -> tuple[Selector, ...]:
         return tuple(read_selector(self.mistakes, table, where, self.name) for table in tables)
 
-    def steps(self, row: Mapping[str, Any], where: str) -> tuple[ValidationStep, ...]:
+    def steps(self, row: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], ...]:
         steps = row.get("steps")
         if not isinstance(steps, list) or not steps or not all(isinstance(step, list) and step for step in steps):
             self.mistakes.add(where, "steps must be a list of lists of validators, at least one")
             return ()
-        return tuple(
-            ValidationStep(self.mistakes.words([str(name) for name in step], VALIDATORS, where, "validator"))
-            for step in steps
-        )
+        return tuple(self.mistakes.words(map(str, step), VALIDATORS, where, "validator") for step in steps)
 
     def check_route(self, route: Route, where: str) -> None:
         """What a row says must be possible."""
-        uses_identity = any("identity" in step.validators for step in route.steps)
+        uses_identity = any("identity" in step for step in route.steps)
         if uses_identity != bool(route.identity):
             self.mistakes.add(where, "identity rules and the validator 'identity' need each other")
         if route.direction == "retour":
@@ -386,21 +310,14 @@ class _Reader:
 
     def check_doubles(self, rows: tuple[Route, ...]) -> None:
         seen: set[str] = set()
-        for row in rows:
-            if row.berichtsoort.casefold() in seen:
-                self.mistakes.add(f"route {row.berichtsoort}", "berichtsoort occurs twice")
-            seen.add(row.berichtsoort.casefold())
+        for name in (row.berichtsoort for row in rows):
+            if name.casefold() in seen:
+                self.mistakes.add(f"route {name}", "berichtsoort occurs twice")
+            seen.add(name.casefold())
 
 
 def read_selector(mistakes: Mistakes, table: Mapping[str, Any], where: str, name_of: Any = None) -> Selector:
-    """One selector out of its table.
-
-    Args:
-        mistakes: where a wrong key goes.
-        table: keys part, bestandsnaam, mimeType, root.
-        where: for mistakes.
-        name_of: (written name, where) -> Name; None where root cannot be used.
-    """
+    """One selector out of its table; `name_of` is (written name, where) -> Name, or None where root cannot be used."""
     mistakes.check_keys(table, _SELECTOR_KEYS if name_of else _SELECTOR_KEYS[:-1], where)
     if not table:
         mistakes.add(where, "an empty selector selects everything; say what is meant")
@@ -414,31 +331,19 @@ def read_selector(mistakes: Mistakes, table: Mapping[str, Any], where: str, name
 
 
 def never_matches(selector: Selector, route: Route) -> str:
-    """Why no document that the route accepts can match; empty when one can.
-
-    Source: decision 18: found when routes are loaded where it can be.
-    """
+    """Why no document that the route accepts can match; empty when one can (decision 18)."""
     types = {"inhoud": route.mime_types, "bijlage": route.bijlage_mime_types}
     parts = [selector.part] if selector.part else list(types)
     possible = {part: [t for t in types.get(part, ()) if selector.mime_type in (None, t)] for part in parts}
-    if not any(possible.values()):
-        return f"selector {_shown(selector)} can match nothing: no such part and mimeType is accepted"
-    if selector.root is None:
-        return ""
     xml = {part: [t for t in found if is_xml(t)] for part, found in possible.items()}
-    if not any(xml.values()):
-        return f"selector {_shown(selector)} can match nothing: a root element needs an XML mimeType"
-    only_inhoud = not xml.get("bijlage")
-    if only_inhoud and route.roots and selector.root not in route.roots:
-        return f"selector {_shown(selector)} can match nothing: the route does not accept this root element"
-    return ""
-
-
-def _shown(selector: Selector) -> str:
-    parts = {
-        "part": selector.part,
-        "bestandsnaam": selector.bestandsnaam,
-        "mimeType": selector.mime_type,
-        "root": selector.root and str(selector.root),
-    }
-    return "{" + ", ".join(f"{key} = {value!r}" for key, value in parts.items() if value) + "}"
+    if not any(possible.values()):
+        reason = "no such part and mimeType is accepted"
+    elif selector.root is not None and not any(xml.values()):
+        reason = "a root element needs an XML mimeType"
+    elif selector.root is not None and not xml.get("bijlage") and route.roots and selector.root not in route.roots:
+        reason = "the route does not accept this root element"
+    else:
+        return ""
+    values = (selector.part, selector.bestandsnaam, selector.mime_type, selector.root and str(selector.root))
+    shown = ", ".join(f"{key} = {value!r}" for key, value in zip(_SELECTOR_KEYS, values, strict=True) if value)
+    return f"selector {{{shown}}} can match nothing: {reason}"

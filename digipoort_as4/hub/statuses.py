@@ -6,11 +6,11 @@ Source: digipoort 3.1. Texts with a full stop are exact, from real answers; `our
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from digipoort_as4.hub.decision import Status
+from digipoort_as4.hub.decision import Advance, Process, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,21 @@ class StatusRow:
 TABLE: Final[dict[str, StatusRow]] = {
     row.code: row
     for row in (
-        StatusRow("105", "Aanleverproces gestart.", end=False, good=True),
-        StatusRow("100", "Aanleveren gelukt.", end=False, good=True),
-        StatusRow("110", "Aanleverproces wordt aangeboden.", end=False, good=True),
-        StatusRow("200", "Authenticatie gelukt.", end=False, good=True),
-        StatusRow("210", "Authenticatie niet gelukt.", end=True, good=False, ours=True),
-        StatusRow("230", "Technisch probleem bij de Autorisatie Service Provider.", end=False, good=False, ours=True),
-        StatusRow("301", "Validatie gelukt.", end=False, good=True),
-        StatusRow("311", "Validatie niet gelukt.", end=True, good=False, ours=True),
-        StatusRow("321", "Technisch probleem bij validatie.", end=False, good=False, ours=True),
-        StatusRow("405", "Afleveren naar uitvragende partij bezig...", end=False, good=True),
-        StatusRow("400", "Afleveren uitvragende partij gelukt.", end=False, good=True),
-        StatusRow("410", "Afleveren uitvragende partij niet gelukt.", end=True, good=False, ours=True),
-        StatusRow(
-            "420", "Technisch probleem bij afleveren; Digipoort blijft proberen.", end=False, good=False, ours=True
-        ),
-        StatusRow("500", "Validatie bij de uitvragende partij gelukt.", end=True, good=True),
-        StatusRow("510", "Validatie bij de uitvragende partij niet gelukt.", end=True, good=False, ours=True),
+        StatusRow("105", "Aanleverproces gestart.", False, True),
+        StatusRow("100", "Aanleveren gelukt.", False, True),
+        StatusRow("110", "Aanleverproces wordt aangeboden.", False, True),
+        StatusRow("200", "Authenticatie gelukt.", False, True),
+        StatusRow("210", "Authenticatie niet gelukt.", True, False, True),
+        StatusRow("230", "Technisch probleem bij de Autorisatie Service Provider.", False, False, True),
+        StatusRow("301", "Validatie gelukt.", False, True),
+        StatusRow("311", "Validatie niet gelukt.", True, False, True),
+        StatusRow("321", "Technisch probleem bij validatie.", False, False, True),
+        StatusRow("405", "Afleveren naar uitvragende partij bezig...", False, True),
+        StatusRow("400", "Afleveren uitvragende partij gelukt.", False, True),
+        StatusRow("410", "Afleveren uitvragende partij niet gelukt.", True, False, True),
+        StatusRow("420", "Technisch probleem bij afleveren; Digipoort blijft proberen.", False, False, True),
+        StatusRow("500", "Validatie bij de uitvragende partij gelukt.", True, True),
+        StatusRow("510", "Validatie bij de uitvragende partij niet gelukt.", True, False, True),
     )
 }
 
@@ -58,13 +56,10 @@ def make(
     foutbeschrijving: str | None = None,
     details: str | None = None,
 ) -> Status:
-    """A status with the table's text.
+    """A status with the table's text and a time in whole milliseconds, as the wire shows it.
 
     Args:
-        code: a key of TABLE.
-        at: UTC; cut to whole milliseconds, as the wire shows it.
-        foutcode: at most 20 characters; None when nothing is wrong.
-        foutbeschrijving: required with foutcode.
+        foutcode: at most 20 characters, with foutbeschrijving; None when nothing is wrong.
         details: statusdetails, at most 1,048,576 characters.
     """
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
@@ -72,17 +67,14 @@ def make(
 
 
 def in_order(last: datetime | None, statuses: Sequence[Status]) -> tuple[Status, ...]:
-    """Shift times so that each is at least 1 ms after the one before (decision 11).
-
-    Args:
-        last: time of the process's last stored status; None for a new process.
-        statuses: in the order they happened.
-    """
+    """Shift times so that each is at least 1 ms after the one before (decision 11); `last` is None at the start."""
     shifted: list[Status] = []
     for status in statuses:
-        at = status.at if last is None else max(status.at, last + STEP)
-        last = at
-        shifted.append(
-            Status(status.code, at, status.omschrijving, status.foutcode, status.foutbeschrijving, status.details)
-        )
+        last = status.at if last is None else max(status.at, last + STEP)
+        shifted.append(replace(status, at=last))
     return tuple(shifted)
+
+
+def advance(process: Process, state: str, told: Sequence[Status]) -> Advance:
+    """The effect that moves a process on, its new statuses in order after the last one."""
+    return Advance(process.kenmerk, process.version, state, in_order(process.last_status_at, told))

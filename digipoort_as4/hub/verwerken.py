@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from digipoort_as4.errors import DigipoortError, PeerError
 from digipoort_as4.hub import copies, findings, mandates, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
-from digipoort_as4.hub.copies import Consents
+from digipoort_as4.hub.copies import Consent, Consents
 from digipoort_as4.hub.decision import (
     Advance,
     Decision,
@@ -97,14 +97,6 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyFacts:
-    """One copy of the route and the consent it rests on."""
-
-    rule: CopyRule
-    consent: copies.Consent | None  # None: no consent stands now
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that decides what happens to one process."""
 
@@ -114,18 +106,14 @@ class Facts:
     trouble: str  # Why there is no recipient; empty when there is one
     authority: Authority
     examined: Examined  # Without authority nothing is examined
-    copies: tuple[CopyFacts, ...]
+    copies: tuple[tuple[CopyRule, Consent | None], ...]  # The route's, each with the consent that stands now
 
 
 # --- the path ---------------------------------------------------------------------------------------------------------
 
 
 async def process(job: Job, ports: Ports) -> Outcome:
-    """Process one accepted envelope.
-
-    Args:
-        job: claimed, kind verwerken; its subject is the kenmerk.
-        ports: store, tables, validators, clock, ids, journal.
+    """Process one accepted envelope, whose kenmerk is the subject of a claimed job of kind verwerken.
 
     Returns:
         What the last commit came to. Stale means that another worker has the job.
@@ -181,10 +169,10 @@ def gather(accepted: Process, tables: Tables, authority: Authority, examined: Ex
         recipient = resolve_recipient(route, accepted.aanlevering, tables.agencies).nummer
     except PeerError as error:
         return Facts(accepted, route, None, str(error), authority, examined, ())
-    asked = [rule for rule in route.copies if rule.to_oin != recipient]
     consented = tuple(
-        CopyFacts(rule, copies.standing(tables.consents, route.berichtsoort, recipient, rule.to_oin, now))
-        for rule in asked
+        (rule, copies.standing(tables.consents, route.berichtsoort, recipient, rule.to_oin, now))
+        for rule in route.copies
+        if rule.to_oin != recipient
     )
     return Facts(accepted, route, recipient, "", authority, examined, consented)
 
@@ -210,9 +198,6 @@ def decide(job: Job, facts: Facts, now: datetime, ids: list[str]) -> Decision:
     """Decide what happens to the process.
 
     Args:
-        job: claimed.
-        facts: all that counts.
-        now: time of the statuses, of the deliveries' jobs.
         ids: fresh, one for the owner's delivery and one for each of facts.copies.
 
     Source: digipoort 3.1; decisions 1, 2, 17, 18, 20.
@@ -239,25 +224,25 @@ def _deliver(job: Job, facts: Facts, route: Route, now: datetime, ids: list[str]
     roots = dict(facts.examined.roots)
     documents = facts.process.aanlevering.documents
     owner = sort_documents(route.owner_selectors, documents, roots)
-    shares = [sort_documents(copy.rule.selectors, documents, roots) for copy in facts.copies]
+    shares = [sort_documents(rule.selectors, documents, roots) for rule, _ in facts.copies]
     if not owner or not all(shares):
         return _trouble(job, facts, now, "Geen enkel document is bestemd voor een van de ontvangers.")
     effects = _start(Delivery(ids[0], facts.process.kenmerk, facts.recipient, False, _keys(owner)), now)
-    for copy, share, berichtkenmerk in zip(facts.copies, shares, ids[1:], strict=True):
-        effects += _start(_copy(facts.process.kenmerk, copy, share, berichtkenmerk), now)
-    effects += [_advance(facts.process, "delivering", _validated(facts, route, now)), FinishJob(job.id, job.token)]
-    return Decision(b"", tuple(effects))
+    for (rule, consent), share, berichtkenmerk in zip(facts.copies, shares, ids[1:], strict=True):
+        copy = Delivery(berichtkenmerk, facts.process.kenmerk, rule.to_oin, True, ())
+        effects += _start(_consented(copy, consent, share), now)
+    told = statuses.advance(facts.process, "delivering", _validated(facts, route, now))
+    return Decision(b"", (*effects, told, FinishJob(job.id, job.token)))
 
 
-def _copy(kenmerk: str, copy: CopyFacts, share: tuple[Document, ...], berichtkenmerk: str) -> Delivery:
-    """A copy's delivery; without consent it is recorded as withdrawn, so that nobody misses it unseen."""
-    consent = copy.consent
-    allowed = sort_documents(consent.documents, share, {}) if consent else ()
-    if consent is None or not allowed:
-        note = "no consent stands" if consent is None else f"consent {consent.reference} covers none of the documents"
-        reference = "" if consent is None else consent.reference
-        return Delivery(berichtkenmerk, kenmerk, copy.rule.to_oin, True, (), "withdrawn", consent=reference, note=note)
-    return Delivery(berichtkenmerk, kenmerk, copy.rule.to_oin, True, _keys(allowed), consent=consent.reference)
+def _consented(copy: Delivery, consent: Consent | None, share: tuple[Document, ...]) -> Delivery:
+    """A copy with what the consent covers; with nothing it is recorded as withdrawn, not dropped unseen."""
+    if consent is None:
+        return replace(copy, state="withdrawn", note="no consent stands")
+    copy = replace(copy, documents=_keys(sort_documents(consent.documents, share, {})), consent=consent.reference)
+    if copy.documents:
+        return copy
+    return replace(copy, state="withdrawn", note=f"consent {consent.reference} covers none of the documents")
 
 
 def _start(delivery: Delivery, now: datetime) -> list[Effect]:
@@ -274,8 +259,7 @@ def _validated(facts: Facts, route: Route, now: datetime) -> list[Status]:
         if step.good:
             told.append(statuses.make("301", now))
         else:
-            refused = [finding for finding in step.findings if finding.refuses]
-            text = findings.as_results(refused)
+            text = findings.as_results([finding for finding in step.findings if finding.refuses])
             told.append(statuses.make("311", now, foutcode="VAS500", foutbeschrijving=text))
     return told
 
@@ -286,16 +270,12 @@ def _trouble(job: Job, facts: Facts, now: datetime, text: str) -> Decision:
     if job.attempts >= TRIES:
         return _end(job, facts, [status])
     due = now + PAUSES[max(job.attempts, 1) - 1]
-    effects = (_advance(facts.process, "processing", [status]), PostponeJob(job.id, job.token, due))
-    return Decision(b"", effects)
+    told = statuses.advance(facts.process, "processing", [status])
+    return Decision(b"", (told, PostponeJob(job.id, job.token, due)))
 
 
 def _end(job: Job, facts: Facts, told: list[Status]) -> Decision:
-    return Decision(b"", (_advance(facts.process, "ended", told), FinishJob(job.id, job.token)))
-
-
-def _advance(accepted: Process, state: str, told: list[Status]) -> Advance:
-    return Advance(accepted.kenmerk, accepted.version, state, statuses.in_order(accepted.last_status_at, told))
+    return Decision(b"", (statuses.advance(facts.process, "ended", told), FinishJob(job.id, job.token)))
 
 
 def _keys(documents: tuple[Document, ...]) -> tuple[str, ...]:

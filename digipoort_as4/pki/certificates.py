@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -36,17 +37,14 @@ class Purpose(Enum):
 class Certificate:
     """A certificate that is well-formed; says nothing about trust. Equal when the octets are."""
 
-    der: bytes
-    """The octets as received, strict DER."""
+    der: bytes  # as received, strict DER
     x509: x509.Certificate = field(compare=False, repr=False)
-    """The same, parsed."""
-    sha256: bytes = field(compare=False, repr=False)
-    """Fingerprint, 32 octets."""
-    public_key: CertificatePublicKeyTypes = field(compare=False, repr=False)
-    """Of any type; `check_key` says whether we use it."""
-    not_before: datetime = field(compare=False, repr=False)
+    sha256: bytes = field(compare=False, repr=False)  # fingerprint, 32 octets
+    public_key: CertificatePublicKeyTypes = field(
+        compare=False, repr=False
+    )  # any type; `check_key` says whether we use it
+    not_before: datetime = field(compare=False, repr=False)  # belongs to the period, as not_after does; aware, UTC
     not_after: datetime = field(compare=False, repr=False)
-    """Both ends belong to the period; aware, UTC."""
 
     @property
     def subject(self) -> str:
@@ -67,66 +65,37 @@ def _malformed(found: str, expected: str) -> PeerError:
 REMEMBERED: Final = 1024
 """Certificates kept parsed. A party sends the same one with each message; 1024 of about 10 kB parsed is 10 MB at most,
 also when a stranger sends a fresh one each time."""
-
 SERIAL_BITS: Final = 160
 """RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets."""
-
-
-PARSE_ERRORS: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
+_BAD_X509: Final = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 """What the library raises for octets that are not what they should be."""
 
 
 @lru_cache(maxsize=REMEMBERED)
 def load_certificate(der: bytes) -> Certificate:
-    """Parse a certificate strictly.
+    """Parse strictly: one certificate of at most limits.TOKEN octets, nothing behind it.
 
-    Args:
-        der: one certificate, at most limits.TOKEN octets, nothing behind it.
-
-    Raises:
-        PeerError: certificate-malformed.
-
-    Source: RFC 5280 4.1; threats P15.
+    Raises PeerError: certificate-malformed. Source: RFC 5280 4.1; threats P15.
     """
     if len(der) > limits.TOKEN:
         raise _malformed(f"{len(der)} octets", f"at most {limits.TOKEN}")
     try:
         parsed = x509.load_der_x509_certificate(der)
-        certificate = Certificate(
-            der,
-            parsed,
-            hashlib.sha256(der).digest(),
-            parsed.public_key(),
-            parsed.not_valid_before_utc,
-            parsed.not_valid_after_utc,
-        )
-        _read_all(parsed, asn1.Certificate.load(der))
+        key, period = parsed.public_key(), (parsed.not_valid_before_utc, parsed.not_valid_after_utc)
+        # Read what the libraries would leave for later, so that nothing malformed turns up in the middle of a check;
+        # asn1crypto, which compares names in paths, is stricter about their strings.
+        list(parsed.subject), list(parsed.issuer), list(parsed.extensions)
+        again = asn1.Certificate.load(der)
+        again.subject.hashable, again.issuer.hashable  # noqa: B018
     except PARSE_ERRORS as error:
         raise _malformed(f"{type(error).__name__}: {error}", "an X.509 v3 certificate in DER") from error
-    _check_form(certificate)
-    return certificate
+    _check_form(parsed, der)
+    return Certificate(der, parsed, hashlib.sha256(der).digest(), key, *period)
 
 
-def _read_all(parsed: x509.Certificate, again: asn1.Certificate) -> None:
-    """Parse what the libraries would leave for later, so that nothing malformed turns up in the middle of a check.
-
-    Args:
-        parsed: the certificate as cryptography reads it.
-        again: as asn1crypto does, which compares names in paths and is stricter about their strings.
-    """
-    list(parsed.subject), list(parsed.issuer), list(parsed.extensions)
-    again.subject.hashable, again.issuer.hashable  # noqa: B018
-
-
-def _check_form(certificate: Certificate) -> None:
-    parsed = certificate.x509
-    if parsed.public_bytes(Encoding.DER) != certificate.der:
+def _check_form(parsed: x509.Certificate, der: bytes) -> None:
+    if parsed.public_bytes(Encoding.DER) != der:
         raise _malformed("octets that change when they are written again", "DER")
     if parsed.version is not x509.Version.v3:
         raise _malformed(f"version {parsed.version.name}", "v3")
@@ -135,11 +104,7 @@ def _check_form(certificate: Certificate) -> None:
 
 
 def load_pem(text: bytes) -> tuple[Certificate, ...]:
-    """All certificates of a PEM file, in order; text between them is allowed.
-
-    Raises:
-        PeerError: certificate-malformed, also when there is none.
-    """
+    """All certificates of a PEM file, in order, text between them allowed; certificate-malformed when there is none."""
     try:
         parsed = x509.load_pem_x509_certificates(text)
     except ValueError as error:
@@ -152,7 +117,6 @@ def load_pem(text: bytes) -> tuple[Certificate, ...]:
 _OIN: Final = re.compile(r"[0-9]{20}|00000007[0-9A-Z]{9}[0-9]{3}", re.ASCII)
 """Prefix 8, number 9, suffix 3; letters only in numbers of the BRIN register (00000007). The suffix is not always 000:
 001 and 002 are in use (digipoort 6.4). Twenty digits cover both."""
-
 _OIN_STRINGS: Final = frozenset({"printable_string", "utf8_string"})
 """X.520 says PrintableString; some CAs write UTF8String. Both hold the same octets for digits and capitals."""
 
@@ -162,11 +126,7 @@ def read_oin(certificate: Certificate) -> str:
     """The OIN or HRN: Subject.serialNumber, 20 positions.
 
     Exactly one serialNumber, alone in its RDN, so that no two readers can pick different ones.
-
-    Raises:
-        PeerError: oin-missing.
-
-    Source: Digikoppeling Beveiligingsstandaarden PKI001; OIN-stelsel; threats R12, R13.
+    Raises PeerError: oin-missing. Source: Digikoppeling Beveiligingsstandaarden PKI001; OIN-stelsel; threats R12, R13.
     """
     rdns = list(asn1.Certificate.load(certificate.der).subject.chosen)
     numbered = [rdn for rdn in rdns if any(pair["type"].native == "serial_number" for pair in rdn)]
@@ -181,19 +141,14 @@ def read_oin(certificate: Certificate) -> str:
 
 
 def _oin(found: str) -> PeerError:
-    return PeerError(
-        "oin-missing",
-        where="certificate, Subject.serialNumber",
-        found=found,
-        expected="one serialNumber with an OIN or HRN of 20 positions",
-    )
+    expected = "one serialNumber with an OIN or HRN of 20 positions"
+    return PeerError("oin-missing", where="certificate, Subject.serialNumber", found=found, expected=expected)
 
 
 # --- key --------------------------------------------------------------------------------------------------------------
 
 _CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
 """NIST curves of PKIoverheid; Brainpool is not allowed in its certificates (digipoort 6.7)."""
-
 _EXPONENTS: Final = range(65_537, 2**32)
 """PKIoverheid has 65537. Below it signatures have been forged, far above it verifying costs too much."""
 
@@ -201,23 +156,16 @@ _EXPONENTS: Final = range(65_537, 2**32)
 def check_key(certificate: Certificate) -> None:
     """The public key is of a kind and size that we rely on.
 
-    Raises:
-        PeerError: key-weak.
-
-    Source: Digikoppeling Beveiligingsstandaarden; threats P14.
+    Raises PeerError: key-weak. Source: Digikoppeling Beveiligingsstandaarden; threats P14.
     """
     key = certificate.public_key
     if isinstance(key, rsa.RSAPublicKey):
-        _check_rsa(key)
+        if not limits.RSA_BITS <= key.key_size <= limits.RSA_BITS_MOST:
+            raise _weak(f"RSA {key.key_size}")
+        if key.public_numbers().e not in _EXPONENTS:
+            raise _weak("an RSA exponent out of bounds")
     elif not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _CURVES:
         raise _weak(type(key).__name__)
-
-
-def _check_rsa(key: rsa.RSAPublicKey) -> None:
-    if not limits.RSA_BITS <= key.key_size <= limits.RSA_BITS_MOST:
-        raise _weak(f"RSA {key.key_size}")
-    if key.public_numbers().e not in _EXPONENTS:
-        raise _weak("an RSA exponent out of bounds")
 
 
 def _weak(found: str) -> PeerError:
@@ -227,79 +175,50 @@ def _weak(found: str) -> PeerError:
 
 # --- purpose ----------------------------------------------------------------------------------------------------------
 
-_SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
-_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
-_EMAIL: Final = "1.3.6.1.5.5.7.3.4"
-_DOCUMENT_SIGNING: Final = "1.3.6.1.5.5.7.3.36"
-_MS_DOCUMENT_SIGNING: Final = "1.3.6.1.4.1.311.10.3.12"
+_SERVER_AUTH: Final = frozenset({"1.3.6.1.5.5.7.3.1"})
+_CLIENT_AUTH: Final = frozenset({"1.3.6.1.5.5.7.3.2"})
+_EMAIL: Final = frozenset({"1.3.6.1.5.5.7.3.4"})
+_DOCUMENT_SIGNING: Final = frozenset({"1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.311.10.3.12"})  # RFC 9336, and Microsoft's
 
+Usages = Mapping[Purpose, frozenset[str]]
+"""What a type of certificate may be used for, and of which extended key usages it then needs one; anyExtendedKeyUsage
+never counts."""
 
-@dataclass(frozen=True, slots=True)
-class CertificateType:
-    """A type of PKIoverheid certificate, known by its policy OID."""
-
-    policy: str
-    name: str
-    usages: dict[Purpose, frozenset[str]]
-    """What it may be used for, and of which extended key usages it then needs one. anyExtendedKeyUsage never counts."""
-    trial: bool = False
-    """True: of the TRIAL arc, never in production."""
-
-
-_SERVER: Final = {
-    # A "server" certificate of G1 signs WUS messages in practice: the Aansluit Suite does so itself (digipoort 6.5).
-    Purpose.SIGNING: frozenset({_CLIENT_AUTH}),
-    Purpose.TLS_CLIENT: frozenset({_CLIENT_AUTH}),
-    Purpose.TLS_SERVER: frozenset({_SERVER_AUTH}),
-}
-_TLS_SYS: Final = {
-    Purpose.TLS_CLIENT: frozenset({_CLIENT_AUTH}),
-    Purpose.TLS_SERVER: frozenset({_SERVER_AUTH}),
-}
-_AUTHENTICATION: Final = {Purpose.TLS_CLIENT: frozenset({_CLIENT_AUTH})}
-_AUTHENTICITY: Final = {Purpose.SIGNING: frozenset({_DOCUMENT_SIGNING, _MS_DOCUMENT_SIGNING})}
-_AUTHENTICITY_G1: Final = {Purpose.SIGNING: frozenset({_CLIENT_AUTH, _EMAIL, _DOCUMENT_SIGNING, _MS_DOCUMENT_SIGNING})}
+_TLS_SYS: Final[Usages] = {Purpose.TLS_CLIENT: _CLIENT_AUTH, Purpose.TLS_SERVER: _SERVER_AUTH}
+# A "server" certificate of G1 signs WUS messages in practice: the Aansluit Suite does so itself (digipoort 6.5).
+_SERVER: Final[Usages] = {Purpose.SIGNING: _CLIENT_AUTH, **_TLS_SYS}
+_AUTHENTICATION: Final[Usages] = {Purpose.TLS_CLIENT: _CLIENT_AUTH}
+_AUTHENTICITY: Final[Usages] = {Purpose.SIGNING: _DOCUMENT_SIGNING}
+_AUTHENTICITY_G1: Final[Usages] = {Purpose.SIGNING: _CLIENT_AUTH | _EMAIL | _DOCUMENT_SIGNING}
 
 _ARC: Final = "2.16.528.1.1003.1.2"
+TRIAL_ARC: Final = f"{_ARC}.41."
+"""Policies below it are never accepted in production."""
 
-CERTIFICATE_TYPES: Final[dict[str, CertificateType]] = {
-    row.policy: row
-    for row in (
-        CertificateType(f"{_ARC}.8.4", "Private Services G1, authenticity", _AUTHENTICITY_G1),
-        CertificateType(f"{_ARC}.8.6", "Private Services G1, server", _SERVER),
-        CertificateType(f"{_ARC}.5.6", "Organisation Services G3, server", _SERVER),
-        CertificateType(f"{_ARC}.44.15.35.11", "G4 Private TLS SYS", _TLS_SYS),
-        CertificateType(f"{_ARC}.44.16.25.8", "G4 Private Other LP, authentication", _AUTHENTICATION),
-        CertificateType(f"{_ARC}.44.16.25.4", "G4 Private Other LP, authenticity", _AUTHENTICITY),
-        CertificateType(f"{_ARC}.41.15.35.11", "TRIAL G4 Private TLS SYS", _TLS_SYS, trial=True),
-        CertificateType(f"{_ARC}.41.16.25.8", "TRIAL G4 Private Other LP, authentication", _AUTHENTICATION, trial=True),
-        CertificateType(f"{_ARC}.41.16.25.4", "TRIAL G4 Private Other LP, authenticity", _AUTHENTICITY, trial=True),
-    )
+CERTIFICATE_TYPES: Final[Mapping[str, Usages]] = {
+    f"{_ARC}.8.4": _AUTHENTICITY_G1,  # Private Services G1, authenticity
+    f"{_ARC}.8.6": _SERVER,  # Private Services G1, server
+    f"{_ARC}.5.6": _SERVER,  # Organisation Services G3, server
+    f"{_ARC}.44.15.35.11": _TLS_SYS,  # G4 Private TLS SYS
+    f"{_ARC}.44.16.25.8": _AUTHENTICATION,  # G4 Private Other LP, authentication
+    f"{_ARC}.44.16.25.4": _AUTHENTICITY,  # G4 Private Other LP, authenticity
+    f"{TRIAL_ARC}15.35.11": _TLS_SYS,
+    f"{TRIAL_ARC}16.25.8": _AUTHENTICATION,
+    f"{TRIAL_ARC}16.25.4": _AUTHENTICITY,
 }
-"""All types that we know what to do with. Source: digipoort 6.2, 6.3 (G4 production: derived from TRIAL)."""
+"""Policy OID to what certificates of that type are for. Source: digipoort 6.2, 6.3 (G4 production: after TRIAL)."""
 
-PRODUCTION_POLICIES: Final = frozenset(
-    {f"{_ARC}.8.4", f"{_ARC}.8.6", f"{_ARC}.44.15.35.11", f"{_ARC}.44.16.25.8", f"{_ARC}.44.16.25.4"}
-)
+_G1: Final = frozenset({f"{_ARC}.8.4", f"{_ARC}.8.6"})
+PRODUCTION_POLICIES: Final = _G1 | {f"{_ARC}.44.15.35.11", f"{_ARC}.44.16.25.8", f"{_ARC}.44.16.25.4"}
 """What a production hub accepts: the private trees only (PKI005)."""
-
-TEST_POLICIES: Final = frozenset(
-    {f"{_ARC}.8.4", f"{_ARC}.8.6", f"{_ARC}.41.15.35.11", f"{_ARC}.41.16.25.8", f"{_ARC}.41.16.25.4"}
-)
+TEST_POLICIES: Final = _G1 | {f"{TRIAL_ARC}15.35.11", f"{TRIAL_ARC}16.25.8", f"{TRIAL_ARC}16.25.4"}
 """What the local post office accepts. G1 has no TRIAL arc: test certificates have its real OIDs under a TEST root."""
 
 
 def check_purpose(certificate: Certificate, purpose: Purpose, policies: frozenset[str]) -> None:
     """The certificate is of a type that may be used so: policy, key usage, extended key usage.
 
-    Args:
-        certificate: an end entity's.
-        purpose: what it was used for.
-        policies: accepted policy OIDs, dotted.
-
-    Raises:
-        PeerError: certificate-purpose.
-
+    The certificate is an end entity's, `policies` are the accepted OIDs, dotted. Raises PeerError: certificate-purpose.
     Source: digipoort 6.2, 6.6 point 4; RFC 5280 4.2.1.3, 4.2.1.12; threats P08 to P10.
     """
     if certificate.is_ca:
@@ -308,8 +227,10 @@ def check_purpose(certificate: Certificate, purpose: Purpose, policies: frozense
     usage = read_extension(certificate, x509.KeyUsage)
     if usage is None or not usage.digital_signature:
         raise _purpose(purpose, "no keyUsage digitalSignature", "digitalSignature")
-    stated = _policies_of(certificate)
-    wanted = _extended_usages(purpose, stated & policies)
+    found = read_extension(certificate, x509.CertificatePolicies) or ()
+    stated = {policy.policy_identifier.dotted_string for policy in found}
+    types = [CERTIFICATE_TYPES[policy] for policy in stated & policies if policy in CERTIFICATE_TYPES]
+    wanted = frozenset[str]().union(*(usages.get(purpose, ()) for usages in types))
     if not wanted:
         raise _purpose(purpose, f"policies {sorted(stated)}", "an accepted type of certificate for this use")
     extended = read_extension(certificate, x509.ExtendedKeyUsage) or ()
@@ -317,20 +238,9 @@ def check_purpose(certificate: Certificate, purpose: Purpose, policies: frozense
         raise _purpose(purpose, "no fitting extended key usage", " or ".join(sorted(wanted)))
 
 
-def _policies_of(certificate: Certificate) -> frozenset[str]:
-    policies = read_extension(certificate, x509.CertificatePolicies) or ()
-    return frozenset(policy.policy_identifier.dotted_string for policy in policies)
-
-
-def _extended_usages(purpose: Purpose, policies: frozenset[str]) -> frozenset[str]:
-    types = [CERTIFICATE_TYPES[policy] for policy in policies if policy in CERTIFICATE_TYPES]
-    return frozenset().union(*(row.usages.get(purpose, frozenset()) for row in types))
-
-
 def _purpose(purpose: Purpose, found: str, expected: str) -> PeerError:
-    return PeerError(
-        "certificate-purpose", where=f"certificate used for {purpose.value}", found=found, expected=expected
-    )
+    where = f"certificate used for {purpose.value}"
+    return PeerError("certificate-purpose", where=where, found=found, expected=expected)
 
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)

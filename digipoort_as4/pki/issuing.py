@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from inspect import signature
 from typing import Any, Final
 
 from cryptography import x509
@@ -23,10 +24,8 @@ class CaSpec:
     """A CA of the recipe."""
 
     name: str
-    shape: str
-    """`g1` or `g4`."""
-    issuer: str
-    """Name of the CA above it; empty for a root."""
+    shape: str  # `g1` or `g4`
+    issuer: str  # name of the CA above it; empty for a root
     cn: str
     o: str
     organization_identifier: str = ""
@@ -41,18 +40,13 @@ class Kind:
 
     name: str
     shape: str
-    issuer: str
-    """Name of the CA."""
-    uses: tuple[str, ...]
-    """`tls`, `signing` or both."""
+    issuer: str  # name of the CA
+    uses: tuple[str, ...]  # `tls`, `signing` or both
     bits: int
-    days: int
-    """Validity."""
+    days: int  # validity
     policies: tuple[str, ...]
-    usages: tuple[str, ...]
-    """Names as in cryptography's KeyUsage."""
-    extended_usages: tuple[str, ...]
-    """OIDs, dotted."""
+    usages: tuple[str, ...]  # names as in cryptography's KeyUsage
+    extended_usages: tuple[str, ...]  # OIDs, dotted
     dns: tuple[str, ...] = ()
 
 
@@ -60,10 +54,8 @@ class Kind:
 class Party:
     """Somebody who gets certificates."""
 
-    name: str
-    """Lower case, digits and hyphens; also the name of its folder."""
-    role: str
-    """`hub`, `business` or `agency`."""
+    name: str  # lower case, digits and hyphens; also the name of its folder
+    role: str  # `hub`, `business` or `agency`
     oin: str
     shape: str
 
@@ -72,14 +64,9 @@ class Party:
 class Recipe:
     """What certs/test-pki.toml says."""
 
-    cas: tuple[CaSpec, ...]
-    """Each after its issuer."""
+    cas: tuple[CaSpec, ...]  # each after its issuer
     kinds: tuple[Kind, ...]
     parties: tuple[Party, ...]
-
-    def kind(self, shape: str, use: str) -> Kind:
-        """The kind of certificate that a shape has for a use."""
-        return next(kind for kind in self.kinds if kind.shape == shape and use in kind.uses)
 
 
 def read_recipe(tables: Mapping[str, Any]) -> Recipe:
@@ -97,21 +84,12 @@ def read_recipe(tables: Mapping[str, Any]) -> Recipe:
 
 # --- how each shape signs ---------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How the CAs of a generation sign certificates and CRLs."""
-
-    hash: hashes.SHA256 | hashes.SHA512
-    padding: padding.PSS | None
-    """None: PKCS#1 v1.5."""
-
-
-SHAPES: Final = {
-    "g1": Shape(hashes.SHA256(), None),
-    "g4": Shape(hashes.SHA512(), padding.PSS(padding.MGF1(hashes.SHA512()), 64)),
+SHAPES: Final[dict[str, tuple[hashes.SHA256 | hashes.SHA512, padding.PSS | None]]] = {
+    "g1": (hashes.SHA256(), None),
+    "g4": (hashes.SHA512(), padding.PSS(padding.MGF1(hashes.SHA512()), 64)),
 }
-"""Source: digipoort 6.1 (G1), 6.2 (G4: SHA-512, MGF1 with SHA-512, salt of 64 octets)."""
+"""Hash and padding (None: PKCS#1 v1.5) of certificates and CRLs.
+Source: digipoort 6.1 (G1), 6.2 (G4: SHA-512, MGF1 with SHA-512, salt of 64 octets)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,16 +104,13 @@ class Authority:
 
 # --- certificates -----------------------------------------------------------------------------------------------------
 
-CA_BITS: Final = 4096
-"""As G1 and G4."""
-ROOT_LIFE: Final = timedelta(days=4748)
-"""13 years, as the TRIAL roots (to 2039)."""
+CA_BITS: Final = 4096  # as G1 and G4
+ROOT_LIFE: Final = timedelta(days=4748)  # 13 years, as the TRIAL roots (to 2039)
 CA_BACKDATED: Final = timedelta(days=800)
 """A CA is older than what it issues, so an expired certificate in a test is wrong in nothing but its dates."""
 BACKDATED: Final = timedelta(hours=1)
 """For certificates and CRLs: a partner whose clock is slow must be able to use them at once."""
-ADDRESS: Final = "http://pki.test.invalid"
-"""Of CRLs and CA certificates: data only, nothing is ever fetched."""
+ADDRESS: Final = "http://pki.test.invalid"  # of CRLs and CA certificates: data only, nothing is ever fetched
 _LEGAL_PERSON: Final = bytes.fromhex("3017 3015 0608 2b06010505070b02 3009 0607 04008bec490102")
 """qcStatements: id-qcs-pkixQCSyntax-v2 with id-etsi-qcs-SemanticsId-Legal (EN 319 412-1 5.1.4)."""
 _QC_STATEMENTS: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3")
@@ -145,31 +120,24 @@ def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, ser
     """A CA's certificate, signed by its issuer or, for a root, by itself.
 
     Args:
-        spec: from the recipe.
-        key: of the new CA.
-        issuer: None for a root.
         serial: positive, at most 159 bits.
         now: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer.
     """
     end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
     subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
-    parent = issuer.certificate.subject if issuer else subject
-    builder = _builder(subject, parent, key.public_key(), serial, now - CA_BACKDATED, end)
-    for extension, critical in _ca_extensions(spec, key, issuer):
-        builder = builder.add_extension(extension, critical)
-    return Authority(spec.name, spec.shape, _sign(builder, issuer.key if issuer else key, spec.shape), key)
+    parent, signer = (issuer.certificate.subject, issuer.key) if issuer else (subject, key)
+    builder = _builder(subject, parent, key.public_key(), serial, (now - CA_BACKDATED, end))
+    made = _sign(builder, _ca_extensions(spec, key, issuer), signer, spec.shape)
+    return Authority(spec.name, spec.shape, made, key)
 
 
-def _ca_extensions(
-    spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None
-) -> Iterable[tuple[x509.ExtensionType, bool]]:
+def _ca_extensions(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None) -> _Extensions:
     yield x509.BasicConstraints(ca=True, path_length=spec.path_length), True
     g4 = ("digital_signature",) if spec.shape == "g4" else ()
     yield _key_usage(("key_cert_sign", "crl_sign", *g4)), True
     yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
     if issuer:
-        yield from _issuer_extensions(issuer)
-        yield _policies(spec.policies), False
+        yield from _issuer_extensions(issuer, spec.policies)
     if spec.extended_usages:
         yield _extended_usage(spec.extended_usages), False
     if spec.organization_identifier:
@@ -184,30 +152,16 @@ def issue_end_entity(
     serial: int,
     period: tuple[datetime, datetime],
 ) -> x509.Certificate:
-    """A certificate of one of the recipe's kinds.
-
-    Args:
-        kind: policy, usages, names.
-        subject: see `subject_of`.
-        public_key: of the party.
-        issuer: normally the CA that the kind names.
-        serial: positive, at most 159 bits.
-        period: first and last moment.
-    """
-    builder = _builder(subject, issuer.certificate.subject, public_key, serial, *period)
-    for extension, critical in _end_entity_extensions(kind, public_key, issuer):
-        builder = builder.add_extension(extension, critical)
-    return _sign(builder, issuer.key, issuer.shape)
+    """A certificate with a serial number of at most 159 bits, normally from the CA that the kind names."""
+    builder = _builder(subject, issuer.certificate.subject, public_key, serial, period)
+    return _sign(builder, _end_entity_extensions(kind, public_key, issuer), issuer.key, issuer.shape)
 
 
-def _end_entity_extensions(
-    kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority
-) -> Iterable[tuple[x509.ExtensionType, bool]]:
+def _end_entity_extensions(kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority) -> _Extensions:
     yield x509.BasicConstraints(ca=False, path_length=None), True
     yield _key_usage(kind.usages), True
     yield x509.SubjectKeyIdentifier.from_public_key(public_key), False
-    yield from _issuer_extensions(issuer)
-    yield _policies(kind.policies), False
+    yield from _issuer_extensions(issuer, kind.policies)
     yield _extended_usage(kind.extended_usages), False
     if kind.dns:
         yield x509.SubjectAlternativeName([x509.DNSName(name) for name in kind.dns]), False
@@ -216,37 +170,21 @@ def _end_entity_extensions(
 
 
 def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
-    """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString.
-
-    Args:
-        party: who.
-        with_oin: False leaves Subject.serialNumber out.
-    """
+    """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString, or left out."""
     oin = party.oin if with_oin else ""
+    test = "TRIAL" if party.shape == "g4" else "TEST"
+    name = f"{test} {party.name}"
     if party.shape == "g4":
-        name = f"TRIAL {party.name}"
         # NTRNL and eight digits of the number inside the OIN: made up, as the number itself is
         return _name(C="NL", O=name, CN=name, organizationIdentifier=f"NTRNL-{party.oin[9:17]}", serialNumber=oin)
-    name = f"TEST {party.name}"
-    return _name(
-        C="NL", ST="Zuid-Holland", L="Den Haag", O=f"{name} - not for Production use", serialNumber=oin, CN=name
-    )
+    o = f"{name} - not for Production use"
+    return _name(C="NL", ST="Zuid-Holland", L="Den Haag", O=o, serialNumber=oin, CN=name)
 
 
 def make_crl(
-    issuer: Authority,
-    revoked: Iterable[tuple[int, datetime]],
-    number: int,
-    period: tuple[datetime, datetime],
+    issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: tuple[datetime, datetime]
 ) -> x509.CertificateRevocationList:
-    """A full CRL.
-
-    Args:
-        issuer: signs it.
-        revoked: serial numbers and when.
-        number: higher than that of the CRL before.
-        period: thisUpdate and nextUpdate.
-    """
+    """A full CRL of serial numbers, each with its moment; its number is higher than that of the CRL before."""
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
     builder = builder.last_update(period[0]).next_update(period[1])
     for serial, when in revoked:
@@ -255,20 +193,27 @@ def make_crl(
         builder = builder.add_revoked_certificate(entry.add_extension(reason, critical=False).build())
     builder = builder.add_extension(_authority_key(issuer), critical=False)
     builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-    shape = SHAPES[issuer.shape]
-    return builder.sign(issuer.key, shape.hash, rsa_padding=shape.padding)
+    digest, pad = SHAPES[issuer.shape]
+    return builder.sign(issuer.key, digest, rsa_padding=pad)
+
+
+_Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, start: datetime, end: datetime
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, period: tuple[datetime, datetime]
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
-    return builder.serial_number(serial).not_valid_before(start).not_valid_after(end)
+    return builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
 
 
-def _sign(builder: x509.CertificateBuilder, key: rsa.RSAPrivateKey, shape_name: str) -> x509.Certificate:
-    shape = SHAPES[shape_name]
-    return builder.sign(key, shape.hash, rsa_padding=shape.padding)
+def _sign(
+    builder: x509.CertificateBuilder, extensions: _Extensions, key: rsa.RSAPrivateKey, shape: str
+) -> x509.Certificate:
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    digest, pad = SHAPES[shape]
+    return builder.sign(key, digest, rsa_padding=pad)
 
 
 _NAME_OIDS: Final = {
@@ -287,13 +232,15 @@ def _name(**parts: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(_NAME_OIDS[key], value) for key, value in parts.items() if value])
 
 
-def _issuer_extensions(issuer: Authority) -> Iterable[tuple[x509.ExtensionType, bool]]:
+def _issuer_extensions(issuer: Authority, policies: tuple[str, ...]) -> _Extensions:
     yield _authority_key(issuer), False
     crl = x509.UniformResourceIdentifier(f"{ADDRESS}/{issuer.name}.crl")
     yield x509.CRLDistributionPoints([x509.DistributionPoint([crl], None, None, None)]), False
     certificate = x509.UniformResourceIdentifier(f"{ADDRESS}/{issuer.name}.cer")
     access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, certificate)
     yield x509.AuthorityInformationAccess([access]), False
+    oids = [x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in policies]
+    yield x509.CertificatePolicies(oids), False
 
 
 def _authority_key(issuer: Authority) -> x509.AuthorityKeyIdentifier:
@@ -301,26 +248,9 @@ def _authority_key(issuer: Authority) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key)
 
 
-_USAGES: Final = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
 def _key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
-    return x509.KeyUsage(**{usage: usage in names for usage in _USAGES})
+    return x509.KeyUsage(**{usage: usage in names for usage in signature(x509.KeyUsage).parameters})
 
 
 def _extended_usage(oids: tuple[str, ...]) -> x509.ExtendedKeyUsage:
     return x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in oids])
-
-
-def _policies(oids: tuple[str, ...]) -> x509.CertificatePolicies:
-    return x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids])

@@ -13,17 +13,14 @@ from typing import Final, Protocol
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 
+from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import Certificate, check_key, load_certificate, load_pem
 
-_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
-    "sha1": hashes.SHA1(),  # only to answer a party that may still use it (decision 10)
-    "sha256": hashes.SHA256(),
-    "sha384": hashes.SHA384(),
-    "sha512": hashes.SHA512(),
-}
+_HASHES: Final = {one.name: one for one in (hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())}
+"""SHA-1 only to answer a party that may still use it (decision 10)."""
 
 
 class Signer(Protocol):
@@ -34,12 +31,7 @@ class Signer(Protocol):
         """The certificate of the key."""
 
     def sign(self, octets: bytes, hash_name: str) -> bytes:
-        """RSASSA-PKCS1-v1_5 over octets.
-
-        Args:
-            octets: what is signed; hashed here.
-            hash_name: sha1, sha256, sha384 or sha512.
-        """
+        """RSASSA-PKCS1-v1_5 over octets, hashed here with sha1, sha256, sha384 or sha512."""
 
 
 class TlsIdentity(Protocol):
@@ -65,18 +57,13 @@ class FileSigner:
             key: PEM, PKCS#8 or PKCS#1.
             password: of the key; None for a key that is not encrypted.
 
-        Raises:
-            ConfigError: names the file and the step that failed.
+        Raises ConfigError, which names the file and the step that failed.
         """
         return cls._of(_read_certificate(certificate), _read_key(key, password), key)
 
     @classmethod
     def load_p12(cls, path: Path, password: bytes | None) -> FileSigner:
-        """Read certificate and key from one PKCS#12 file (.p12, .pfx).
-
-        Raises:
-            ConfigError: names the file and the step that failed.
-        """
+        """Read certificate and key from one PKCS#12 file (.p12, .pfx); ConfigError as `load`."""
         try:
             key, certificate, _ = pkcs12.load_key_and_certificates(_read(path), password)
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -93,11 +80,9 @@ class FileSigner:
             check_key(certificate)
         except PeerError as error:
             raise ConfigError(f"{path}: checking the certificate's key: {error}") from error
-        if _spki(key.public_key()) != _spki(certificate.public_key):
-            raise ConfigError(
-                f"{path}: comparing key and certificate: the key does not belong to {certificate.subject}; "
-                "give the key that the certificate was requested with"
-            )
+        if key.public_key() != certificate.public_key:
+            found = f"{path}: comparing key and certificate: the key does not belong to {certificate.subject}"
+            raise ConfigError(f"{found}; give the key that the certificate was requested with")
         return cls(certificate, key)
 
     def sign(self, octets: bytes, hash_name: str) -> bytes:
@@ -106,22 +91,11 @@ class FileSigner:
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(KeyFiles):
     """A `TlsIdentity` in files."""
 
-    certificate: Path
-    """PEM: our certificate, then the CAs above it without the root."""
-    key: Path
-    """PEM."""
-    password: bytes | None = None
-    """Of the key; None for a key that is not encrypted."""
-
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Give certificate chain and key to a context.
-
-        Raises:
-            ConfigError: names the files and the step that failed.
-        """
+        """Give certificate chain and key to a context; ConfigError names the files and the step that failed."""
         try:
             # an empty password, because OpenSSL asks at the terminal when it gets None for an encrypted key
             context.load_cert_chain(self.certificate, self.key, self.password or b"")
@@ -164,7 +138,3 @@ def _read_key(path: Path, password: bytes | None) -> object:
 
 def _unreadable(path: Path | str, step: str, error: Exception, hint: str) -> ConfigError:
     return ConfigError(f"{path}: {step}: {error}; {hint}")
-
-
-def _spki(key: object) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined,no-any-return]

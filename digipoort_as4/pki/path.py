@@ -31,6 +31,7 @@ from pyhanko_certvalidator.validate import async_validate_path
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import (
     CERTIFICATE_TYPES,
+    TRIAL_ARC,
     Certificate,
     Purpose,
     check_key,
@@ -51,24 +52,10 @@ VERDICTS_KEPT: Final = 10_000
 class Verdict:
     """A certificate is good, and for how long this holds."""
 
-    path: tuple[Certificate, ...]
-    """From the certificate to the anchor."""
-    since: datetime
+    path: tuple[Certificate, ...]  # from the certificate to the anchor
+    since: datetime  # included, as `until`: dates of the certificates and of the CRLs
     until: datetime
-    """Both included: dates of the certificates and of the CRLs."""
     revocation_checked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyInputs:
-    """The policy inputs of RFC 5280 6.1.1."""
-
-    policies: frozenset[str] | None = None
-    """Acceptable policy OIDs; None: any."""
-    explicit: bool = False
-    """A path without a common acceptable policy is refused."""
-    mapping_inhibited: bool = False
-    any_inhibited: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,44 +66,39 @@ class Trust:
     intermediates: tuple[Certificate, ...] = field(repr=False)
     crls: CrlIndex | None = field(repr=False)
     """None: revocation is not checked; for looking at old messages, never for a hub."""
-    policies: frozenset[str]
-    """Accepted policy OIDs; keys of CERTIFICATE_TYPES."""
+    policies: frozenset[str]  # accepted OIDs; keys of CERTIFICATE_TYPES
     kind: Kind
-    version: str
-    """Changes when anything above does; kept with the evidence."""
     _verdicts: dict[tuple[bytes, Purpose], Verdict] = field(default_factory=dict, repr=False)
 
+    @property
+    def version(self) -> str:
+        """Changes when anything of the snapshot does; kept with the evidence."""
+        crls = self.crls.version if self.crls else None
+        digest = hashlib.sha256(f"{self.kind} {crls} {sorted(self.policies)}".encode())
+        for certificate in (*self.anchors, *self.intermediates):
+            digest.update(certificate.sha256)
+        return digest.hexdigest()[:16]
+
     def judge(self, certificate: Certificate, at: datetime, purpose: Purpose) -> Verdict:
-        """A certificate is trusted for a purpose at a moment.
+        """A certificate of an end entity is trusted for a purpose at a moment.
 
         Found good once, the next judgement is one look in a table, for as long as nothing on the path changes.
 
-        Args:
-            certificate: of an end entity.
-            at: the moment that counts; aware.
-            purpose: what it was used for.
-
-        Raises:
-            PeerError: key-weak, certificate-purpose, certificate-untrusted, certificate-expired, certificate-revoked or
-                revocation-unavailable.
-
+        Raises PeerError: key-weak, certificate-purpose, -untrusted, -expired, -revoked or revocation-unavailable.
         Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3.
         """
         key = (certificate.sha256, purpose)
         known = self._verdicts.get(key)
         if known is not None and known.since <= at <= known.until:
             return known
-        verdict = self._judge(certificate, at, purpose)
+        check_key(certificate)
+        check_purpose(certificate, purpose, self.policies)
+        inputs = PKIXValidationParams(self.policies, initial_explicit_policy=True)
+        verdict = find_path(certificate, self.anchors, self.intermediates, self.crls, at, inputs)
         if len(self._verdicts) >= VERDICTS_KEPT:
             self._verdicts.clear()
         self._verdicts[key] = verdict
         return verdict
-
-    def _judge(self, certificate: Certificate, at: datetime, purpose: Purpose) -> Verdict:
-        check_key(certificate)
-        check_purpose(certificate, purpose, self.policies)
-        inputs = PolicyInputs(self.policies, explicit=True)
-        return find_path(certificate, self.anchors, self.intermediates, self.crls, at, inputs)
 
 
 def build_trust(
@@ -126,7 +108,7 @@ def build_trust(
     policies: frozenset[str],
     kind: Kind,
 ) -> Trust:
-    """A snapshot, after looking whether it can be meant so.
+    """A snapshot, after looking whether it can be meant so; ConfigError lists every mistake.
 
     Args:
         anchors: roots.
@@ -135,63 +117,40 @@ def build_trust(
         policies: accepted policy OIDs.
         kind: `test` or `production`; the two never mix.
 
-    Raises:
-        ConfigError: lists every mistake.
-
     Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07).
     """
-    anchors, intermediates = tuple(anchors), tuple(intermediates)
-    mistakes = [*_mistakes(anchors, intermediates, kind), *_policy_mistakes(policies, kind)]
-    if mistakes:
+    trust = Trust(tuple(anchors), tuple(intermediates), crls, policies, kind)
+    if mistakes := list(_mistakes(trust)):
         raise ConfigError("; ".join(mistakes))
-    version = _version(anchors, intermediates, crls, policies, kind)
-    return Trust(anchors, intermediates, crls, policies, kind, version)
+    return trust
 
 
-def _mistakes(anchors: tuple[Certificate, ...], intermediates: tuple[Certificate, ...], kind: Kind) -> Iterator[str]:
-    if not anchors:
+def _mistakes(trust: Trust) -> Iterator[str]:
+    production = trust.kind == "production"
+    if not trust.anchors:
         yield "no trust anchor given"
-    for ca in (*anchors, *intermediates):
+    for ca in (*trust.anchors, *trust.intermediates):
         if not ca.is_ca:
             yield f"{ca.subject}: not a CA"
-        if kind == "production" and is_test_ca(ca):
+        if production and is_test_ca(ca):
             yield f"{ca.subject}: a test CA cannot be trusted in production"
-    for anchor in anchors:
-        if kind == "test" and not is_test_ca(anchor):
+    for anchor in trust.anchors:
+        if not production and not is_test_ca(anchor):
             yield f"{anchor.subject}: not recognisable as a test root; a test system trusts test roots only"
-
-
-def _policy_mistakes(policies: frozenset[str], kind: Kind) -> Iterator[str]:
-    if not policies:
+    if not trust.policies:
         yield "no policy given"
-    for policy in sorted(policies):
+    for policy in sorted(trust.policies):
         if policy not in CERTIFICATE_TYPES:
             yield f"policy {policy}: not known; known are {', '.join(CERTIFICATE_TYPES)}"
-        elif kind == "production" and CERTIFICATE_TYPES[policy].trial:
+        elif production and policy.startswith(TRIAL_ARC):
             yield f"policy {policy}: TRIAL cannot be accepted in production"
 
 
 def is_test_ca(ca: Certificate) -> bool:
     """Whether a CA says in its name that it is for tests: TRIAL or TEST first, or "not for Production use"."""
-    subject = ca.x509.subject
-    names = [str(name.value).upper() for oid in _SAYING for name in subject.get_attributes_for_oid(oid)]
+    said = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+    names = [str(name.value).upper() for oid in said for name in ca.x509.subject.get_attributes_for_oid(oid)]
     return any(name.startswith(("TRIAL ", "TEST ")) or "NOT FOR PRODUCTION" in name for name in names)
-
-
-_SAYING: Final = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
-
-
-def _version(
-    anchors: tuple[Certificate, ...],
-    intermediates: tuple[Certificate, ...],
-    crls: CrlIndex | None,
-    policies: frozenset[str],
-    kind: Kind,
-) -> str:
-    digest = hashlib.sha256(f"{kind} {crls.version if crls else None} {sorted(policies)}".encode())
-    for certificate in (*anchors, *intermediates):
-        digest.update(certificate.sha256)
-    return digest.hexdigest()[:16]
 
 
 # --- path -------------------------------------------------------------------------------------------------------------
@@ -203,28 +162,32 @@ def find_path(
     intermediates: Iterable[Certificate],
     crls: CrlIndex | None,
     at: datetime,
-    inputs: PolicyInputs,
+    inputs: PKIXValidationParams,
 ) -> Verdict:
     """The first path from a certificate to an anchor on which everything holds.
 
     Args:
-        certificate: first of the path.
-        anchors: at least one.
         intermediates: CAs to build with.
         crls: None: revocation is not checked.
         at: the moment that counts.
-        inputs: policies.
+        inputs: the policy inputs of RFC 5280 6.1.1.
 
-    Raises:
-        PeerError: what is wrong with the first path; certificate-untrusted when there is none.
-
+    Raises PeerError: what is wrong with the first path; certificate-untrusted when there is none.
     Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).
     """
     # an empty list of anchors would make the library look for those of the machine
     roots = [asn1.Certificate.load(anchor.der) for anchor in anchors]
     if not roots:
         raise _untrusted(certificate, "no anchors", "")
-    context = _context(roots, [asn1.Certificate.load(ca.der) for ca in intermediates], at)
+    context = ValidationContext(
+        trust_roots=roots,
+        other_certs=[asn1.Certificate.load(ca.der) for ca in intermediates],
+        moment=at,
+        allow_fetching=False,
+        revinfo_policy=CertRevTrustPolicy(NO_REVOCATION),  # ours: CrlIndex, after the path
+        time_tolerance=timedelta(0),
+        algorithm_usage_policy=_Algorithms(),
+    )
     refused: PeerError | None = None
     try:
         for candidate in islice(_candidates(context, certificate), PATHS_TRIED):
@@ -235,6 +198,10 @@ def find_path(
     except (ValueError, TypeError, NotImplementedError) as error:  # an extension that the path library cannot read
         raise _untrusted(certificate, "something unreadable", f"{type(error).__name__}: {error}") from error
     raise refused or _untrusted(certificate, "no path to an anchor", certificate.x509.issuer.rfc4514_string())
+
+
+_SIGNATURES: Final = {"rsassa_pkcs1v15": {"rsa"}, "rsassa_pss": {"rsa", "rsassa_pss"}, "ecdsa": {"ec"}}
+"""Signatures, each with the keys that can make them."""
 
 
 class _Algorithms(AlgorithmUsagePolicy):
@@ -255,10 +222,6 @@ class _Algorithms(AlgorithmUsagePolicy):
         return AlgorithmUsageConstraint(fits)
 
 
-_SIGNATURES: Final = {"rsassa_pkcs1v15": {"rsa"}, "rsassa_pss": {"rsa", "rsassa_pss"}, "ecdsa": {"ec"}}
-"""Signatures, each with the keys that can make them."""
-
-
 def _names_fit(algorithm: algos.SignedDigestAlgorithm) -> bool:
     """Signature and hash are of ours; with PSS the mask is MGF1 with the same hash, as PKIoverheid G4 has it."""
     if algorithm.signature_algo not in _SIGNATURES or algorithm.hash_algo not in SIGNATURE_HASHES:
@@ -268,18 +231,6 @@ def _names_fit(algorithm: algos.SignedDigestAlgorithm) -> bool:
     mask = algorithm["parameters"]["mask_gen_algorithm"]
     names = (mask["algorithm"].native, mask["parameters"]["algorithm"].native)
     return names == ("mgf1", algorithm.hash_algo)
-
-
-def _context(roots: list[asn1.Certificate], others: list[asn1.Certificate], at: datetime) -> ValidationContext:
-    return ValidationContext(
-        trust_roots=roots,
-        other_certs=others,
-        moment=at,
-        allow_fetching=False,
-        revinfo_policy=CertRevTrustPolicy(NO_REVOCATION),  # ours: CrlIndex, after the path
-        time_tolerance=timedelta(0),
-        algorithm_usage_policy=_Algorithms(),
-    )
 
 
 def _candidates(context: ValidationContext, certificate: Certificate) -> Iterator[ValidationPath]:
@@ -297,12 +248,12 @@ def _check(
     certificate: Certificate,
     crls: CrlIndex | None,
     at: datetime,
-    inputs: PolicyInputs,
+    inputs: PKIXValidationParams,
 ) -> Verdict:
     """1 signatures, dates, constraints, policies; 2 the anchor's dates; 3 keys; 4 revocation."""
     # 1
     try:
-        _finish(async_validate_path(context, candidate, _parameters(inputs)))
+        _finish(async_validate_path(context, candidate, inputs))
     except (ExpiredError, NotYetValidError) as error:
         raise _expired(certificate, str(error)) from error
     except ValidationError as error:
@@ -321,15 +272,6 @@ def _check(
     return Verdict(path, max(since for since, _ in windows), min(until for _, until in windows), crls is not None)
 
 
-def _parameters(inputs: PolicyInputs) -> PKIXValidationParams:
-    return PKIXValidationParams(
-        user_initial_policy_set=inputs.policies or frozenset({"any_policy"}),
-        initial_explicit_policy=inputs.explicit,
-        initial_policy_mapping_inhibit=inputs.mapping_inhibited,
-        initial_any_policy_inhibit=inputs.any_inhibited,
-    )
-
-
 _Result = TypeVar("_Result")
 
 
@@ -343,20 +285,11 @@ def _finish(awaitable: Awaitable[_Result]) -> _Result:
 
 
 def _untrusted(certificate: Certificate, found: str, detail: str) -> PeerError:
-    return PeerError(
-        "certificate-untrusted",
-        where=certificate.subject,
-        found=found,
-        expected="a path to a trusted root",
-        detail=detail,
-    )
+    expected = "a path to a trusted root"
+    return PeerError("certificate-untrusted", where=certificate.subject, found=found, expected=expected, detail=detail)
 
 
 def _expired(certificate: Certificate, detail: str) -> PeerError:
-    return PeerError(
-        "certificate-expired",
-        where=certificate.subject,
-        found=f"valid {certificate.not_before:%F %T}Z to {certificate.not_after:%F %T}Z",
-        expected="a certificate and CAs that are in date",
-        detail=detail,
-    )
+    found = f"valid {certificate.not_before:%F %T}Z to {certificate.not_after:%F %T}Z"
+    expected = "a certificate and CAs that are in date"
+    return PeerError("certificate-expired", where=certificate.subject, found=found, expected=expected, detail=detail)

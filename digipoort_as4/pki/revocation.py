@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from asn1crypto import x509 as asn1
@@ -28,8 +30,7 @@ SIGNATURE_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 class Scope:
     """Which certificates of its issuer a CRL speaks of (issuingDistributionPoint)."""
 
-    points: frozenset[x509.GeneralName] = frozenset()
-    """Names of the distribution point; empty: no restriction."""
+    points: frozenset[x509.GeneralName] = frozenset()  # names of the distribution point; empty: no restriction
     only_users: bool = False
     only_cas: bool = False
 
@@ -52,65 +53,51 @@ class Crl:
 
     this_update: datetime
     next_update: datetime
-    revoked: frozenset[int]
-    """Serial numbers, on hold included."""
+    revoked: frozenset[int]  # serial numbers, on hold included
     scope: Scope
-    delta: bool
-    """True: speaks of changes since an earlier one, so never enough by itself."""
+    delta: bool  # speaks of changes since an earlier one, so never enough by itself
 
 
 @dataclass(frozen=True, slots=True)
 class CrlIndex:
     """All usable CRLs, by name and key of their issuer."""
 
-    lists: Mapping[bytes, tuple[Crl, ...]]
-    """Key: see `_issuer_key`. Newest first."""
-    problems: tuple[str, ...]
-    """CRLs that were left out, each with its reason; for the journal."""
-    version: str
-    """Changes when the CRLs do."""
+    lists: Mapping[bytes, tuple[Crl, ...]]  # key: see `_issuer_key`; newest first
+    problems: tuple[str, ...]  # CRLs that were left out, each with its reason; for the journal
+    version: str  # changes when the CRLs do
 
     @classmethod
     def from_crls(cls, crls: Iterable[bytes], issuers: Iterable[Certificate]) -> CrlIndex:
-        """Verify and read CRLs.
+        """Verify and read CRLs, each in DER; one that cannot be used is left out and named in `problems`.
 
-        Args:
-            crls: DER.
-            issuers: CAs whose signatures count; the path decides later whether a CA itself is trusted.
-
-        Returns:
-            The index. A CRL that cannot be used is left out and named in `problems`; its CA's certificates are refused.
+        The issuers' signatures count; the path decides later whether a CA itself is trusted.
         """
-        lists: dict[bytes, list[Crl]] = {}
+        lists: defaultdict[bytes, list[Crl]] = defaultdict(list)
         problems: list[str] = []
         digest = hashlib.sha256()
-        by_name = _by_subject(issuers)
+        by_name: defaultdict[str, list[Certificate]] = defaultdict(list)
+        for issuer in issuers:
+            by_name[_comparable(issuer.x509.subject)].append(issuer)
         for der in crls:
             digest.update(hashlib.sha256(der).digest())
             try:
                 key, crl = _read(der, by_name)
-                lists.setdefault(key, []).append(crl)
+                lists[key].append(crl)
             except _Unusable as error:
                 problems.append(str(error))
         newest_first = {
-            key: tuple(sorted(found, key=lambda crl: crl.this_update, reverse=True)) for key, found in lists.items()
+            key: tuple(sorted(found, key=attrgetter("this_update"), reverse=True)) for key, found in lists.items()
         }
         return cls(newest_first, tuple(problems), digest.hexdigest()[:16])
 
     def check(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[datetime, datetime]:
-        """A certificate is not revoked.
+        """A certificate of an end entity or a CA is not revoked; since when and until when this holds, both included.
 
         Args:
-            certificate: of an end entity or a CA.
             issuer: whose key signed it; its CRL must be signed with the same key.
             at: the moment that counts.
 
-        Returns:
-            Since when and until when this answer holds, both included.
-
-        Raises:
-            PeerError: certificate-revoked, or revocation-unavailable when no CRL is there, in date and applicable.
-
+        Raises PeerError: certificate-revoked, or revocation-unavailable when no CRL is there, in date and applicable.
         Source: RFC 5280 6.3; PKI002 to PKI004; threats P03, P04, P06.
         """
         usage = read_extension(issuer, x509.KeyUsage)
@@ -120,37 +107,26 @@ class CrlIndex:
         current = [crl for crl in known if crl.this_update <= at <= crl.next_update]
         newest = next((crl for crl in current if not crl.delta), None)
         if newest is None:
-            raise _unavailable(issuer, _dates(known) if known else "no CRL")
+            dates = [f"a CRL of {crl.this_update:%F %T}Z to {crl.next_update:%F %T}Z" for crl in known[:3]]
+            raise _unavailable(issuer, ", ".join(dates) or "no CRL")
         for crl in (newest, *(crl for crl in current if crl.delta)):
-            if certificate.x509.serial_number in crl.revoked:
-                raise _revoked(certificate, crl)
+            if (serial := certificate.x509.serial_number) in crl.revoked:
+                found = f"serial number {serial:x} on the CRL of {crl.this_update:%F %T}Z"
+                expected = "a certificate that is not revoked"
+                raise PeerError("certificate-revoked", where=certificate.subject, found=found, expected=expected)
         return newest.this_update, newest.next_update
 
 
 def load_crls(octets: bytes) -> tuple[bytes, ...]:
-    """The CRLs of a file, each as DER.
-
-    Args:
-        octets: one CRL in DER, or any number in PEM.
-
-    Raises:
-        ConfigError: neither.
-    """
-    blocks = _PEM.findall(octets) or [octets]
+    """The CRLs of a file, each as DER: one CRL in DER, or any number in PEM; ConfigError when it is neither."""
     try:
-        parsed = [_parse(block) for block in blocks]
+        parsed = [x509.load_pem_x509_crl(block) for block in _PEM.findall(octets)] or [x509.load_der_x509_crl(octets)]
     except ValueError as error:
         raise ConfigError(f"found {error}, expected a CRL in DER or PEM") from error
     return tuple(crl.public_bytes(Encoding.DER) for crl in parsed)
 
 
 _PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
-
-
-def _parse(octets: bytes) -> x509.CertificateRevocationList:
-    if octets.startswith(b"-----"):
-        return x509.load_pem_x509_crl(octets)
-    return x509.load_der_x509_crl(octets)
 
 
 class _Unusable(Exception):
@@ -191,19 +167,19 @@ def _scope_of(crl: x509.CertificateRevocationList) -> tuple[Scope, bool]:
     """The scope, and whether it is a delta CRL."""
     scope, delta = Scope(), False
     for extension in crl.extensions:
-        if isinstance(extension.value, x509.IssuingDistributionPoint):
-            scope = _read_scope(crl, extension.value)
+        if isinstance(point := extension.value, x509.IssuingDistributionPoint):
+            other = point.only_some_reasons or point.only_contains_attribute_certs or point.relative_name
+            if point.indirect_crl or other:
+                raise _unusable(
+                    crl, "an indirect CRL, or one for some reasons, attribute certificates or a relative name"
+                )
+            names = frozenset(point.full_name or ())
+            scope = Scope(names, point.only_contains_user_certs, point.only_contains_ca_certs)
         elif isinstance(extension.value, x509.DeltaCRLIndicator):
             delta = True
         elif extension.critical and not isinstance(extension.value, x509.CRLNumber | x509.AuthorityKeyIdentifier):
             raise _unusable(crl, f"unknown critical extension {extension.oid.dotted_string}")
     return scope, delta
-
-
-def _read_scope(crl: x509.CertificateRevocationList, point: x509.IssuingDistributionPoint) -> Scope:
-    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs or point.relative_name:
-        raise _unusable(crl, "an indirect CRL, or one for some reasons, attribute certificates or a relative name")
-    return Scope(frozenset(point.full_name or ()), point.only_contains_user_certs, point.only_contains_ca_certs)
 
 
 def _serials(crl: x509.CertificateRevocationList, delta: bool) -> Iterator[int]:
@@ -214,13 +190,6 @@ def _serials(crl: x509.CertificateRevocationList, delta: bool) -> Iterator[int]:
             raise _unusable(crl, f"a critical extension in the entry of serial number {entry.serial_number:x}")
         if not (delta and any(extension.value == released for extension in entry.extensions)):
             yield entry.serial_number
-
-
-def _by_subject(issuers: Iterable[Certificate]) -> dict[str, list[Certificate]]:
-    found: dict[str, list[Certificate]] = {}
-    for issuer in issuers:
-        found.setdefault(_comparable(issuer.x509.subject), []).append(issuer)
-    return found
 
 
 def _issuer_key(issuer: Certificate) -> bytes:
@@ -234,25 +203,10 @@ def _comparable(name: x509.Name) -> str:
     return str(asn1.Name.load(name.public_bytes()).hashable)
 
 
-def _dates(known: list[Crl]) -> str:
-    return ", ".join(f"a CRL of {crl.this_update:%F %T}Z to {crl.next_update:%F %T}Z" for crl in known[:3])
-
-
 def _unusable(crl: x509.CertificateRevocationList, reason: str) -> _Unusable:
     return _Unusable(f"CRL of {crl.issuer.rfc4514_string()}: {reason}")
 
 
-def _revoked(certificate: Certificate, crl: Crl) -> PeerError:
-    return PeerError(
-        "certificate-revoked",
-        where=certificate.subject,
-        found=f"serial number {certificate.x509.serial_number:x} on the CRL of {crl.this_update:%F %T}Z",
-        expected="a certificate that is not revoked",
-    )
-
-
 def _unavailable(issuer: Certificate, found: str) -> PeerError:
-    return PeerError(
-        "revocation-unavailable",
-        detail=f"{issuer.subject}: found {found}, expected a CRL of this CA that is in date",
-    )
+    detail = f"{issuer.subject}: found {found}, expected a CRL of this CA that is in date"
+    return PeerError("revocation-unavailable", detail=detail)

@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -56,12 +56,9 @@ from digipoort_as4.pki.issuing import (
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 
-CRL_LIFE: Final = timedelta(hours=48)
-"""As PKIoverheid G4 (digipoort 6.2)."""
-CRL_RENEWED_BEFORE: Final = timedelta(hours=24)
-"""`make` renews a CRL that has less than this to live."""
-RENEWED_BEFORE: Final = timedelta(days=30)
-"""`make` renews certificates that have less than this to live."""
+CRL_LIFE: Final = timedelta(hours=48)  # as PKIoverheid G4 (digipoort 6.2)
+CRL_RENEWED_BEFORE: Final = timedelta(hours=24)  # `make` renews a CRL that has less than this to live
+RENEWED_BEFORE: Final = timedelta(days=30)  # so a certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,48 +66,28 @@ class Identity:
     """A party with its files."""
 
     name: str
-    role: str
-    """`hub`, `business` or `agency`."""
-    oin: str
-    """As asked for; a certificate with the flaw `no_oin` does not carry it."""
-    shape: str
-    """`g1` or `g4`."""
-    tls_cert: Path
-    """PEM: its certificate, then the CAs above it without the root. So signing_cert."""
-    tls_key: Path
-    """PEM, PKCS#8, not encrypted, mode 0600. So signing_key."""
-    signing_cert: Path
-    """In g1 the same file as tls_cert, unless the signing certificate was asked to be broken."""
+    role: str  # `hub`, `business` or `agency`
+    oin: str  # as asked for; a certificate with the flaw `no_oin` does not carry it
+    shape: str  # `g1` or `g4`
+    tls_cert: Path  # PEM: its certificate, then the CAs above it without the root; so signing_cert
+    tls_key: Path  # PEM, PKCS#8, not encrypted, mode 0600; so signing_key
+    signing_cert: Path  # in g1 the same file as tls_cert, unless the signing certificate was asked to be broken
     signing_key: Path
-    p12: Path
-    """Signing certificate, key and CAs."""
-    p12_password: Path
-    """File with the password of p12, nothing else in it."""
+    p12: Path  # signing certificate, key and CAs
+    p12_password: Path  # file with the password of p12, nothing else in it
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
     """What is wrong, on purpose, with a signing certificate; all the rest is right."""
 
-    expired: bool = False
-    """Ended yesterday."""
-    revoked: bool = False
-    """On the CRL."""
-    no_oin: bool = False
-    """No Subject.serialNumber."""
-    untrusted: bool = False
-    """Issued by a root that is not in ca.pem."""
-    wrong_purpose: bool = False
-    """Key usage without digitalSignature."""
-    weak_key: bool = False
-    """RSA of 1024 bits."""
-    tls: bool = False
-    """The certificate of the connection is broken too; by default that one is good, so that a message gets through."""
-
-    @property
-    def any(self) -> bool:
-        """Whether something is wrong."""
-        return self != Broken(tls=self.tls)
+    expired: bool = False  # ended yesterday
+    revoked: bool = False  # on the CRL
+    no_oin: bool = False  # no Subject.serialNumber
+    untrusted: bool = False  # issued by a root that is not in ca.pem
+    wrong_purpose: bool = False  # key usage without digitalSignature
+    weak_key: bool = False  # RSA of 1024 bits
+    tls: bool = False  # that of the connection is broken too; by default it is good, so that a message gets through
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
@@ -131,9 +108,8 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
             _make_authorities(folder, recipe, now, ca_bits, pool)
             _write(folder / "made-from", made_from.encode())
         missing = [party for party in recipe.parties if not _is_good(folder, party, now)]
-        keys = [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]
-        for party, started in keys:
-            _issue(folder, recipe, party, now, Broken(), {use: key.result() for use, key in started.items()})
+        for party, keys in [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]:
+            _issue(folder, recipe, party, now, Broken(), keys)
         if not all(_is_fresh(path, now) for path in crls(folder)):
             _renew_crls(folder, now, CRL_LIFE)
 
@@ -149,14 +125,16 @@ def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetim
         role: `hub`, `business` or `agency`.
         now: start of the certificates' lives.
         broken: fields of `Broken`.
+
+    Raises UsageError: an argument makes no sense, or there is no PKI here.
     """
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)
     party = _checked(Party(name, role, oin, shape), {kind.shape for kind in recipe.kinds})
-    _check_made(folder)
+    if not (folder / "made-from").exists():
+        raise UsageError(f"{folder}: there is no test PKI here; make it first")
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
-        started = _start_keys(recipe, party, flaws, pool)
-        identity = _issue(folder, recipe, party, now, flaws, {use: key.result() for use, key in started.items()})
+        identity = _issue(folder, recipe, party, now, flaws, _start_keys(recipe, party, flaws, pool))
         if flaws.revoked:
             _revoke(folder, [identity.signing_cert, *([identity.tls_cert] if flaws.tls else [])], now)
     return identity
@@ -170,13 +148,7 @@ def revoke(folder: Path, name: str, now: datetime) -> None:
 
 
 def renew_crls(folder: Path, now: datetime, lifetime: timedelta = CRL_LIFE) -> None:
-    """Sign a new CRL for every CA.
-
-    Args:
-        folder: a PKI that `make` made.
-        now: thisUpdate is an hour before it.
-        lifetime: nextUpdate counted from now; negative for a CRL that has expired.
-    """
+    """Sign a new CRL for every CA; nextUpdate is `lifetime` from now, a negative one makes a CRL that has expired."""
     with _locked(folder):
         _renew_crls(folder, now, lifetime)
 
@@ -187,11 +159,7 @@ def identities(folder: Path) -> list[Identity]:
 
 
 def find_identity(folder: Path, name: str) -> Identity:
-    """A party by name.
-
-    Raises:
-        UsageError: there is none; lists those that there are.
-    """
+    """A party by name; UsageError lists those that there are."""
     known = {identity.name: identity for identity in identities(folder)}
     if name not in known:
         raise UsageError(f"no identity {name!r} in {folder}; there are: {', '.join(known) or 'none'}")
@@ -232,9 +200,8 @@ def _read_recipe(ca_bits: int) -> tuple[Recipe, str]:
 
 def _is_current(folder: Path, made_from: str, now: datetime) -> bool:
     record = folder / "made-from"
-    if not record.exists() or record.read_text() != made_from:
-        return False
-    return all(_lives(path, now) for path in _authority_files(folder))
+    same = record.exists() and record.read_text() == made_from
+    return same and all(_lives(path, now) for path in _authority_files(folder))
 
 
 def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int, pool: Executor) -> None:
@@ -244,16 +211,11 @@ def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int,
     keys = {spec.name: pool.submit(_new_key, ca_bits) for spec in recipe.cas}
     made: dict[str, Authority] = {}
     for spec in recipe.cas:
-        made[spec.name] = issue_ca(
-            spec, keys[spec.name].result(), made.get(spec.issuer), x509.random_serial_number(), now
-        )
-        _write_authority(folder, made[spec.name])
+        key, above = keys[spec.name].result(), made.get(spec.issuer)
+        made[spec.name] = new = issue_ca(spec, key, above, x509.random_serial_number(), now)
+        _write(folder / "ca" / f"{spec.name}.pem", _pem([new.certificate]) + _key_pem(key))
     _write(anchors(folder), _pem(made[spec.name].certificate for spec in recipe.cas if not spec.issuer), public=True)
     _write(intermediates(folder), _pem(made[spec.name].certificate for spec in recipe.cas if spec.issuer), public=True)
-
-
-def _write_authority(folder: Path, authority: Authority) -> None:
-    _write(folder / "ca" / f"{authority.name}.pem", _pem([authority.certificate]) + _key_pem(authority.key))
 
 
 def _authority_files(folder: Path) -> list[Path]:
@@ -269,7 +231,7 @@ def _read_authority(path: Path) -> Authority:
     return Authority(path.stem, path.stem.partition("-")[0], x509.load_pem_x509_certificate(text), key)
 
 
-def _stranger(folder: Path, shape: str, recipe: Recipe, now: datetime) -> Authority:
+def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
     """A root that nobody trusts; kept apart from the CAs."""
     root = next(spec for spec in recipe.cas if spec.shape == shape and not spec.issuer)
     spec = replace(root, name=f"{shape}-stranger", cn="TEST Stranger Root CA")
@@ -278,7 +240,7 @@ def _stranger(folder: Path, shape: str, recipe: Recipe, now: datetime) -> Author
 
 # --- parties ----------------------------------------------------------------------------------------------------------
 
-_USES: Final = ("tls", "signing")
+_Keys = Mapping[str, Future[rsa.RSAPrivateKey]]  # by use: `tls` and `signing`, or `signing` alone
 
 
 def _checked(party: Party, shapes: set[str]) -> Party:
@@ -291,69 +253,45 @@ def _checked(party: Party, shapes: set[str]) -> Party:
     return party
 
 
-def _check_made(folder: Path) -> None:
-    if not (folder / "made-from").exists():
-        raise UsageError(f"{folder}: there is no test PKI here; make it first")
+def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, Kind]:
+    """The kinds to issue, by use; one where one certificate serves both."""
+    kinds = {use: kind for kind in recipe.kinds if kind.shape == shape for use in kind.uses}
+    if kinds["tls"].name == kinds["signing"].name and (flaws.tls or flaws == Broken()):
+        del kinds["tls"]
+    return {use: _flawed(kind, _flaws_of(use, flaws)) for use, kind in kinds.items()}
 
 
-def _flawed(kind: Kind, use: str, flaws: Broken) -> Kind:
-    """The kind as it will be issued for a use."""
-    if use == "tls" and not flaws.tls:
-        return kind
-    kind = replace(kind, usages=("key_encipherment",)) if flaws.wrong_purpose else kind
-    return replace(kind, bits=1024) if flaws.weak_key else kind
+def _flaws_of(use: str, flaws: Broken) -> Broken:
+    return flaws if use == "signing" or flaws.tls else Broken()
 
 
-def _is_shared(kinds: Mapping[str, Kind], flaws: Broken) -> bool:
-    """Whether one certificate serves both uses."""
-    return kinds["tls"].name == kinds["signing"].name and (flaws.tls or not flaws.any)
+def _flawed(kind: Kind, flaws: Broken) -> Kind:
+    usages = ("key_encipherment",) if flaws.wrong_purpose else kind.usages
+    return replace(kind, usages=usages, bits=1024 if flaws.weak_key else kind.bits)
 
 
-def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> dict[str, Future[rsa.RSAPrivateKey]]:
-    """Begin to make keys, by use; one where one certificate serves both."""
-    kinds = {use: recipe.kind(party.shape, use) for use in _USES}
-    uses = ("signing",) if _is_shared(kinds, flaws) else _USES
-    return {use: pool.submit(_new_key, _flawed(kinds[use], use, flaws).bits) for use in uses}
+def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Keys:
+    return {use: pool.submit(_new_key, kind.bits) for use, kind in _kinds(recipe, party.shape, flaws).items()}
 
 
-def _issue(
-    folder: Path,
-    recipe: Recipe,
-    party: Party,
-    now: datetime,
-    flaws: Broken,
-    keys: Mapping[str, rsa.RSAPrivateKey],
-) -> Identity:
+def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Broken, keys: _Keys) -> Identity:
     """Certificates for keys, and the party's folder in one rename."""
     target = folder / "identities" / party.name
     fresh = target.with_name(f".{party.name}-{secrets.token_hex(4)}")
-    for use, key in keys.items():
-        kind = recipe.kind(party.shape, use)
-        broken = flaws if use == "signing" or flaws.tls else Broken()
-        issuer = _issuer_of(folder, recipe, kind, broken, now)
-        leaf = issue_end_entity(
-            _flawed(kind, use, flaws),
-            subject_of(party, with_oin=not broken.no_oin),
-            key.public_key(),
-            issuer,
-            x509.random_serial_number(),
-            _period(kind, now, broken),
-        )
+    for use, kind in _kinds(recipe, party.shape, flaws).items():
+        broken, key = _flaws_of(use, flaws), keys[use].result()
+        home = folder / "ca" / f"{kind.issuer}.pem"
+        issuer = _stranger(kind.shape, recipe, now) if broken.untrusted else _read_authority(home)
+        name, serial = subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
+        leaf = issue_end_entity(kind, name, key.public_key(), issuer, serial, _period(kind, now, broken))
         chain = _chain(folder, recipe, issuer)
         _write(fresh / f"{use}.pem", _pem([leaf, *chain]), public=True)
         _write(fresh / f"{use}.key", _key_pem(key))
         if use == "signing":
             _write_p12(fresh, party.name, key, leaf, chain)
-    record = {"name": party.name, "role": party.role, "oin": party.oin, "shape": party.shape}
-    _write(fresh / "identity.json", _json(record))
+    _write(fresh / "identity.json", _json(asdict(party)))
     _replace_folder(fresh, target)
     return _read_identity(target)
-
-
-def _issuer_of(folder: Path, recipe: Recipe, kind: Kind, flaws: Broken, now: datetime) -> Authority:
-    if flaws.untrusted:
-        return _stranger(folder, kind.shape, recipe, now)
-    return _read_authority(folder / "ca" / f"{kind.issuer}.pem")
 
 
 def _chain(folder: Path, recipe: Recipe, issuer: Authority) -> list[x509.Certificate]:
@@ -398,9 +336,9 @@ def _is_good(folder: Path, party: Party, now: datetime) -> bool:
     home = folder / "identities" / party.name
     if not (home / "identity.json").exists():
         return False
-    identity = _read_identity(home)
-    same = (identity.role, identity.oin, identity.shape) == (party.role, party.oin, party.shape)
-    return same and _lives(identity.tls_cert, now) and _lives(identity.signing_cert, now)
+    one = _read_identity(home)
+    same = Party(one.name, one.role, one.oin, one.shape) == party
+    return same and _lives(one.tls_cert, now) and _lives(one.signing_cert, now)
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TypeVar
 
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import PRODUCTION_POLICIES, TEST_POLICIES, Certificate, load_pem
-from digipoort_as4.pki.path import Trust, build_trust
+from digipoort_as4.pki.path import Trust, build_trust, is_test_ca
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 
-TEST_MARKS: Final = ("TEST", "TRIAL")
-"""Words in the subject of every CA of a test tree; a PKIoverheid root has neither."""
-
-
-def read_certificates(file: Path) -> tuple[Certificate, ...]:
-    """All certificates of a PEM file.
-
-    Raises:
-        ConfigError: unreadable, or no certificate in it.
-    """
-    try:
-        return load_pem(file.read_bytes())
-    except OSError as reason:
-        raise ConfigError(f"{file}: {reason.strerror}") from reason
-    except PeerError as reason:
-        raise ConfigError(f"{file}: {reason}") from reason
-
-
-def is_root(certificate: Certificate) -> bool:
-    """Subject and issuer are the same name."""
-    return certificate.x509.subject == certificate.x509.issuer
+T = TypeVar("T")
 
 
 def trust_of(pem: Sequence[Path], crls: Sequence[Path] | None) -> Trust:
@@ -45,34 +25,30 @@ def trust_of(pem: Sequence[Path], crls: Sequence[Path] | None) -> Trust:
     Raises:
         ConfigError: unreadable files, no anchor, or test and production mixed.
     """
-    all_of_them = unique(certificate for file in pem for certificate in read_certificates(file))
-    anchors = tuple(certificate for certificate in all_of_them if is_root(certificate))
-    between = tuple(certificate for certificate in all_of_them if certificate.is_ca and not is_root(certificate))
+    cas = [
+        certificate for certificate in dict.fromkeys(read(pem, load_pem)) if certificate.is_ca or is_root(certificate)
+    ]
+    anchors = [ca for ca in cas if is_root(ca)]
     if not anchors:
         raise ConfigError(f"no self-issued certificate in {', '.join(map(str, pem))}; a trust anchor is one")
-    test = any(mark in anchor.subject for anchor in anchors for mark in TEST_MARKS)
-    index = None if crls is None else CrlIndex.from_crls(read_crls(crls), (*anchors, *between))
-    policies = TEST_POLICIES if test else PRODUCTION_POLICIES
-    return build_trust(anchors, between, index, policies, "test" if test else "production")
+    index = None if crls is None else CrlIndex.from_crls(read(crls, load_crls), cas)
+    between = [ca for ca in cas if not is_root(ca)]
+    if any(is_test_ca(anchor) for anchor in anchors):
+        return build_trust(anchors, between, index, TEST_POLICIES, "test")
+    return build_trust(anchors, between, index, PRODUCTION_POLICIES, "production")
 
 
-def read_crls(files: Iterable[Path]) -> list[bytes]:
-    """DER of every CRL in the files.
+def is_root(certificate: Certificate) -> bool:
+    """Subject and issuer are the same name."""
+    return certificate.x509.subject == certificate.x509.issuer
 
-    Raises:
-        ConfigError: unreadable, or not a CRL.
-    """
-    found: list[bytes] = []
+
+def read(files: Iterable[Path], load: Callable[[bytes], Iterable[T]]) -> list[T]:
+    """All that `load` finds in the files; a ConfigError names the one it cannot read."""
+    found: list[T] = []
     for file in files:
         try:
-            found += load_crls(file.read_bytes())
-        except OSError as reason:
-            raise ConfigError(f"{file}: {reason.strerror}") from reason
-        except PeerError as reason:
-            raise ConfigError(f"{file}: {reason}") from reason
+            found += load(file.read_bytes())
+        except (OSError, PeerError, ConfigError) as reason:
+            raise ConfigError(f"{file}: {reason.strerror if isinstance(reason, OSError) else reason}") from reason
     return found
-
-
-def unique(certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:
-    """Each once, in order."""
-    return tuple(dict.fromkeys(certificates))

@@ -24,12 +24,8 @@ READ_TIMEOUT: Final = timedelta(seconds=60)
 """A post office that is busy answers within seconds; real clients wait 30 s (digipoort 2.7, MSAL)."""
 PATIENCE: Final = timedelta(seconds=60)
 """How long the same signed octets are tried again, at most while they are valid (decision 36)."""
-LIFE: Final = timedelta(minutes=5)
-"""Created to Expires of a request; what WCF and others send (digipoort 2.2)."""
-
-
-SIGNED_WITH: Final = Algorithms()
-"""RSA with SHA-256 unless a caller says otherwise."""
+LIFE: Final = timedelta(minutes=5)  # Created to Expires of a request; what WCF and others send (digipoort 2.2)
+SHA256: Final = Algorithms()
 
 
 def utc_now() -> datetime:
@@ -46,18 +42,13 @@ def fresh_id() -> str:
 class Connection:
     """Everything a call needs; made once, used for many calls. Frozen, but not slotted: the session is made once."""
 
-    services: Mapping[str, str]
-    """aanleveren and statusinformatie to URL."""
-    ca: Path
-    """PEM bundle that the server's TLS certificate must lead to."""
-    tls: tuple[Path, Path]
-    """Client certificate (leaf and intermediates) and key, PEM."""
+    services: Mapping[str, str]  # aanleveren and statusinformatie to URL
+    ca: Path  # PEM bundle that the server's TLS certificate must lead to
+    tls: tuple[Path, Path]  # Client certificate (leaf and intermediates) and key, PEM
     signer: Signer
-    trust: Trust
-    """For the signature of answers."""
-    hub_oin: str
-    """Only answers signed by this OIN are read."""
-    algorithms: Algorithms = SIGNED_WITH
+    trust: Trust  # For the signature of answers
+    hub_oin: str  # Only answers signed by this OIN are read
+    algorithms: Algorithms = SHA256
     patience: timedelta = PATIENCE
     clock: Callable[[], datetime] = utc_now
     new_id: Callable[[], str] = fresh_id
@@ -74,11 +65,7 @@ class Connection:
 
 
 def connect(office: PostOffice, party: Party) -> Connection:
-    """The standing of one identity with one post office.
-
-    Raises:
-        ConfigError: a certificate, key or CRL file is missing or unreadable.
-    """
+    """The standing of one identity with one post office; a ConfigError when a file of theirs cannot be read."""
     signer = FileSigner.load(party.signing_cert, party.signing_key)
     trust = anchors.trust_of((office.ca, *office.cas_between, office.hub_signing_cert), office.crl)
     return Connection(office.services, office.ca, (party.tls_cert, party.tls_key), signer, trust, office.hub_oin)

@@ -9,42 +9,31 @@ from typing import Final
 from digipoort_as4.payload import Payload
 from digipoort_as4.sdk.submit import Receipt
 
-FOLDER: Final = "sent"
+FOLDER: Final = "sent"  # Below the folder of the post office
 
 
 def keep(office: Path, identity: str, receipt: Receipt) -> Path:
-    """Write request and answer, octet for octet.
-
-    Args:
-        office: folder of the post office.
-        identity: name of the business that sent.
-        receipt: what came of it.
-
-    Returns:
-        The folder: request.xml, answer.xml, sent.json.
-    """
-    folder = office / FOLDER / receipt.kenmerk
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "request.xml", receipt.exchange.request)
-    (folder / "answer.xml").write_bytes(receipt.exchange.answer)
-    record = {"identity": identity, "berichtsoort": receipt.berichtsoort, "messageId": receipt.exchange.message_id}
+    """Write request.xml and answer.xml, octet for octet, and sent.json: by which business; returns their folder."""
+    folder, exchange = office / FOLDER / receipt.kenmerk, receipt.exchange
+    write(folder / "request.xml", exchange.request)
+    (folder / "answer.xml").write_bytes(exchange.answer)
+    record = {"identity": identity, "berichtsoort": receipt.berichtsoort, "messageId": exchange.message_id}
     (folder / "sent.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 
 def keep_unanswered(office: Path, request: Payload, name: str) -> Path:
-    """Write a request whose answer never came, so that the same octets can be posted again."""
-    folder = office / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / f"unanswered-{name}.xml", request)
-    return folder / f"unanswered-{name}.xml"
+    """Write a request whose answer never came, so that the same octets can be posted again; returns the file."""
+    file = office / FOLDER / f"unanswered-{name}.xml"
+    write(file, request)
+    return file
 
 
 def write(file: Path, payload: Payload) -> None:
-    """Copy in chunks."""
+    """Copy in chunks; the folder is made when missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as out:
-        for chunk in payload.open():
-            out.write(chunk)
+        out.writelines(payload.open())
 
 
 def remembered(office: Path, kenmerk: str) -> dict[str, str]:

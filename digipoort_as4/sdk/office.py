@@ -10,11 +10,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from digipoort_as4.errors import ConfigError, UsageError
+from digipoort_as4.errors import ConfigError, UsageError, failure
+
+if TYPE_CHECKING:
+    from digipoort_as4.pki.test_pki import Identity
 
 FILE: Final = "post-office.json"
+PKI: Final = "pki"  # Beside it: the folder of the test PKI
+CONSENTS: Final = "consents.toml"  # And where consents are recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +27,9 @@ class Party:
     """An identity whose keys lie on this machine."""
 
     name: str
-    role: str
-    """hub, business or agency."""
+    role: str  # hub, business or agency
     oin: str
-    tls_cert: Path
-    """PEM, leaf and intermediates."""
+    tls_cert: Path  # PEM, leaf and intermediates
     tls_key: Path
     signing_cert: Path
     signing_key: Path
@@ -39,8 +42,7 @@ class Agency:
     name: str
     oin: str
     url: str
-    inbox: Path
-    """One folder per hand-over (decision 29)."""
+    inbox: Path  # One folder per hand-over (decision 29)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,15 @@ class PostOffice:
     """post-office.json (decision 28)."""
 
     file: Path
-    ca: Path
-    """PEM bundle of the roots."""
-    cas_between: tuple[Path, ...]
-    """PEM bundles of the CAs between roots and parties, as far as the file names them."""
+    ca: Path  # PEM bundle of the roots
+    cas_between: tuple[Path, ...]  # PEM bundles of the CAs between roots and parties, as far as the file names them
     crl: tuple[Path, ...]
-    services: Mapping[str, str]
-    """aanleveren, statusinformatie … to URL."""
+    services: Mapping[str, str]  # aanleveren, statusinformatie … to URL
     parties: tuple[Party, ...]
     agencies: tuple[Agency, ...]
     hub_oin: str
     hub_signing_cert: Path
-    processes: tuple[str, ...]
-    """Names of what was started."""
+    processes: tuple[str, ...]  # Names of what was started
 
     def pem(self) -> tuple[Path, ...]:
         """All files with CAs: those between root and party stand behind each party's certificate, too."""
@@ -72,20 +70,13 @@ class PostOffice:
         return self.file.parent
 
     def party(self, name: str) -> Party:
-        """The identity of that name.
-
-        Raises:
-            UsageError: there is none; names the ones there are.
-        """
-        for party in self.parties:
-            if party.name == name:
-                return party
+        """The identity of that name; a UsageError names the ones there are."""
         names = [party.name for party in self.parties]
+        if name in names:
+            return self.parties[names.index(name)]
         near = difflib.get_close_matches(name, names, n=1)
-        error = UsageError(f"there is no identity '{name}'")
-        error.add_note(f"expected: one of {', '.join(names)}")
-        error.add_note(f"fix: did you mean '{near[0]}'?" if near else "fix: `digipoort pki issue NAME` makes one")
-        raise error
+        fix = f"did you mean '{near[0]}'?" if near else "`digipoort pki issue NAME` makes one"
+        raise failure(UsageError, f"there is no identity '{name}'", expected=f"one of {', '.join(names)}", fix=fix)
 
     def businesses(self) -> tuple[Party, ...]:
         """Who may send."""
@@ -93,32 +84,21 @@ class PostOffice:
 
 
 def read(file: Path) -> PostOffice:
-    """Read a post-office.json.
-
-    Raises:
-        ConfigError: there is none, or it is not as decision 28 says.
-    """
+    """Read a post-office.json; a ConfigError when there is none, or it is not as decision 28 says."""
+    up = f"digipoort up --dir {file.parent}"
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        return build(file, record)
+        return build(file, json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        error = ConfigError(f"no post office at {file.parent}")
-        error.add_note(f"expected: a running post office that wrote {file}")
-        error.add_note(f"fix: digipoort up --dir {file.parent}")
-        raise error from None
+        expected = f"a running post office that wrote {file}"
+        raise failure(ConfigError, f"no post office at {file.parent}", expected=expected, fix=up) from None
     except (ValueError, KeyError, TypeError, AttributeError) as reason:
-        error = ConfigError(f"{file} is not readable")
-        error.add_note(f"found: {type(reason).__name__}: {reason}")
-        error.add_note(f"fix: stop it and start it anew: digipoort down, digipoort up --dir {file.parent}")
-        raise error from None
+        found, fix = f"{type(reason).__name__}: {reason}", f"stop it and start it anew: digipoort down, {up}"
+        raise failure(ConfigError, f"{file} is not readable", found=found, fix=fix) from None
 
 
 def build(file: Path, record: Mapping[str, Any]) -> PostOffice:
     """The typed form of the record; relative paths count from the file."""
-
-    def path(text: str) -> Path:
-        return file.parent / text
-
+    path = file.parent.joinpath
     return PostOffice(
         file,
         path(record["ca"]),
@@ -137,3 +117,14 @@ def build(file: Path, record: Mapping[str, Any]) -> PostOffice:
         path(record["hub"]["signing_cert"]),
         tuple(row["name"] for row in record.get("processes", ())),
     )
+
+
+def record_of(one: Identity) -> dict[str, Any]:
+    """The row of an identity in post-office.json."""
+    return {
+        **{key: getattr(one, key) for key in ("name", "role", "oin", "shape")},
+        "tls": {"cert": str(one.tls_cert), "key": str(one.tls_key)},
+        "signing": {"cert": str(one.signing_cert), "key": str(one.signing_key)},
+        "p12": str(one.p12),
+        "p12_password": str(one.p12_password),
+    }

@@ -7,6 +7,7 @@ SignedInfo keep to our narrow shape reach it (`why_not`): others could make it o
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import importlib
 import json
@@ -15,7 +16,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,7 @@ from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import DS, EC, WSSE, WSU, q
 
+SIGNATURE: Final = f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}"
 TIMEOUT: Final = timedelta(seconds=20)
 """A message inside our limits takes milliseconds; start-up of Python and xmlsec about half a second."""
 CPU_SECONDS: Final = 15
@@ -40,13 +42,11 @@ SIGNATURES: Final = {
     "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": "TransformRsaSha512",
 }
 """SignatureMethod to xmlsec's name for it. Written anew here: the second engine shares no table with the first."""
-DIGESTS: Final = frozenset(
-    [
-        "http://www.w3.org/2000/09/xmldsig#sha1",
-        "http://www.w3.org/2001/04/xmlenc#sha256",
-        "http://www.w3.org/2001/04/xmldsig-more#sha384",
-        "http://www.w3.org/2001/04/xmlenc#sha512",
-    ]
+DIGESTS: Final = (
+    "http://www.w3.org/2000/09/xmldsig#sha1",
+    "http://www.w3.org/2001/04/xmlenc#sha256",
+    "http://www.w3.org/2001/04/xmldsig-more#sha384",
+    "http://www.w3.org/2001/04/xmlenc#sha512",
 )
 
 
@@ -58,22 +58,13 @@ class NoSecondOpinion(DigipoortError):
 class Opinion:
     """What the second engine found."""
 
-    engine: str
-    """Name and version."""
-    signature_value: bool
-    """SignatureValue holds over the canonical SignedInfo with the key of the BinarySecurityToken."""
-    digests: tuple[tuple[str, bool], ...]
-    """(URI, equal) per Reference, in the order of SignedInfo."""
-    whole: bool
-    """The engine's own verdict on the whole ds:Signature in one call."""
+    engine: str  # Name and version
+    signature_value: bool  # SignatureValue holds over the canonical SignedInfo with the key of the BinarySecurityToken
+    digests: tuple[tuple[str, bool], ...]  # (URI, equal) per Reference, in the order of SignedInfo
+    whole: bool  # The engine's own verdict on the whole ds:Signature in one call
 
     def agrees_with(self, signature_value: bool | None, digests: tuple[tuple[str, bool], ...]) -> bool:
-        """Same verdict on SignatureValue and on each digest (decision 31).
-
-        Args:
-            signature_value: ours; None when we did not come that far, with which nothing agrees.
-            digests: ours, (URI, equal) in the order of SignedInfo.
-        """
+        """Same verdict as ours on SignatureValue and on each digest (decision 31); with None nothing agrees."""
         consistent = self.whole == (self.signature_value and all(ok for _, ok in self.digests))
         return consistent and self.signature_value == signature_value and self.digests == digests
 
@@ -94,17 +85,15 @@ def ask(octets: bytes) -> Opinion:
     command = [sys.executable, "-m", "digipoort_as4.sdk.second_engine"]
     # The child finds the same package, wherever this one was started.
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    wait = TIMEOUT.total_seconds()
     try:
-        done = subprocess.run(command, input=octets, capture_output=True, timeout=wait, env=env, check=False)
+        done = subprocess.run(command, input=octets, capture_output=True, timeout=TIMEOUT.seconds, env=env, check=False)
     except subprocess.TimeoutExpired:
         raise NoSecondOpinion(f"the second engine gave no answer within {TIMEOUT.seconds} s") from None
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         raise NoSecondOpinion(f"the second engine ended with {done.returncode}: {last[0]}")
     answer = json.loads(done.stdout)
-    digests = tuple((uri, bool(ok)) for uri, ok in answer["digests"])
-    return Opinion(answer["engine"], answer["signature_value"], digests, answer["whole"])
+    return Opinion(**{**answer, "digests": tuple((uri, bool(ok)) for uri, ok in answer["digests"])})
 
 
 def read(octets: bytes) -> SoapMessage:
@@ -126,7 +115,7 @@ def why_not(message: SoapMessage) -> str:
     Only what WS-Security of this koppelvlak needs passes: one Signature below one Security, exclusive C14N, references
     to wsu:Id of this document with that one transform, a key from a BinarySecurityToken.
     """
-    signatures = list(message.header.iterfind(f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}"))
+    signatures = message.header.findall(SIGNATURE)
     if not signatures:
         return "unsigned"
     if len(signatures) > 1 or len(list(message.envelope.iter(q(DS, "Signature")))) > 1:
@@ -183,13 +172,10 @@ def judge(octets: bytes) -> Opinion:
     xmlsec: Any = importlib.import_module("xmlsec")  # here only: the parent must not load it
     xmlsec.cleanup_callbacks()  # no file, no network: what is not a fragment of this document cannot be opened
     message = read(octets)
-    reason = why_not(message)
-    token = token_of(message)
-    signature = message.header.find(f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}")
+    reason, token, signature = why_not(message), token_of(message), message.header.find(SIGNATURE)
     if reason or token is None or signature is None:
         raise NoSecondOpinion(reason)
-    der = base64.b64decode(token.text or "")
-    key = xmlsec.Key.from_memory(der, xmlsec.constants.KeyDataFormatCertDer)
+    key = xmlsec.Key.from_memory(base64.b64decode(token.text or ""), xmlsec.constants.KeyDataFormatCertDer)
     return Opinion(
         f"xmlsec {xmlsec.__version__} (libxmlsec {'.'.join(map(str, xmlsec.get_libxmlsec_version()))})",
         signature_value(xmlsec, key, signature),
@@ -221,15 +207,13 @@ def signature_value(xmlsec: Any, key: Any, signature: etree._Element) -> bool:
     """SignatureValue by itself: the engine stops at a wrong digest before it comes to the value."""
     info = signature.find(q(DS, "SignedInfo"))
     method = info.find(q(DS, "SignatureMethod")) if info is not None else None
-    value = base64.b64decode(signature.findtext(q(DS, "SignatureValue")) or "")
     if info is None or method is None:
         return False
+    listed = info.iterfind(f"{q(DS, 'CanonicalizationMethod')}/{q(EC, 'InclusiveNamespaces')}")
+    prefixes = " ".join(element.get("PrefixList") or "" for element in listed).split()
+    canonical = etree.tostring(info, method="c14n", exclusive=True, inclusive_ns_prefixes=prefixes or None)
     transform = getattr(xmlsec.constants, SIGNATURES[method.get("Algorithm") or ""])
-    prefixes = (info.find(q(DS, "CanonicalizationMethod")), q(EC, "InclusiveNamespaces"))
-    listed = [e.get("PrefixList") or "" for e in (prefixes[0].iter(prefixes[1]) if prefixes[0] is not None else ())]
-    canonical = etree.tostring(
-        info, method="c14n", exclusive=True, inclusive_ns_prefixes=" ".join(listed).split() or None
-    )
+    value = base64.b64decode(signature.findtext(q(DS, "SignatureValue")) or "")
     ctx = xmlsec.SignatureContext()
     ctx.key = key
     return holds(xmlsec, lambda: ctx.verify_binary(canonical, transform, value))
@@ -237,10 +221,9 @@ def signature_value(xmlsec: Any, key: Any, signature: etree._Element) -> bool:
 
 def digests(xmlsec: Any, envelope: etree._Element, signature: etree._Element) -> Iterator[tuple[str, bool]]:
     """Each Reference by itself: the engine computes its digest anew inside a throw-away signature."""
+    constants = xmlsec.constants
     for reference in signature.iterfind(f"{q(DS, 'SignedInfo')}/{q(DS, 'Reference')}"):
-        template = xmlsec.template.create(
-            envelope, xmlsec.constants.TransformExclC14N, xmlsec.constants.TransformHmacSha256
-        )
+        template = xmlsec.template.create(envelope, constants.TransformExclC14N, constants.TransformHmacSha256)
         again = copy.deepcopy(reference)
         value = again.find(q(DS, "DigestValue"))
         info = template.find(q(DS, "SignedInfo"))
@@ -249,7 +232,7 @@ def digests(xmlsec: Any, envelope: etree._Element, signature: etree._Element) ->
         claimed, value.text = "".join((value.text or "").split()), ""
         info.append(again)
         envelope.append(template)  # after the Body: inside no signed part
-        throw_away = xmlsec.Key.from_binary_data(xmlsec.constants.KeyDataHmac, bytes(32))
+        throw_away = xmlsec.Key.from_binary_data(constants.KeyDataHmac, bytes(32))
         computed = holds(xmlsec, lambda t=template, k=throw_away: context(xmlsec, envelope, k).sign(t))
         yield reference.get("URI") or "", computed and "".join((value.text or "").split()) == claimed
         envelope.remove(template)
@@ -257,22 +240,10 @@ def digests(xmlsec: Any, envelope: etree._Element, signature: etree._Element) ->
 
 def main() -> None:
     """Message on stdin, opinion on stdout."""
-    try:
-        import resource
-
+    with contextlib.suppress(ImportError):  # not on Windows; the parent's time-out stays
+        resource: Any = importlib.import_module("resource")
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    except ImportError:  # not on Windows; the parent's time-out stays
-        resource = None  # type: ignore[assignment]
-    found = judge(sys.stdin.buffer.read(limits.WUS_BODY + 1))
-    json.dump(
-        {
-            "engine": found.engine,
-            "signature_value": found.signature_value,
-            "digests": found.digests,
-            "whole": found.whole,
-        },
-        sys.stdout,
-    )
+    json.dump(asdict(judge(sys.stdin.buffer.read(limits.WUS_BODY + 1))), sys.stdout)
 
 
 if __name__ == "__main__":

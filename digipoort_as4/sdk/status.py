@@ -52,41 +52,26 @@ def ask(connection: Connection, kenmerk: str, *, only_new: bool = False) -> tupl
         SignatureError, TransportError, OutcomeUnknown: as `submit`.
     """
     operation = "getNieuweStatussenProces" if only_new else "getStatussenProces"
-    values = {"kenmerk": kenmerk, "autorisatieAdres": GEEN_AUSP}
-    answer, _ = call(connection, "statusinformatie", operation, values, {})
-    return tuple(melding(row) for row in rows_of(answer))
-
-
-def rows_of(answer: Any) -> list[Any]:
-    """The StatusResultaat rows; zeep hands over the array, or None for an empty one."""
-    rows = getattr(answer, "StatusResultaat", answer)
-    return list(rows or [])
+    answer, _ = call(connection, "statusinformatie", operation, {"kenmerk": kenmerk, "autorisatieAdres": GEEN_AUSP}, {})
+    rows = getattr(answer, "StatusResultaat", answer)  # zeep hands over the array, or None for an empty one
+    return tuple(melding(row) for row in rows or ())
 
 
 def melding(row: Any) -> Melding:
     """The typed form of a StatusResultaat."""
     fault = row.statusFoutcode
-    return Melding(
-        row.statuscode,
-        row.tijdstempelStatus,
-        row.statusomschrijving,
-        fault.foutcode if fault is not None else None,
-        fault.foutbeschrijving if fault is not None else None,
-        row.statusdetails,
-    )
+    code, text = (fault.foutcode, fault.foutbeschrijving) if fault is not None else (None, None)
+    return Melding(row.statuscode, row.tijdstempelStatus, row.statusomschrijving, code, text, row.statusdetails)
 
 
 def follow(connection: Connection, kenmerk: str, until: frozenset[str], wait: timedelta) -> Iterator[Melding]:
-    """Each status once, as it comes, until an end.
+    """Each status once, in order, as it comes, until an end; stops quietly when `wait` is over.
 
     Args:
         connection: as which business, to which post office.
         kenmerk: of the receipt.
         until: codes that end it besides those the table calls an end (an invoice ends at 400).
         wait: how long at most.
-
-    Yields:
-        Statuses in order; stops quietly when the time is over.
     """
     give_up, told = connection.clock() + wait, 0
     while True:

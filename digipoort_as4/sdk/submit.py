@@ -1,14 +1,10 @@
-"""Aanleveren as a business does it: a document and its address data in, a verified receipt out.
-
-`digipoort send` and every later client call `submit`. Decides nothing about the document.
-"""
+"""Aanleveren as a business does it: a document and its address data in, a verified receipt out. Decides nothing."""
 
 from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,31 +25,24 @@ WSDL: Final = {
 }
 GEEN_AUSP: Final = "http://geenausp.nl"
 """autorisatieAdres of a sender without an Autorisatie Service Provider; what all known clients send (digipoort 4.7)."""
-XML_MIME: Final = "text/xml"
-"""What known clients write for XBRL and XML (digipoort 2.7)."""
+XML_MIME: Final = "text/xml"  # What known clients write for XBRL and XML (digipoort 2.7)
 
 
 @dataclass(frozen=True, slots=True)
 class Bestand:
     """One document to hand over."""
 
-    bestandsnaam: str
-    """At most 80 characters."""
+    bestandsnaam: str  # At most 80 characters
     mime_type: str
     payload: Payload
 
     @classmethod
     def of(cls, path: Path, mime_type: str | None = None) -> Bestand:
-        """A file; large ones are read while sending.
-
-        Raises:
-            UsageError: it is not there.
-        """
+        """A file; large ones are read while sending. A UsageError says that it is not there."""
         if not path.is_file():
             raise UsageError(f"no such file: {path}")
-        size = path.stat().st_size
-        payload: Payload = FilePayload(path, 0, size)
-        if size <= limits.INHOUD_IN_TREE:
+        payload: Payload = FilePayload(path, 0, path.stat().st_size)
+        if payload.size <= limits.INHOUD_IN_TREE:
             payload = BytesPayload(path.read_bytes())
         return cls(path.name, mime_type or guess_mime_type(path), payload)
 
@@ -85,25 +74,18 @@ class Bericht:
 class Receipt:
     """The signed aanleverResponse, read from what its signature covers."""
 
-    kenmerk: str
-    """Asks for statuses."""
+    kenmerk: str  # Asks for statuses
     berichtsoort: str
     aanleverkenmerk: str | None
     aangeleverd: datetime
     statuscode: str | None
     statusomschrijving: str | None
-    ontvanger: Identiteit | None
-    """Whom the post office resolved it to."""
-    exchange: Exchange = field(repr=False)
-    """Raw request, raw answer, and what the signature covers."""
+    ontvanger: Identiteit | None  # Whom the post office resolved it to
+    exchange: Exchange = field(repr=False)  # Raw request, raw answer, and what the signature covers
 
 
 def submit(connection: Connection, bericht: Bericht) -> Receipt:
     """Hand a message over and check the receipt.
-
-    Args:
-        connection: as which business, to which post office.
-        bericht: document and address data.
 
     Raises:
         Refused: a fault, with its foutcode.
@@ -114,73 +96,7 @@ def submit(connection: Connection, bericht: Bericht) -> Receipt:
     Source: digipoort 1.4 (elements), 2.1 to 2.5 (signature).
     """
     large: dict[str, Payload] = {}
-    values = request_values(bericht, large, fresh_id)
-    answer, exchange = call(connection, "aanleveren", "aanleveren", values, large)
-    return receipt(answer, exchange)
-
-
-def call(
-    connection: Connection, service: str, operation: str, values: dict[str, Any], large: dict[str, Payload]
-) -> tuple[Any, Exchange]:
-    """One operation through zeep and our transport.
-
-    Returns:
-        The answer as zeep types it, and the exchange.
-    """
-    transport = WusTransport(connection, large)
-    client: Any = Client(str(data_file(WSDL[service])), transport=transport)  # type: ignore[no-untyped-call]
-    proxy = client.create_service(next(iter(client.wsdl.bindings)), connection.services[service])
-    answer = proxy[operation](**values)
-    return answer, transport.exchanges[-1]
-
-
-def request_values(bericht: Bericht, large: dict[str, Payload], new_id: Callable[[], str]) -> dict[str, Any]:
-    """An aanleverRequest as zeep takes it; absent parts are left out.
-
-    Args:
-        bericht: what to send.
-        large: gets an entry for each document that is streamed instead.
-        new_id: for the text that stands in its place.
-    """
-    values = {
-        "berichtsoort": bericht.berichtsoort,
-        "aanleverkenmerk": bericht.aanleverkenmerk,
-        "eerderAanleverkenmerk": bericht.eerder_aanleverkenmerk,
-        "identiteitBelanghebbende": identity_values(bericht.belanghebbende),
-        "rolBelanghebbende": bericht.rol_belanghebbende,
-        "identiteitOntvanger": identity_values(bericht.ontvanger),
-        "rolOntvanger": bericht.rol_ontvanger,
-        "berichtInhoud": document_values(bericht.inhoud, large, new_id),
-        "autorisatieAdres": bericht.autorisatie_adres,
-    }
-    if bericht.bijlagen:
-        values["berichtBijlagen"] = {"bijlage": [document_values(b, large, new_id) for b in bericht.bijlagen]}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def identity_values(identity: Identiteit | None) -> dict[str, str] | None:
-    """An identiteitType."""
-    return None if identity is None else {"nummer": identity.nummer, "type": identity.type}
-
-
-def document_values(document: Bestand, large: dict[str, Payload], new_id: Callable[[], str]) -> dict[str, Any]:
-    """A berichtInhoudType; zeep itself writes base64 of what stands in `inhoud`."""
-    octets = b"".join(inline_or_word(document, large, new_id))
-    return {"mimeType": document.mime_type, "bestandsnaam": document.bestandsnaam, "inhoud": octets}
-
-
-def inline_or_word(document: Bestand, large: dict[str, Payload], new_id: Callable[[], str]) -> Iterator[bytes]:
-    """A small document's octets; for a large one a fresh word, whose base64 text `large` then knows."""
-    if document.payload.size <= limits.INHOUD_IN_TREE:
-        yield read_all(document.payload)
-        return
-    word = new_id().encode()
-    large[base64.b64encode(word).decode()] = document.payload
-    yield word
-
-
-def receipt(answer: Any, exchange: Exchange) -> Receipt:
-    """The typed form of an aanleverResponse."""
+    answer, exchange = call(connection, "aanleveren", "aanleveren", request_values(bericht, large), large)
     ontvanger = answer.identiteitOntvanger
     return Receipt(
         answer.kenmerk,
@@ -192,3 +108,44 @@ def receipt(answer: Any, exchange: Exchange) -> Receipt:
         Identiteit(ontvanger.nummer, ontvanger.type) if ontvanger is not None else None,
         exchange,
     )
+
+
+def call(
+    connection: Connection, service: str, operation: str, values: dict[str, Any], large: dict[str, Payload]
+) -> tuple[Any, Exchange]:
+    """One operation through zeep and our transport; returns the answer as zeep types it, and the exchange."""
+    transport = WusTransport(connection, large)
+    client: Any = Client(str(data_file(WSDL[service])), transport=transport)  # type: ignore[no-untyped-call]
+    proxy = client.create_service(next(iter(client.wsdl.bindings)), connection.services[service])
+    return proxy[operation](**values), transport.exchanges[-1]
+
+
+def request_values(bericht: Bericht, large: dict[str, Payload]) -> dict[str, Any]:
+    """An aanleverRequest as zeep takes it, without absent parts; `large` gets each document that is streamed."""
+    values = {
+        "berichtsoort": bericht.berichtsoort,
+        "aanleverkenmerk": bericht.aanleverkenmerk,
+        "eerderAanleverkenmerk": bericht.eerder_aanleverkenmerk,
+        "identiteitBelanghebbende": asdict(bericht.belanghebbende),
+        "rolBelanghebbende": bericht.rol_belanghebbende,
+        "identiteitOntvanger": asdict(bericht.ontvanger) if bericht.ontvanger else None,
+        "rolOntvanger": bericht.rol_ontvanger,
+        "berichtInhoud": document_values(bericht.inhoud, large),
+        "autorisatieAdres": bericht.autorisatie_adres,
+    }
+    if bericht.bijlagen:
+        values["berichtBijlagen"] = {"bijlage": [document_values(one, large) for one in bericht.bijlagen]}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def document_values(document: Bestand, large: dict[str, Payload]) -> dict[str, Any]:
+    """A berichtInhoudType; zeep itself writes base64 of what stands in `inhoud`.
+
+    That is a small document's octets; for a large one a fresh word, whose base64 text `large` then knows.
+    """
+    if document.payload.size <= limits.INHOUD_IN_TREE:
+        octets = read_all(document.payload)
+    else:
+        octets = fresh_id().encode()
+        large[base64.b64encode(octets).decode()] = document.payload
+    return {"mimeType": document.mime_type, "bestandsnaam": document.bestandsnaam, "inhoud": octets}

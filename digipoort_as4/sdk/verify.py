@@ -19,12 +19,10 @@ from digipoort_as4.sdk import second_engine
 from digipoort_as4.sdk.second_engine import NoSecondOpinion, Opinion
 from digipoort_as4.sdk.wus_transport import refusal
 from digipoort_as4.soap import inhoud, xml_guard
-from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import DS, SOAP11, WSA, WSSE, local_name, q
 from digipoort_as4.wssecurity.open_message import Examination, SignaturePolicy, examine
 
-RECORDED: Final = "recorded"
-"""The message's own wsu:Created as the moment that counts."""
+RECORDED: Final = "recorded"  # The message's own wsu:Created as the moment that counts
 Moment = datetime | Literal["recorded"]
 
 
@@ -32,22 +30,16 @@ Moment = datetime | Literal["recorded"]
 class Report:
     """What `verify` has to say."""
 
-    element: str
-    """Local name of the Body's child."""
+    element: str  # Local name of the Body's child
     message_id: str
-    size: int
-    """Octets."""
-    at: datetime
-    """The moment that was judged by."""
-    fault: Refused | None
-    """Set when the message is a SOAP fault."""
+    size: int  # Octets
+    at: datetime  # The moment that was judged by
+    fault: Refused | None  # Set when the message is a SOAP fault
     signed: bool
     examination: Examination
     trusted: Trust | None
-    opinion: Opinion | None
-    """Of the second engine; None when it was not asked or gave none."""
-    no_opinion: str
-    """Why there is none although it was asked; else empty."""
+    opinion: Opinion | None  # Of the second engine; None when it was not asked or gave none
+    no_opinion: str  # Why there is none although it was asked; else empty
 
     @property
     def agrees(self) -> bool | None:
@@ -66,32 +58,33 @@ class Report:
 def verify(
     octets: bytes, *, moment: Moment, now: datetime, sha1: bool, trust: Trust | None, second: bool = False
 ) -> Report:
-    """Examine one message.
+    """Examine one message as it was on the wire, without HTTP headers.
 
     Args:
-        octets: as it was on the wire, without HTTP headers.
         moment: at which certificate and Timestamp must be valid, or `recorded`.
         now: what counts when `recorded` is asked and there is no Timestamp.
         sha1: do not report SHA-1.
         trust: None leaves the certificate's path unjudged.
-        second: ask the second engine as well.
 
     Raises:
         PeerError: this is not even a SOAP message.
     """
     skeleton, large = inhoud.extract(BytesPayload(octets), secrets.token_hex(16))
     message = xml_guard.parse(skeleton, large)
-    policy = SignaturePolicy(sha1=sha1, to_required=not is_answer(message))
+    child = next(message.body.iterchildren(etree.Element), None)
+    element = "" if child is None else local_name(child.tag)
+    # In a response or a fault a missing wsa:To means anonymous.
+    policy = SignaturePolicy(sha1=sha1, to_required=not element.endswith(("Response", "Fault")))
     at = moment if isinstance(moment, datetime) else (examine(message, policy, None, now).created or now)
     fault = message.body.find(q(SOAP11, "Fault"))
     opinion, reason = second_opinion(octets) if second else (None, "")
     return Report(
-        element_name(message),
+        element,
         (message.header.findtext(q(WSA, "MessageID")) or "").strip(),
         len(octets),
         at,
         refusal(fault) if fault is not None else None,
-        is_signed(message),
+        message.header.find(f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}") is not None,
         examine(message, policy, trust, at),
         trust,
         opinion,
@@ -105,19 +98,3 @@ def second_opinion(octets: bytes) -> tuple[Opinion | None, str]:
         return second_engine.ask(octets), ""
     except (NoSecondOpinion, PeerError) as reason:
         return None, str(reason)
-
-
-def is_signed(message: SoapMessage) -> bool:
-    """There is a ds:Signature in a wsse:Security."""
-    return message.header.find(f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}") is not None
-
-
-def is_answer(message: SoapMessage) -> bool:
-    """A response or a fault, in which a missing wsa:To means anonymous."""
-    return element_name(message).endswith(("Response", "Fault"))
-
-
-def element_name(message: SoapMessage) -> str:
-    """The local name of the Body's child; empty when there is none."""
-    child = next(message.body.iterchildren(etree.Element), None)
-    return "" if child is None else local_name(child.tag)

@@ -19,7 +19,7 @@ from lxml import etree
 from zeep.transports import Transport
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import OutcomeUnknown, PeerError, Refused, SignatureError, TransportError, UsageError
+from digipoort_as4.errors import OutcomeUnknown, PeerError, Refused, SignatureError, TransportError, UsageError, failure
 from digipoort_as4.payload import Payload
 from digipoort_as4.sdk.connection import CONNECT_TIMEOUT, LIFE, READ_TIMEOUT, Connection
 from digipoort_as4.soap import xml_guard
@@ -30,10 +30,8 @@ from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check
 from digipoort_as4.wssecurity.seal_message import seal
 
 FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 8.0
-"""Seconds between attempts: doubled each time up to this."""
-ATTEMPTS_UNSENT: Final = 3
-"""Nobody listens: said after this many tries, not after a minute."""
+LONGEST_PAUSE: Final = 8.0  # Seconds between attempts: doubled each time up to this
+ATTEMPTS_UNSENT: Final = 3  # Nobody listens: said after this many tries, not after a minute
 ANSWER_LIMIT: Final = 28 * limits.MIB
 XML_TYPE: Final = "text/xml; charset=utf-8"
 
@@ -42,7 +40,6 @@ class AnswerLost(OutcomeUnknown):
     """The post office may have accepted the request; nobody heard it say so."""
 
     def __init__(self, request: Payload, why: str) -> None:
-        """Keep the signed octets: posting them again is safe and tells what happened."""
         self.request = request
         super().__init__(f"no answer came: {why}")
         self.add_note("found: the request was sent, so it may have been accepted")
@@ -65,16 +62,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Octets:
-    """A payload as requests wants a body: a length, and chunks."""
+    """A payload as requests wants a body: a length, and chunks from the start at each attempt."""
 
     payload: Payload
 
     def __len__(self) -> int:
-        """Content-Length."""
         return self.payload.size
 
     def __iter__(self) -> Iterator[bytes]:
-        """From the start, also the second time."""
         return self.payload.open()
 
 
@@ -89,15 +84,9 @@ class Answer:
 
 
 class WusTransport(Transport):
-    """zeep's transport for one post office."""
+    """zeep's transport for one post office; `large`: base64 text that stands in the body to what is streamed there."""
 
     def __init__(self, connection: Connection, large: Mapping[str, Payload] | None = None) -> None:
-        """Take a standing with a post office.
-
-        Args:
-            connection: keys, trust, addresses.
-            large: base64 text that stands in the body instead of a document, to that document; it is streamed.
-        """
         super().__init__(session=connection.session)  # type: ignore[no-untyped-call]
         self.connection = connection
         self.large = large or {}
@@ -134,18 +123,8 @@ class WusTransport(Transport):
         return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large).payload
 
 
-# --- sending ----------------------------------------------------------------------------------------------------------
-
-
 def post(connection: Connection, url: str, request: Payload, action: str, valid_until: datetime) -> Answer:
-    """Post signed octets; the same ones again while they are valid and patience lasts.
-
-    Args:
-        connection: session, clock and patience.
-        url: of the service.
-        request: the whole signed envelope.
-        action: SOAPAction.
-        valid_until: Expires of the request.
+    """Post a signed envelope; the same octets again while they are valid and patience lasts.
 
     Raises:
         TransportError: TLS was refused, or nobody listens: nothing was accepted.
@@ -157,12 +136,14 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
         try:
             return post_once(connection, url, request, action)
         except requests.exceptions.SSLError as reason:
-            raise tls_refused(url, reason) from reason
+            expected = "a server certificate below the ca of post-office.json, and our client certificate trusted there"
+            found = innermost(reason)
+            raise failure(TransportError, f"{url}: TLS was refused", found=found, expected=expected) from reason
         except requests.RequestException as reason:
             sent, why = sent or not is_unsent(reason), innermost(reason)
         tries += 1
         if not sent and tries >= ATTEMPTS_UNSENT:
-            raise nobody_listens(url, why)
+            raise failure(TransportError, f"{url}: no connection", found=why, fix="digipoort up")
         if connection.clock() + timedelta(seconds=pause) >= give_up:
             raise AnswerLost(request, why)
         connection.sleep(pause)
@@ -199,39 +180,13 @@ def innermost(reason: BaseException) -> str:
     return f"{type(reason).__name__}: {reason}"
 
 
-def tls_refused(url: str, reason: requests.exceptions.SSLError) -> TransportError:
-    """TLS did not come about."""
-    error = TransportError(f"{url}: TLS was refused")
-    error.add_note(f"found: {innermost(reason)}")
-    error.add_note(
-        "expected: a server certificate below the ca of post-office.json, and our client certificate trusted there"
-    )
-    return error
-
-
-def nobody_listens(url: str, why: str) -> TransportError:
-    """No connection."""
-    error = TransportError(f"{url}: no connection")
-    error.add_note(f"found: {why}")
-    error.add_note("fix: digipoort up")
-    return error
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
 def parse_answer(answer: Answer) -> SoapMessage:
-    """The one tree of an answer.
-
-    Raises:
-        TransportError: no SOAP came back.
-    """
+    """The one tree of an answer; a TransportError when no SOAP came back."""
     try:
         return xml_guard.parse(answer.content)
     except PeerError as reason:
-        error = TransportError(f"the answer is no SOAP message (HTTP {answer.status_code})")
-        error.add_note(f"found: {reason}")
-        raise error from reason
+        what = f"the answer is no SOAP message (HTTP {answer.status_code})"
+        raise failure(TransportError, what, found=str(reason)) from reason
 
 
 def verify(connection: Connection, message: SoapMessage, message_id: str, action: str) -> Opened:
@@ -262,11 +217,7 @@ def verify(connection: Connection, message: SoapMessage, message_id: str, action
 
 def unusable(what: str, where: str, found: str, expected: str) -> SignatureError:
     """An answer that must not be read."""
-    error = SignatureError(f"the answer must not be used: {what}")
-    for name, text in (("where", where), ("found", found), ("expected", expected)):
-        if text:
-            error.add_note(f"{name}: {text}")
-    return error
+    return failure(SignatureError, f"the answer must not be used: {what}", where=where, found=found, expected=expected)
 
 
 def refusal(fault: etree._Element) -> Refused:

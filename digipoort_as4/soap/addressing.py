@@ -56,10 +56,9 @@ def find(header: etree._Element) -> dict[str, etree._Element]:
 
 
 def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> Addressing:
-    """Read the headers that `find` found.
+    """Read the headers that `find` found, each one covered by the signature when that matters.
 
     Args:
-        elements: by local name, each one covered by the signature when that matters.
         to_required: False for an answer, where a missing To means anonymous (DK-WUS WA001).
 
     Raises:
@@ -68,27 +67,19 @@ def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) ->
     for name, cause in _REQUIRED.items():
         if name not in elements and (to_required or name != "To"):
             raise PeerError(cause, where=f"wsa:{name}", found="geen", expected="eenmaal", fix=f"Voeg wsa:{name} toe.")
-    return Addressing(
-        to=_text(elements["To"]) if "To" in elements else WSA_ANONYMOUS,
-        action=_text(elements["Action"]),
-        message_id=_text(elements["MessageID"]),
-        relates_to=_text(elements["RelatesTo"]) if "RelatesTo" in elements else None,
-        reply_to=_address(elements, "ReplyTo"),
-        from_=_address(elements, "From"),
-        fault_to=_address(elements, "FaultTo"),
-    )
+    texts = {name: _text(elements[name]) for name in ("To", "Action", "MessageID", "RelatesTo") if name in elements}
+    references = (_address(elements, name) for name in ("ReplyTo", "From", "FaultTo"))
+    to, relates_to = texts.get("To", WSA_ANONYMOUS), texts.get("RelatesTo")
+    return Addressing(to, texts["Action"], texts["MessageID"], relates_to, *references)
 
 
 def _text(element: etree._Element) -> str:
     """The whole text; an element inside would make it two readings."""
     text = (element.text or "").strip(WHITE_SPACE)
     if len(element) or not text or len(text) > _LONGEST or _CONTROL.search(text):
-        raise PeerError(
-            "header-value",
-            where=f"wsa:{local_name(element.tag)}, regel {element.sourceline}",
-            found="geen tekst" if len(element) or not text else "stuurtekens of een te lange tekst",
-            expected=f"een tekst van hoogstens {_LONGEST} tekens op een regel",
-        )
+        found = "geen tekst" if len(element) or not text else "stuurtekens of een te lange tekst"
+        expected = f"een tekst van hoogstens {_LONGEST} tekens op een regel"
+        raise _value(f"{local_name(element.tag)}, regel {element.sourceline}", found, expected)
     return text
 
 
@@ -99,17 +90,16 @@ def _address(elements: Mapping[str, etree._Element], name: str) -> str | None:
     children = list(elements[name])
     if [child.tag for child in children] != [q(WSA, "Address")]:
         found = ", ".join(local_name(child.tag)[:60] for child in children[:3]) or "niets"
-        raise PeerError("header-value", where=f"wsa:{name}", found=found, expected="alleen wsa:Address")
+        raise _value(name, found, "alleen wsa:Address")
     address = _text(children[0])
     if name != "From" and address not in (WSA_ANONYMOUS, WSA_NONE):
-        raise PeerError(
-            "header-value",
-            where=f"wsa:{name}",
-            found=address[:120],
-            expected=f"{WSA_ANONYMOUS} of {WSA_NONE}",
-            fix="Het antwoord komt altijd op dezelfde verbinding terug.",
-        )
+        fix = "Het antwoord komt altijd op dezelfde verbinding terug."
+        raise _value(name, address[:120], f"{WSA_ANONYMOUS} of {WSA_NONE}", fix)
     return address
+
+
+def _value(name: str, found: str, expected: str, fix: str = "") -> PeerError:
+    return PeerError("header-value", where=f"wsa:{name}", found=found, expected=expected, fix=fix)
 
 
 def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
@@ -120,8 +110,8 @@ def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[
         ids: wsu:Id by local name, or None for a message that is not signed.
 
     Returns:
-        Local names and elements. Each element is in exclusive canonical form and declares its own namespaces, so that
-        the octets in the message are the octets that are hashed.
+        Local names, and elements in exclusive canonical form that declare their own namespaces: octets sent are octets
+        hashed.
     """
     values = {
         "To": escape(addressing.to),

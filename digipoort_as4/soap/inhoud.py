@@ -115,8 +115,7 @@ class _Text:
 
     def __init__(self, start: int, number: int) -> None:
         self.start, self.number = start, number
-        self.size = 0
-        self.characters = 0
+        self.size = self.characters = 0
         self.held = b""
         self.is_large = False
 
@@ -131,13 +130,9 @@ class _Text:
     def _check(self, octets: bytes) -> None:
         foreign = octets.translate(None, _BASE64_TEXT)
         if foreign:
-            raise PeerError(
-                "inhoud",
-                where=f"grote inhoud {self.number}",
-                found=f"octet 0x{foreign[0]:02X}",
-                expected="alleen base64-tekens en witruimte",
-                fix="Schrijf de inhoud als base64, zonder entiteiten, CDATA of commentaar.",
-            )
+            where, found = f"grote inhoud {self.number}", f"octet 0x{foreign[0]:02X}"
+            fix = "Schrijf de inhoud als base64, zonder entiteiten, CDATA of commentaar."
+            raise PeerError("inhoud", where=where, found=found, expected="alleen base64-tekens en witruimte", fix=fix)
         self.characters += len(octets) - sum(octets.count(white) for white in _WHITE_SPACE)
         if self.characters > _MOST_CHARACTERS or self.size > limits.INHOUD_TEXT:
             raise _inhoud_too_large(f"grote inhoud {self.number}")
@@ -155,11 +150,8 @@ def _placeholder(token: str, number: int) -> str:
 
 
 def _too_large() -> PeerError:
-    return PeerError(
-        "body-too-large",
-        found=f"meer dan {limits.TREE} octetten buiten de inhouden",
-        expected="documenten als base64 in inhoud",
-    )
+    found = f"meer dan {limits.TREE} octetten buiten de inhouden"
+    return PeerError("body-too-large", found=found, expected="documenten als base64 in inhoud")
 
 
 def _inhoud_too_large(where: str) -> PeerError:
@@ -167,10 +159,7 @@ def _inhoud_too_large(where: str) -> PeerError:
 
 
 def decode(text: Payload) -> Iterator[bytes]:
-    """Decode base64 text strictly, in chunks.
-
-    Args:
-        text: base64 characters and white space; nothing behind the padding.
+    """Decode base64 text strictly, in chunks; nothing may stand behind the padding.
 
     Raises:
         PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out.
@@ -210,10 +199,6 @@ def _decode_group(characters: bytes, *, padded: bool) -> bytes:
 
 
 def _not_base64() -> PeerError:
-    return PeerError(
-        "inhoud",
-        where="inhoud",
-        found="tekst die geen base64 is",
-        expected="base64 met alleen witruimte ertussen en niets achter de opvulling",
-        fix="Codeer het document opnieuw als base64.",
-    )
+    found, fix = "tekst die geen base64 is", "Codeer het document opnieuw als base64."
+    expected = "base64 met alleen witruimte ertussen en niets achter de opvulling"
+    return PeerError("inhoud", where="inhoud", found=found, expected=expected, fix=fix)

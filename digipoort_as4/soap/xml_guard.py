@@ -16,9 +16,7 @@ from digipoort_as4.errors import PeerError
 from digipoort_as4.soap.message import LargeText, SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, SOAP12, WSU, XML, has_text, local_name, q
 
-_ENVELOPE: Final = q(SOAP11, "Envelope")
-_HEADER: Final = q(SOAP11, "Header")
-_BODY: Final = q(SOAP11, "Body")
+_ENVELOPE, _HEADER, _BODY = (q(SOAP11, name) for name in ("Envelope", "Header", "Body"))
 _ID_ATTRIBUTES: Final = frozenset({q(WSU, "Id"), q(XML, "id"), "Id", "ID", "id"})
 """Whatever any toolkit takes for an Id: one value may occur once over all of them (threats W04)."""
 _BOM: Final = b"\xef\xbb\xbf"
@@ -26,16 +24,12 @@ _DECLARED_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^
 _MAYBE_RELATIVE: Final = re.compile(
     rb"""xmlns(?::[^\s=:]++)?[ \t\r\n]*+=[ \t\r\n]*+["'](?![A-Za-z][A-Za-z0-9+.\-]*:|["'])"""
 )
-"""A namespace declaration whose value does not start with a scheme; also found in text, so a parser is asked next.
-
-Linear: no two matches of `xmlns` can run over the same octets, because a prefix holds no colon.
-"""
+# A namespace declaration whose value does not start with a scheme; also found in text, so a parser is asked next.
+# Linear: no two matches of `xmlns` can run over the same octets, because a prefix holds no colon.
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _WHITE_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (limits.DEPTH + 1) + ")")
-_RESOURCE_ERRORS: Final = frozenset(
-    {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.ERR_ENTITY_LOOP, 114}  # 114: XML_ERR_RESOURCE_LIMIT
-)
+_RESOURCE_ERRORS: Final = {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.ERR_ENTITY_LOOP, 114}  # libxml2's limit
 _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namespace declarations
 
 
@@ -43,7 +37,7 @@ def parse(octets: bytes, large: Sequence[LargeText] = ()) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
     Args:
-        octets: at most limits.TREE; large texts already replaced by placeholders (soap.inhoud.extract).
+        octets: large texts already replaced by placeholders (soap.inhoud.extract).
         large: the texts that were taken out.
 
     Raises:
@@ -117,11 +111,7 @@ def _check_encoding(octets: bytes) -> None:
 
 
 def check_no_doctype(octets: bytes) -> None:
-    """Refuse a DOCTYPE in the prolog: comments, PIs and white space may stand before it.
-
-    Raises:
-        PeerError: doctype.
-    """
+    """Refuse a DOCTYPE (PeerError doctype) in the prolog: comments, PIs and white space may stand before it."""
     at = _white_space_end(octets, len(_BOM) if octets.startswith(_BOM) else 0)
     while True:
         opening, closing = (b"<?", b"?>") if octets.startswith(b"<?", at) else (b"<!--", b"-->")
@@ -180,24 +170,14 @@ def _build_tree(octets: bytes) -> etree._Element:
 def _check_warnings(parser: etree.XMLParser) -> None:
     """XML 1.1 has another alphabet, a relative namespace URI no canonical form: libxml2 only warns of them."""
     for entry in parser.error_log:
-        raise PeerError(
-            "not-xml",
-            where=f"regel {entry.line}",
-            found=entry.message[:120],
-            expected="XML 1.0 met absolute naamruimte-URI's",
-            fix="Herstel de declaratie die hier genoemd wordt.",
-        )
+        where, found, fix = f"regel {entry.line}", entry.message[:120], "Herstel de declaratie die hier genoemd wordt."
+        raise PeerError("not-xml", where=where, found=found, expected="XML 1.0 met absolute naamruimte-URI's", fix=fix)
 
 
 def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
     name = "xml-limit" if getattr(error, "code", 0) in _RESOURCE_ERRORS else "not-xml"
-    return PeerError(
-        name,
-        where=f"regel {error.lineno}",
-        found=str(error.msg)[:120],
-        expected="welgevormde XML 1.0",
-        fix="Controleer het bericht met een XML-parser.",
-    )
+    where, found, fix = f"regel {error.lineno}", str(error.msg)[:120], "Controleer het bericht met een XML-parser."
+    return PeerError(name, where=where, found=found, expected="welgevormde XML 1.0", fix=fix)
 
 
 # --- the tree ---------------------------------------------------------------------------------------------------------
@@ -231,13 +211,8 @@ def _check_nodes(envelope: etree._Element) -> dict[str, etree._Element]:
 
 def _add_id(ids: dict[str, etree._Element], value: str, element: etree._Element) -> None:
     if value in ids:
-        raise PeerError(
-            "signature-shape",
-            where=_place(element),
-            found=f"Id {value[:60]!r} komt meer dan eens voor",
-            expected="elke Id eenmaal",
-            fix="Geef elk element een eigen Id.",
-        )
+        found, fix = f"Id {value[:60]!r} komt meer dan eens voor", "Geef elk element een eigen Id."
+        raise PeerError("signature-shape", where=_place(element), found=found, expected="elke Id eenmaal", fix=fix)
     ids[value] = element
 
 
@@ -268,13 +243,10 @@ def _check_placeholders(octets: bytes, body: etree._Element, large: Sequence[Lar
     texts = [element.text for element in body.iter(q(KV, "inhoud")) if not len(element)]
     for number, text in enumerate(large, 1):
         if texts.count(text.placeholder) != 1 or octets.count(text.placeholder.encode()) != 1:
-            raise PeerError(
-                "inhoud",
-                where=f"grote inhoud {number}",
-                found="een grote tekst die niet de hele tekst van een inhoud is",
-                expected=f"inhoud in {KV} met alleen base64",
-                fix="Schrijf de inhoud als een base64-tekst, zonder CDATA of markup.",
-            )
+            where, found = f"grote inhoud {number}", "een grote tekst die niet de hele tekst van een inhoud is"
+            expected = f"inhoud in {KV} met alleen base64"
+            fix = "Schrijf de inhoud als een base64-tekst, zonder CDATA of markup."
+            raise PeerError("inhoud", where=where, found=found, expected=expected, fix=fix)
 
 
 # --- what goes back ---------------------------------------------------------------------------------------------------
@@ -298,13 +270,9 @@ def _not_utf8(where: str, found: str) -> PeerError:
 
 def _comment(node: etree._Element) -> PeerError:
     kind = "commentaar" if isinstance(node, etree._Comment) else "een processing instruction of entiteit"
-    return PeerError(
-        "comment",
-        where=f"regel {node.sourceline}",
-        found=kind,
-        expected="alleen elementen en tekst in de Envelope",
-        fix="Laat commentaar en processing instructions weg.",
-    )
+    where, expected = f"regel {node.sourceline}", "alleen elementen en tekst in de Envelope"
+    fix = "Laat commentaar en processing instructions weg."
+    return PeerError("comment", where=where, found=kind, expected=expected, fix=fix)
 
 
 def _envelope(element: etree._Element, found: str, expected: str) -> PeerError:

@@ -138,6 +138,7 @@ class AgencyBook:
                 folder / FILE,
                 "PRAGMA journal_mode = WAL",
                 "PRAGMA synchronous = FULL",  # as the hub's: an answer given survives a power cut
+                "PRAGMA wal_autocheckpoint = 0",  # GroupCommit does it, where an error is seen
                 "PRAGMA trusted_schema = OFF",
             )
             connection.executescript(SCHEMA)
@@ -212,14 +213,6 @@ class AgencyBook:
         statement = "UPDATE hand_over SET done_at = ? WHERE hub_oin = ? AND berichtkenmerk = ?"
         await self._write([(statement, (_text(at), hand_over.hub_oin, hand_over.berichtkenmerk))])
 
-    async def wish(self, wish: Wish) -> bool:
-        """Commit a status that the back end asks for later.
-
-        Returns:
-            False when this status of this hand-over is there already.
-        """
-        return await self._write([_insert("wish", _wish_row(wish))])
-
     async def note_attempt(self, wish: Wish) -> None:
         """Replace due, attempts and note of a status."""
         statement = (
@@ -232,6 +225,10 @@ class AgencyBook:
     async def forget_replies(self, now: datetime) -> None:
         """Drop answers whose time to be kept is over."""
         await self._write([("DELETE FROM reply WHERE until <= ?", (_text(now),))])
+
+    def fail(self, reason: str) -> None:
+        """Refuse everything from here on: the inbox lies on the same disk, and that broke its promise."""
+        self._group.fail(reason)
 
     def check(self) -> None:
         """Raise StorageFailure when an earlier failure took the promise away."""

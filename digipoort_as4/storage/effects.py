@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from digipoort_as4 import limits
@@ -37,8 +38,7 @@ from digipoort_as4.storage.group import Undone
 from digipoort_as4.storage.payloads import Payloads, inline_octets
 from digipoort_as4.storage.times import to_stored
 
-REPLIES_FORGOTTEN: Final = 2
-"""Expired replies removed with each new one: more than one, so the table shrinks without a job of its own."""
+REPLIES_FORGOTTEN: Final = 2  # Expired replies removed with each new one, so that the table shrinks without a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,12 @@ class Writing:
     connection: sqlite3.Connection
     payloads: Payloads
     now: datetime  # The store's clock; only the expiry of replies looks at it
+
+    def insert(self, table: str, **values: object) -> int | None:
+        """Insert one row, values by column, times as microseconds; returns its id."""
+        sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+        row = [to_stored(value) if isinstance(value, datetime) else value for value in values.values()]
+        return self.connection.execute(sql, row).lastrowid
 
 
 def carry_out(decision: Decision, writing: Writing) -> Outcome:
@@ -66,56 +72,45 @@ def carry_out(decision: Decision, writing: Writing) -> Outcome:
     return Committed()
 
 
+def append(table: str, effect: KeepEvidence | QueueJob, writing: Writing) -> None:
+    """Add one row whose columns are the effect's fields."""
+    writing.insert(table, **{field.name: getattr(effect, field.name) for field in fields(effect)})
+
+
 # --- processes ------------------------------------------------------------------------------------------------------
 
-INSERT_PROCESS: Final = """
-    INSERT INTO process (kenmerk, sender_oin, berichtsoort, belanghebbende_nummer, belanghebbende_type,
-        rol_belanghebbende, aanleverkenmerk, eerder_aanleverkenmerk, ontvanger_nummer, ontvanger_type, rol_ontvanger,
-        autorisatie_adres, content, received_at, state, version, last_seq, last_status_at, duplicate_of)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', 0, ?, ?, ?)"""
+UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with the same names
+    "sender_oin", "berichtsoort", "rol_belanghebbende", "aanleverkenmerk", "eerder_aanleverkenmerk", "rol_ontvanger",
+    "autorisatie_adres",
+)  # fmt: skip
 
 
 def start_process(effect: StartProcess, writing: Writing) -> None:
     """Insert the process, its documents and its first statuses."""
     unit = effect.aanlevering
-    ontvanger = (unit.ontvanger.nummer, unit.ontvanger.type) if unit.ontvanger else (None, None)
-    last = effect.statuses[-1].at if effect.statuses else effect.received_at
     _check_order(effect.kenmerk, None, effect.statuses)
-    process = writing.connection.execute(
-        INSERT_PROCESS,
-        (
-            effect.kenmerk,
-            unit.sender_oin,
-            unit.berichtsoort,
-            unit.belanghebbende.nummer,
-            unit.belanghebbende.type,
-            unit.rol_belanghebbende,
-            unit.aanleverkenmerk,
-            unit.eerder_aanleverkenmerk,
-            *ontvanger,
-            unit.rol_ontvanger,
-            unit.autorisatie_adres,
-            content_digest(unit.documents),
-            to_stored(effect.received_at),
-            len(effect.statuses),
-            to_stored(last),
-            effect.duplicate_of,
-        ),
-    ).lastrowid
-    for position, document in enumerate(unit.documents):
-        _insert_document(process, position, document, writing)
-    _insert_statuses(process, 0, effect.statuses, writing)
-
-
-def _insert_document(process: int | None, position: int, document: Document, writing: Writing) -> None:
-    payload = writing.connection.execute(
-        "INSERT INTO payload (key, size, sha256, octets) VALUES (?, ?, ?, ?)",
-        (document.key, document.size, document.sha256, _row_octets(document, writing.payloads)),
-    ).lastrowid
-    writing.connection.execute(
-        "INSERT INTO document (process, position, payload, part, mime_type, bestandsnaam) VALUES (?, ?, ?, ?, ?, ?)",
-        (process, position, payload, document.part, document.mime_type, document.bestandsnaam),
+    process = writing.insert(
+        "process",
+        kenmerk=effect.kenmerk,
+        belanghebbende_nummer=unit.belanghebbende.nummer,
+        belanghebbende_type=unit.belanghebbende.type,
+        ontvanger_nummer=unit.ontvanger.nummer if unit.ontvanger else None,
+        ontvanger_type=unit.ontvanger.type if unit.ontvanger else None,
+        **{column: getattr(unit, column) for column in UNIT_COLUMNS},
+        content=content_digest(unit.documents),
+        received_at=effect.received_at,
+        state="accepted",
+        version=0,
+        last_seq=len(effect.statuses),
+        last_status_at=effect.statuses[-1].at if effect.statuses else effect.received_at,
+        duplicate_of=effect.duplicate_of,
     )
+    for position, one in enumerate(unit.documents):
+        octets = _row_octets(one, writing.payloads)
+        payload = writing.insert("payload", key=one.key, size=one.size, sha256=one.sha256, octets=octets)
+        described = {"part": one.part, "mime_type": one.mime_type, "bestandsnaam": one.bestandsnaam}
+        writing.insert("document", process=process, position=position, payload=payload, **described)
+    _insert_statuses(process, 0, effect.statuses, writing)
 
 
 def _row_octets(document: Document, payloads: Payloads) -> bytes | None:
@@ -171,43 +166,21 @@ def advance(effect: Advance, writing: Writing) -> None:
 
 def remember_reply(effect: RememberReply, writing: Writing) -> None:
     """Keep the answer, in the place of an expired one if need be; an answer that still counts wins over this one."""
-    now = to_stored(writing.now)
+    now, reply = to_stored(writing.now), effect.reply
+    asked = (effect.party, effect.message_id)
     row = writing.connection.execute(
         "INSERT INTO reply (party, message_id, signature_value, octets, until) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (party, message_id) DO UPDATE SET"
         " signature_value = excluded.signature_value, octets = excluded.octets, until = excluded.until"
         " WHERE reply.until <= ? RETURNING id",
-        (
-            effect.party,
-            effect.message_id,
-            effect.reply.signature_value,
-            effect.reply.octets,
-            to_stored(effect.until),
-            now,
-        ),
+        (*asked, reply.signature_value, reply.octets, to_stored(effect.until), now),
     ).fetchone()
     if not row:
-        raise Undone(AlreadyThere(_stored_reply(effect, writing)))
+        sql = "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ?"
+        raise Undone(AlreadyThere(StoredReply(*writing.connection.execute(sql, asked).fetchone())))
     writing.connection.execute(
         "DELETE FROM reply WHERE id IN (SELECT id FROM reply WHERE until <= ? ORDER BY until LIMIT ?)",
         (now, REPLIES_FORGOTTEN),
-    )
-
-
-def _stored_reply(effect: RememberReply, writing: Writing) -> StoredReply:
-    return StoredReply(
-        *writing.connection.execute(
-            "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ?",
-            (effect.party, effect.message_id),
-        ).fetchone()
-    )
-
-
-def keep_evidence(effect: KeepEvidence, writing: Writing) -> None:
-    """Append one row."""
-    writing.connection.execute(
-        "INSERT INTO evidence (kenmerk, kind, at, coverage, octets) VALUES (?, ?, ?, ?, ?)",
-        (effect.kenmerk, effect.kind, to_stored(effect.at), effect.coverage, effect.octets),
     )
 
 
@@ -221,14 +194,6 @@ def mark_seen(effect: MarkSeen, writing: Writing) -> None:
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------
-
-
-def queue_job(effect: QueueJob, writing: Writing) -> None:
-    """Add a job that nobody holds."""
-    writing.connection.execute(
-        "INSERT INTO job (kind, destination, subject, due) VALUES (?, ?, ?, ?)",
-        (effect.kind, effect.destination, effect.subject, to_stored(effect.due)),
-    )
 
 
 def finish_job(effect: FinishJob, writing: Writing) -> None:
@@ -260,42 +225,28 @@ def _check_token(found: int, effect: FinishJob | PostponeJob) -> None:
 def start_delivery(effect: StartDelivery, writing: Writing) -> None:
     """Insert a delivery of a process that is there."""
     new = effect.delivery
-    found = writing.connection.execute(
-        "INSERT INTO delivery (berichtkenmerk, process, recipient_oin, is_copy, documents, state, version, started_at,"
-        " attempts, consent, note) SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM process WHERE kenmerk = ?",
-        (
-            new.berichtkenmerk,
-            new.recipient_oin,
-            int(new.copy),
-            json.dumps(new.documents),
-            new.state,
-            new.version,
-            to_stored(new.started_at) if new.started_at else None,
-            new.attempts,
-            new.consent,
-            new.note,
-            new.kenmerk,
-        ),
-    ).rowcount
-    if not found:
+    process = writing.connection.execute("SELECT id FROM process WHERE kenmerk = ?", (new.kenmerk,)).fetchone()
+    if not process:
         raise Undone(Stale(f"process {new.kenmerk} is not there"))
+    writing.insert(
+        "delivery",
+        berichtkenmerk=new.berichtkenmerk,
+        process=process[0],
+        recipient_oin=new.recipient_oin,
+        is_copy=int(new.copy),
+        documents=json.dumps(new.documents),
+        **{name: getattr(new, name) for name in ("state", "version", "started_at", "attempts", "consent", "note")},
+    )
 
 
 def change_delivery(effect: ChangeDelivery, writing: Writing) -> None:
     """Replace state, start, attempts, consent and note; recipient and documents stay as they were started."""
     new = effect.delivery
+    started = to_stored(new.started_at) if new.started_at else None
     found = writing.connection.execute(
         "UPDATE delivery SET version = version + 1, state = ?, started_at = ?, attempts = ?, consent = ?, note = ?"
         " WHERE berichtkenmerk = ? AND version = ?",
-        (
-            new.state,
-            to_stored(new.started_at) if new.started_at else None,
-            new.attempts,
-            new.consent,
-            new.note,
-            new.berichtkenmerk,
-            new.version,
-        ),
+        (new.state, started, new.attempts, new.consent, new.note, new.berichtkenmerk, new.version),
     ).rowcount
     if not found:
         raise Undone(Stale(f"delivery {new.berichtkenmerk} is not at version {new.version}"))
@@ -305,9 +256,9 @@ EFFECTS: Final[dict[type, Callable[[Any, Writing], None]]] = {
     StartProcess: start_process,
     Advance: advance,
     RememberReply: remember_reply,
-    KeepEvidence: keep_evidence,
+    KeepEvidence: partial(append, "evidence"),
     MarkSeen: mark_seen,
-    QueueJob: queue_job,
+    QueueJob: partial(append, "job"),
     FinishJob: finish_job,
     PostponeJob: postpone_job,
     StartDelivery: start_delivery,

@@ -15,34 +15,23 @@ from typing import Any, Final
 
 from digipoort_as4.errors import StorageFailure
 
-Operation = Callable[[sqlite3.Connection], Any]
-"""Carries out one thing inside a savepoint of its own and returns what its caller gets."""
+Operation = Callable[[sqlite3.Connection], Any]  # One thing in a savepoint of its own; returns what its caller gets
 
-CALLERS_MISTAKE: Final = (
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-    sqlite3.DataError,
-)
-"""What SQLite and Python raise for values that no column takes: that caller's bug, not the disk's trouble."""
+CALLERS_MISTAKE: Final = (  # raised for values that no column takes: that caller's bug, not the disk's trouble
+    TypeError, ValueError, LookupError, AttributeError, OverflowError,
+    sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError,
+)  # fmt: skip
 
+# Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
+# SQLite's own automatic checkpoint hides its I/O errors and runs before COMMIT returns; ours runs after the promises
+# are kept, and an error in it ends the store like any other.
 CHECKPOINT_ROWS: Final = 4000
-"""Rows written between two checkpoints: 10 to 60 MB of WAL, so that its pages are copied seldom and recovery is short.
-
-SQLite's own automatic checkpoint hides its I/O errors and runs before COMMIT returns; ours runs after the promises are
-kept, and an error in it ends the store like any other.
-"""
 
 
 class Undone(Exception):
     """Raised by an operation that shall leave no trace; `result` is what its caller gets."""
 
     def __init__(self, result: Any) -> None:
-        """Keep the result."""
         super().__init__()
         self.result = result
 
@@ -72,9 +61,7 @@ class GroupCommit:
     def __init__(self, connection: sqlite3.Connection, on_failure: Callable[[], None]) -> None:
         """Take over a connection in autocommit mode, without automatic checkpoints, that nobody else writes through.
 
-        Args:
-            connection: may be used by one thread at a time, not always the same.
-            on_failure: called once, when the promise is broken.
+        One thread at a time uses it, not always the same. `on_failure` is called once, when the promise is broken.
         """
         self.connection = connection
         self.failure: StorageFailure | None = None
@@ -85,11 +72,7 @@ class GroupCommit:
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
 
     def check(self) -> None:
-        """Refuse when an earlier failure took the promise away.
-
-        Raises:
-            StorageFailure: the store failed or is closed.
-        """
+        """Refuse with StorageFailure when the store failed or is closed."""
         if self.failure:
             raise StorageFailure(*self.failure.args)
 
@@ -101,11 +84,7 @@ class GroupCommit:
         return StorageFailure(*self.failure.args)
 
     async def run(self, operations: Sequence[Operation]) -> list[Any]:
-        """Carry operations out in one transaction and return their results once it is durable.
-
-        Raises:
-            StorageFailure: nothing may be believed to have happened.
-        """
+        """Results of operations in one transaction, once durable; at StorageFailure nothing may be believed done."""
         self.check()
         promise: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(operations, promise))
@@ -161,10 +140,8 @@ class GroupCommit:
 
     async def _on_disk(self, statement: str) -> None:
         """Run what waits for the disk in the thread, while the event loop gathers the next group."""
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._execute, statement)
-
-    def _execute(self, statement: str) -> None:
-        self.connection.execute(statement).fetchall()
+        run = asyncio.get_running_loop().run_in_executor
+        await run(self._disk, lambda: self.connection.execute(statement).fetchall())
 
     def _carry_out(self, operation: Operation) -> Any:
         """One operation in its savepoint, so that one undone never spoils its neighbours."""

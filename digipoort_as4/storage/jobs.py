@@ -55,7 +55,6 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        """Nobody has been served."""
         self._served: dict[str, int] = {}
         self._turn = 0
 
@@ -82,11 +81,9 @@ def claim(
     """Take due jobs under a lease, as Store.claim promises."""
     known = connection.execute(QUEUES).fetchall()
     held = _held(connection, now)
-    queues = [
-        queue
-        for name in {name for kind, name in known if kind in kinds}
-        if (queue := _due(connection, kinds, name, now, min(limit, per_destination - held.get(name, 0))))
-    ]
+    names = {name for kind, name in known if kind in kinds}
+    places = {name: min(limit, per_destination - held.get(name, 0)) for name in names}
+    queues = [queue for name in names if (queue := _due(connection, kinds, name, now, places[name]))]
     queues.sort(key=lambda queue: (turns.last(queue[0][2]), queue[0][0]))
     chosen = list(_taking_turns(queues))[:limit]
     turns.serve([name for _, _, name in chosen], {name for _, name in known})
@@ -96,12 +93,8 @@ def claim(
 
 def _held(connection: sqlite3.Connection, now: datetime) -> dict[str, int]:
     """How many running leases each destination has."""
-    return dict(
-        connection.execute(
-            "SELECT destination, count(*) FROM job WHERE lease_until > 0 AND lease_until > ? GROUP BY destination",
-            (to_stored(now),),
-        )
-    )
+    running = "SELECT destination, count(*) FROM job WHERE lease_until > 0 AND lease_until > ? GROUP BY destination"
+    return dict(connection.execute(running, (to_stored(now),)))
 
 
 def _due(
@@ -111,12 +104,8 @@ def _due(
     if places <= 0:
         return []
     at = to_stored(now)
-    found = [
-        (due, job, destination)
-        for kind in kinds
-        for job, due in connection.execute(DUE, (kind, destination, at, at, places))
-    ]
-    return sorted(found)[:places]
+    rows = [row for kind in kinds for row in connection.execute(DUE, (kind, destination, at, at, places))]
+    return sorted((due, job, destination) for job, due in rows)[:places]
 
 
 def _taking_turns(queues: Sequence[list[tuple[int, int, str]]]) -> Iterator[tuple[int, int, str]]:
@@ -142,7 +131,7 @@ def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
 
 
 def release_all(connection: sqlite3.Connection) -> None:
-    """Free every lease: for the start of the process that alone owns the file, when all holders are dead.
+    """Free every lease, at the start of the process that alone owns the file: all holders are dead.
 
     Attempts stay, so that a job which kills its process is parked as poison all the same.
     """

@@ -32,7 +32,7 @@ class KeptFile:
     sha256: bytes
 
     def open(self) -> Iterator[bytes]:
-        """The octets in chunks; the last chunk leaves only after the digest over all of them held.
+        """The octets in chunks, the last one only after the digest over all of them held.
 
         Raises:
             OSError: the file is gone, too short, or its octets changed on disk.
@@ -53,16 +53,11 @@ class Payloads:
     """The folder of large documents, `payloads/ab/cdef…` for key `abcdef…`."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep documents below a folder that is there, or only read below one."""
         self.folder = folder
         self._durable: set[str] = set()  # Folders below it whose own entries are known to be on the disk
 
     def path(self, key: str) -> Path:
-        """Where a key's octets lie, if they lie in a file.
-
-        Raises:
-            ValueError: the key could not be a file name.
-        """
+        """Where a key's octets lie, if they lie in a file; ValueError for a key that could not be a file name."""
         if not KEY.fullmatch(key):
             raise ValueError(f"payload key {key!r} is not eight to 64 of 0-9 a-z _ -")
         return self.folder / key[:2] / key[2:]
@@ -137,22 +132,14 @@ class Payloads:
             self._durable.add(folder.name)
 
     def sweep(self, known: Callable[[str], bool], older_than: datetime) -> int:
-        """Remove what no row names: left by an upload that died between the file and the commit.
+        """Remove files whose key is not `known` to a row: left by an upload that died before its commit.
 
-        Args:
-            known: True when a row names this key.
-            older_than: younger files stay; an unfinished file goes whatever its age, its writer is gone.
-
-        Returns:
-            How many files went.
+        Younger files stay, but an unfinished one goes whatever its age: its writer is gone. Returns how many went.
         """
-        gone = 0
-        for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
-            for path in folder.iterdir():
-                if self._is_orphan(path, known, older_than):
-                    path.unlink()
-                    gone += 1
-        return gone
+        orphans = [path for path in self.folder.glob("*/*") if self._is_orphan(path, known, older_than)]
+        for path in orphans:
+            path.unlink()
+        return len(orphans)
 
     @staticmethod
     def _is_orphan(path: Path, known: Callable[[str], bool], older_than: datetime) -> bool:
@@ -163,11 +150,7 @@ class Payloads:
 
 
 def inline_octets(document: Document) -> bytes:
-    """A small document's octets.
-
-    Raises:
-        ValueError: they are not as many as the document says.
-    """
+    """A small document's octets; ValueError when they are not as many as the document says."""
     octets = read_all(document.payload)
     if len(octets) != document.size:
         raise ValueError(f"document {document.key} has {len(octets)} octets, not {document.size}")
@@ -175,11 +158,7 @@ def inline_octets(document: Document) -> bytes:
 
 
 def write_synced(document: Document, path: Path) -> None:
-    """Write a document's octets to a fresh file and wait for the disk.
-
-    Raises:
-        ValueError: they are not the octets that the document describes.
-    """
+    """Write a document's octets to a fresh file and wait for the disk; ValueError when they are other octets."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for chunk in document.payload.open():
@@ -199,18 +178,14 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def sync_file(path: Path) -> None:
-    """Wait until a file's octets are on the disk."""
-    _sync(path, os.O_RDONLY)
-
-
 def sync_folder(path: Path) -> None:
     """Wait until a folder's entries are on the disk: a rename is durable only then."""
-    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+    sync_file(path)
 
 
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def sync_file(path: Path) -> None:
+    """Wait until a file's octets, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,27 +9,17 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import ConfigError, StorageFailure
-from digipoort_as4.hub.decision import (
-    Committed,
-    Decision,
-    Delivery,
-    Job,
-    Outcome,
-    Process,
-    QueueJob,
-    Status,
-    StoredReply,
-)
-from digipoort_as4.payload import Document, Payload
+from digipoort_as4.hub.decision import Committed, Decision, Job, Outcome, QueueJob
+from digipoort_as4.payload import Document
 from digipoort_as4.storage import jobs
 from digipoort_as4.storage.effects import Writing, carry_out
 from digipoort_as4.storage.group import GroupCommit
@@ -39,14 +29,30 @@ from digipoort_as4.storage.view import DATABASE, PATIENCE, PAYLOADS, View
 LOCK: Final = "store.lock"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables; RETURNING and UPSERT are older
-PAGE_SIZE: Final = 8192
-"""Messages carry blobs of 4 to 64 KiB; measured against 4096 and 16384 in docs/adr/0001-sqlite-writer.md."""
-CACHE: Final = 64 * limits.MIB
-"""Octets of page cache: a group of commits stays in memory until COMMIT writes it in one go."""
+PAGE_SIZE: Final = 8192  # Blobs are 4 to 64 KiB; measured against 4096 and 16384 in docs/adr/0001-sqlite-writer.md
+CACHE: Final = 64 * limits.MIB  # Octets of page cache: a group stays in memory until COMMIT writes it in one go
 FILE_THREADS: Final = 4  # Large documents written at the same time; each waits for the disk most of its time
 
 Values = ParamSpec("Values")
 Result = TypeVar("Result")
+
+
+def _reading(
+    look_up: Callable[Concatenate[View, Values], Result],
+) -> Callable[Concatenate[SqliteStore, Values], Coroutine[Any, Any, Result]]:
+    """A look-up of View as a method of the store: tens of microseconds each, so inline.
+
+    A read that fails says as little good of the disk as a failed write.
+    """
+
+    async def read(store: SqliteStore, /, *values: Values.args, **named: Values.kwargs) -> Result:
+        store._group.check()
+        try:
+            return look_up(store._view, *values, **named)
+        except sqlite3.Error as error:
+            raise store._group.fail(f"reading failed: {error}") from error
+
+    return read
 
 
 class SqliteStore:
@@ -55,11 +61,8 @@ class SqliteStore:
     def __init__(
         self, lock: int, writer: sqlite3.Connection, view: View, payloads: Payloads, now: Callable[[], datetime]
     ) -> None:
-        """For `open`, which makes the parts."""
-        self.on_commit: Callable[[], None] | None = None
-        """Called on the event loop after each commit that queued a job, so that a worker need not poll."""
-        self.on_failure: Callable[[], None] | None = None
-        """Called once when the store can not keep its promise any more: the process has to stop."""
+        self.on_commit: Callable[[], None] | None = None  # on the event loop, after each commit that queued a job
+        self.on_failure: Callable[[], None] | None = None  # once, when the promise is broken: the process has to stop
         self._lock = lock
         self._writer_connection = writer
         self._group = GroupCommit(writer, self._failed)
@@ -71,11 +74,9 @@ class SqliteStore:
 
     @classmethod
     def open(cls, folder: Path, now: Callable[[], datetime]) -> SqliteStore:
-        """Take the folder, bring the tables up to date, tidy what a dead process left.
+        """Take the folder or make it, bring the tables up to date, tidy what a dead process left.
 
-        Args:
-            folder: made when it is not there.
-            now: the clock of the post office, aware UTC; tells when a stored reply has expired.
+        The clock `now` (aware UTC) tells when a stored reply has expired.
 
         Raises:
             ConfigError: another process holds the folder, or a newer version wrote it.
@@ -124,9 +125,8 @@ class SqliteStore:
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int
     ) -> list[Job]:
         """See Store.claim."""
-        return await self._write(
-            lambda connection: jobs.claim(connection, self._turns, kinds, now, lease_until, limit, per_destination)
-        )
+        rest = (self._turns, kinds, now, lease_until, limit, per_destination)
+        return await self._write(lambda connection: jobs.claim(connection, *rest))
 
     async def extend(self, job: Job, lease_until: datetime) -> bool:
         """See Store.extend."""
@@ -136,51 +136,17 @@ class SqliteStore:
         results: list[Result] = await self._group.run([operation])
         return results[0]
 
-    # --- reading: tens of microseconds each, so inline ---
+    # --- reading ---
 
-    async def find_reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
-        """See Store.find_reply."""
-        return self._read(self._view.reply, party, message_id, now)
-
-    async def find_duplicate(self, sender_oin: str, aanleverkenmerk: str, content: bytes) -> str | None:
-        """See Store.find_duplicate."""
-        return self._read(self._view.duplicate, sender_oin, aanleverkenmerk, content)
-
-    async def process(self, kenmerk: str) -> Process | None:
-        """See Store.process."""
-        return self._read(self._view.process, kenmerk)
-
-    async def statuses(self, kenmerk: str) -> list[Status]:
-        """See Store.statuses."""
-        return self._read(self._view.statuses, kenmerk)
-
-    async def seen(self, asker_oin: str, kenmerk: str) -> int:
-        """See Store.seen."""
-        return self._read(self._view.seen, asker_oin, kenmerk)
-
-    async def delivery(self, berichtkenmerk: str) -> Delivery | None:
-        """See Store.delivery."""
-        return self._read(self._view.delivery, berichtkenmerk)
-
-    async def deliveries(self, kenmerk: str) -> list[Delivery]:
-        """See Store.deliveries."""
-        return self._read(self._view.deliveries, kenmerk)
-
-    async def next_due(self, now: datetime) -> datetime | None:
-        """See Store.next_due."""
-        return self._read(self._view.next_due, now)
-
-    async def payload(self, key: str) -> Payload | None:
-        """See Store.payload."""
-        return self._read(self._view.payload, key)
-
-    def _read(self, look_up: Callable[Values, Result], *values: Values.args, **named: Values.kwargs) -> Result:
-        """A read that fails says as little good of the disk as a failed write."""
-        self._group.check()
-        try:
-            return look_up(*values, **named)
-        except sqlite3.Error as error:
-            raise self._group.fail(f"reading failed: {error}") from error
+    find_reply = _reading(View.reply)
+    find_duplicate = _reading(View.duplicate)
+    process = _reading(View.process)
+    statuses = _reading(View.statuses)
+    seen = _reading(View.seen)
+    delivery = _reading(View.delivery)
+    deliveries = _reading(View.deliveries)
+    next_due = _reading(View.next_due)
+    payload = _reading(View.payload)
 
     # --- the end ---
 
@@ -212,11 +178,7 @@ def _queued(decision: Decision, outcome: Outcome) -> bool:
 
 
 def take_lock(path: Path) -> int:
-    """Own the folder until the descriptor is closed or the process ends.
-
-    Raises:
-        ConfigError: somebody owns it; says who.
-    """
+    """Own the folder until the descriptor is closed or the process ends; ConfigError says who owns it else."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,11 +235,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Apply the migrations that are not in yet, each in a transaction of its own.
-
-    Raises:
-        ConfigError: the file was written by a newer version.
-    """
+    """Apply the migrations that are not in yet, each in its own transaction; ConfigError for a newer version's file."""
     scripts = sorted(MIGRATIONS.glob("[0-9][0-9][0-9]_*.sql"))
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(scripts):

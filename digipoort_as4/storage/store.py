@@ -69,7 +69,6 @@ class Store(Protocol):
         """Take due jobs under a lease, fair per destination.
 
         Args:
-            kinds: which kinds of job.
             now: a job is due when its due time is at or before this and no lease on it is running.
             lease_until: when the claim lapses.
             limit: at most this many in all.

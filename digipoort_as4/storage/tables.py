@@ -19,6 +19,7 @@ from digipoort_as4.hub import copies, mandates, routes
 from digipoort_as4.hub.copies import Consent, Consents
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.hub.routes import Routes
+from digipoort_as4.storage.payloads import sync_folder
 
 SHIPPED: Final = Path(hub.__file__).parent  # Where the tables of the local post office lie
 
@@ -56,8 +57,7 @@ class ConsentFile:
     """The file of consents as the operator changes it; whoever reads it finds the old or the new one, never half."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file; it is read at each change."""
-        self.path = path
+        self.path = path  # read at each change
 
     def grant(self, consent: Consent) -> None:
         """Add a consent; durable when this returns. UsageError when its reference is taken."""
@@ -85,8 +85,4 @@ def _replace(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -10,11 +10,7 @@ MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def to_stored(at: datetime) -> int:
-    """Microseconds since the epoch; exact, unlike a float timestamp.
-
-    Raises:
-        TypeError: the time has no time zone.
-    """
+    """Microseconds since the epoch; exact, unlike a float timestamp. TypeError for a time without time zone."""
     return (at - EPOCH) // MICROSECOND
 
 

@@ -18,6 +18,7 @@ from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Delivery, Process, Status, StoredReply
 from digipoort_as4.payload import BytesPayload, Document, Payload
+from digipoort_as4.storage.effects import UNIT_COLUMNS
 from digipoort_as4.storage.jobs import next_due
 from digipoort_as4.storage.payloads import Payloads
 from digipoort_as4.storage.times import from_stored, to_stored
@@ -26,10 +27,8 @@ DATABASE: Final = "store.sqlite3"
 PAYLOADS: Final = "payloads"
 PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint
 
-PROCESS_COLUMNS: Final = """id, kenmerk, sender_oin, berichtsoort, belanghebbende_nummer, belanghebbende_type,
-    rol_belanghebbende, aanleverkenmerk, eerder_aanleverkenmerk, ontvanger_nummer, ontvanger_type, rol_ontvanger,
-    autorisatie_adres, received_at, state, version, last_status_at, duplicate_of"""
-
+PROCESS_COLUMNS: Final = f"""id, kenmerk, received_at, state, version, last_status_at, duplicate_of,
+    belanghebbende_nummer, belanghebbende_type, ontvanger_nummer, ontvanger_type, {", ".join(UNIT_COLUMNS)}"""
 DELIVERY_COLUMNS: Final = """berichtkenmerk, kenmerk, recipient_oin, is_copy, documents, delivery.state,
     delivery.version, started_at, attempts, consent, note"""
 
@@ -62,9 +61,7 @@ class View:
     """Look-ups on one connection; every answer is one consistent read of what was committed."""
 
     def __init__(self, connection: sqlite3.Connection, payloads: Payloads) -> None:
-        """Read through this connection, which nobody writes through."""
-        self._connection = connection
-        self._payloads = payloads
+        self._connection, self._payloads = connection, payloads  # nobody writes through this connection
 
     def close(self) -> None:
         """Close the connection."""
@@ -83,40 +80,15 @@ class View:
         return [self._process(row) for row in rows]
 
     def _process(self, row: tuple[Any, ...]) -> Process:
-        (
-            process,
-            kenmerk,
-            sender_oin,
-            berichtsoort,
-            nummer,
-            soort,
-            rol_belanghebbende,
-            aanleverkenmerk,
-            eerder_aanleverkenmerk,
-            ontvanger_nummer,
-            ontvanger_type,
-            rol_ontvanger,
-            autorisatie_adres,
-            received_at,
-            state,
-            version,
-            last_status_at,
-            duplicate_of,
-        ) = row
+        process, kenmerk, received_at, state, version, last_status_at, duplicate_of, *numbers = row[:11]
         unit = Aanlevering(
-            sender_oin=sender_oin,
-            berichtsoort=berichtsoort,
-            belanghebbende=Identiteit(nummer, soort),
-            rol_belanghebbende=rol_belanghebbende,
+            belanghebbende=Identiteit(*numbers[:2]),
+            ontvanger=None if numbers[2] is None else Identiteit(*numbers[2:]),
             documents=self._documents(process),
-            aanleverkenmerk=aanleverkenmerk,
-            eerder_aanleverkenmerk=eerder_aanleverkenmerk,
-            ontvanger=None if ontvanger_nummer is None else Identiteit(ontvanger_nummer, ontvanger_type),
-            rol_ontvanger=rol_ontvanger,
-            autorisatie_adres=autorisatie_adres,
+            **dict(zip(UNIT_COLUMNS, row[11:], strict=True)),
         )
-        times = from_stored(received_at), from_stored(last_status_at)
-        return Process(kenmerk, unit, times[0], state, version, times[1], duplicate_of)
+        last = from_stored(last_status_at)
+        return Process(kenmerk, unit, from_stored(received_at), state, version, last, duplicate_of)
 
     def _documents(self, process: int) -> tuple[Document, ...]:
         rows = self._rows(
@@ -125,8 +97,8 @@ class View:
             process,
         )
         return tuple(
-            Document(part, mime_type, bestandsnaam, self._payload(key, size, sha256, octets), size, sha256, key)
-            for part, mime_type, bestandsnaam, key, size, sha256, octets in rows
+            Document(part, mime_type, name, self._payload(key, size, sha256, octets), size, sha256, key)
+            for part, mime_type, name, key, size, sha256, octets in rows
         )
 
     def statuses(self, kenmerk: str) -> list[Status]:
@@ -145,24 +117,17 @@ class View:
 
     def duplicate(self, sender_oin: str, aanleverkenmerk: str, content: bytes) -> str | None:
         """kenmerk of the newest process of this sender with the same aanleverkenmerk and content digest."""
-        row = self._row(
-            "SELECT kenmerk FROM process WHERE sender_oin = ? AND aanleverkenmerk = ? AND content = ?"
-            " ORDER BY id DESC LIMIT 1",
-            sender_oin,
-            aanleverkenmerk,
-            content,
-        )
+        same = "sender_oin = ? AND aanleverkenmerk = ? AND content = ?"
+        sql = f"SELECT kenmerk FROM process WHERE {same} ORDER BY id DESC LIMIT 1"
+        row = self._row(sql, sender_oin, aanleverkenmerk, content)
         return str(row[0]) if row else None
 
     # --- deliveries, replies, evidence, jobs, payloads ---
 
     def delivery(self, berichtkenmerk: str) -> Delivery | None:
         """One delivery."""
-        row = self._row(
-            f"SELECT {DELIVERY_COLUMNS} FROM delivery JOIN process ON process.id = delivery.process"
-            " WHERE berichtkenmerk = ?",
-            berichtkenmerk,
-        )
+        joined = "delivery JOIN process ON process.id = delivery.process"
+        row = self._row(f"SELECT {DELIVERY_COLUMNS} FROM {joined} WHERE berichtkenmerk = ?", berichtkenmerk)
         return _delivery(row) if row else None
 
     def deliveries(self, kenmerk: str) -> list[Delivery]:
@@ -176,18 +141,14 @@ class View:
 
     def reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
         """The answer given, unless its time to be kept is over."""
-        row = self._row(
-            "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ? AND until > ?",
-            party,
-            message_id,
-            to_stored(now),
-        )
+        sql = "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ? AND until > ?"
+        row = self._row(sql, party, message_id, to_stored(now))
         return StoredReply(*row) if row else None
 
     def evidence(self, kenmerk: str) -> list[Evidence]:
         """All evidence about a process in the order kept."""
         rows = self._rows("SELECT kind, at, coverage, octets FROM evidence WHERE kenmerk = ? ORDER BY id", kenmerk)
-        return [Evidence(kenmerk, kind, from_stored(at), coverage, octets) for kind, at, coverage, octets in rows]
+        return [Evidence(kenmerk, kind, from_stored(at), *rest) for kind, at, *rest in rows]
 
     def jobs(self, subject: str | None = None) -> list[WaitingJob]:
         """Jobs in the order queued: all, or those about one kenmerk or berichtkenmerk."""
@@ -224,37 +185,24 @@ class View:
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    berichtkenmerk, kenmerk, recipient, is_copy, documents, state, version, started_at, attempts, consent, note = row
-    return Delivery(
-        berichtkenmerk=berichtkenmerk,
-        kenmerk=kenmerk,
-        recipient_oin=recipient,
-        copy=bool(is_copy),
-        documents=tuple(json.loads(documents)),
-        state=state,
-        version=version,
-        started_at=None if started_at is None else from_stored(started_at),
-        attempts=attempts,
-        consent=consent,
-        note=note,
-    )
+    """A delivery from DELIVERY_COLUMNS, which stand in the order of its fields."""
+    berichtkenmerk, kenmerk, recipient, is_copy, documents, state, version, started_at, *rest = row
+    keys = tuple(json.loads(documents))
+    started = None if started_at is None else from_stored(started_at)
+    return Delivery(berichtkenmerk, kenmerk, recipient, bool(is_copy), keys, state, version, started, *rest)
 
 
 @contextmanager
 def open_view(folder: Path) -> Iterator[View]:
-    """Look into a store from another process, whether its owner runs or not; cannot write.
-
-    Args:
-        folder: the store's folder, as given to SqliteStore.open.
+    """Look into a SqliteStore's folder from another process, whether its owner runs or not; cannot write.
 
     Raises:
         ConfigError: there is no store in this folder.
     """
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")
-    connection = sqlite3.connect(
-        f"{(folder / DATABASE).resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=PATIENCE
-    )
+    uri = f"{(folder / DATABASE).resolve().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
     try:
         yield View(connection, Payloads(folder / PAYLOADS))
     finally:

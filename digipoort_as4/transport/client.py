@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from types import TracebackType
 
 import aiohttp
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import TransportError
 from digipoort_as4.payload import BytesPayload, Payload
-from digipoort_as4.transport.http import HttpAnswer
+from digipoort_as4.transport.http import HttpAnswer, stream
 from digipoort_as4.transport.tls import client_context, server_context
 
 __all__ = ["Client", "client_context", "server_context"]
@@ -43,26 +41,16 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
-        """Send one request and read its whole answer.
+        """Send one request, a body that is not in memory streamed, and read its whole answer, whatever its status.
 
-        Args:
-            url: https, the peer's.
-            body: streamed with its Content-Length when it is not in memory.
-            headers: content-type, soapaction …
-
-        Returns:
-            Status, headers with names in lower case, body in memory. Any status is an answer.
-
-        Raises:
-            TransportError: `sent` False when no connection stood, True when the outcome was not learnt.
+        Raises TransportError: `sent` False when no connection stood, True when the outcome was not learnt.
         """
         sent_headers = {**headers, "Content-Length": str(body.size)}
-        data = body.octets if isinstance(body, BytesPayload) else _stream(body)
-        session, timeout = self._open(), self._time_for(body)
+        data = body.octets if isinstance(body, BytesPayload) else stream(body)
+        timeout = aiohttp.ClientTimeout(total=self._total + body.size / limits.SEND_RATE, sock_connect=self._connect)
+        call = self._open().post(url, data=data, headers=sent_headers, allow_redirects=False, timeout=timeout)
         try:
-            async with session.post(
-                url, data=data, headers=sent_headers, allow_redirects=False, timeout=timeout
-            ) as answer:
+            async with call as answer:
                 octets = await self._read(answer)
                 found = {name.lower(): value for name, value in answer.headers.items()}
                 return HttpAnswer(answer.status, found, BytesPayload(octets))
@@ -78,9 +66,6 @@ class Client:
             if len(octets) > self._max_answer:
                 raise aiohttp.ClientPayloadError(f"the answer is longer than {self._max_answer} octets")
         return bytes(octets)
-
-    def _time_for(self, body: Payload) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=self._total + body.size / limits.SEND_RATE, sock_connect=self._connect)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -104,20 +89,10 @@ class Client:
             await self._session.close()
 
     async def __aenter__(self) -> Client:
-        """Usable in `async with`."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-
-async def _stream(body: Payload) -> AsyncIterator[bytes]:
-    chunks = body.open()
-    while chunk := await asyncio.to_thread(next, chunks, b""):
-        yield chunk
 
 
 def _reason(error: BaseException) -> str:

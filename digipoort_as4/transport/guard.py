@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from typing import Final, cast
 
 from aiohttp import StreamReader, web
 
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+SERVER: Final = "digipoort-as4"  # the Server header: no versions for strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,8 @@ class Guard:
     header: timedelta = limits.HEADER_TIMEOUT
     """From accepting the connection, TLS handshake included, to the last header; and from the first octet of a next
     header to its last."""
-    rate: int = limits.MINIMUM_RATE
-    """Octets per second of body after `grace`."""
-    grace: timedelta = limits.RATE_GRACE
-    """Also the longest pause within a body."""
+    rate: int = limits.MINIMUM_RATE  # octets per second of body after `grace`
+    grace: timedelta = limits.RATE_GRACE  # also the longest pause within a body
     keepalive: timedelta = limits.KEEPALIVE
     answer_stall: timedelta = limits.ANSWER_STALL
     linger: timedelta = limits.LINGER
@@ -38,15 +39,7 @@ class Guard:
 
 
 async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:
-    """The chunks of a body, as long as they come fast enough.
-
-    Args:
-        content: aiohttp's stream of one request.
-        guard: rate and grace.
-
-    Raises:
-        TimeoutError: no octet for `grace`, or below `rate` after it.
-    """
+    """The chunks of a body; TimeoutError when none comes for `grace`, or when they are below `rate` after it."""
     clock, grace = asyncio.get_running_loop().time, guard.grace.total_seconds()
     start, received = clock(), 0
     if content.is_eof():  # a small body came with its header: nobody is waited for
@@ -65,7 +58,7 @@ class GuardedConnection(web.RequestHandler):
     """One connection; drops a peer that sends its header or takes its answer too slowly."""
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
-        """Made when the socket is accepted, so the TLS handshake counts into the header's time."""
+        # Made when the socket is accepted, so the TLS handshake counts into the header's time.
         super().__init__(
             door,
             loop=loop,
@@ -77,8 +70,8 @@ class GuardedConnection(web.RequestHandler):
         self._door = door
         self._wire: asyncio.Transport | None = None
         self._header_until = loop.time() + door.guard.header.total_seconds()
-        self._header_clock = _Clock(loop, lambda: self._drop("slow-header"))
-        self._answer_clock = _Clock(loop, lambda: self._drop("slow-reader"))
+        self._header_clock = _Clock(loop, lambda: self.drop("slow-header"))
+        self._answer_clock = _Clock(loop, lambda: self.drop("slow-reader"))
         self._headers_seen = 0
         self.heard_at = loop.time()
 
@@ -106,7 +99,7 @@ class GuardedConnection(web.RequestHandler):
         self._answer_clock.start(self._loop.time() + self._door.guard.answer_stall.total_seconds())
 
     def resume_writing(self) -> None:
-        """It took them."""
+        """The peer took them."""
         super().resume_writing()
         self._answer_clock.stop()
 
@@ -121,21 +114,14 @@ class GuardedConnection(web.RequestHandler):
         """True while no request is whole or in work."""
         return self._waiter is not None and not self._waiter.done()
 
-    def _drop(self, why: str) -> None:
-        self._door.journal.write("connection-dropped", cause=why)
-        self.abort()
-
-    def abort(self) -> None:
+    def drop(self, why: str) -> None:
         """Close at once, whatever waits to be sent."""
+        self._door.journal.write("connection-dropped", cause=why)
         if self._wire is not None:
             self._wire.abort()
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what is no HTTP with a few words, none of them the peer's; the journal has the reason."""
         self._door.journal.write("http-refused", cause=type(exc).__name__, status=status)
@@ -150,20 +136,10 @@ class GuardedConnection(web.RequestHandler):
         self._door.journal.write("http-error", detail=repr(kw.get("exc_info", "")))
 
 
-SERVER = "digipoort-as4"
-"""The Server header: no versions for strangers."""
-
-
 class Door(web.Server):
     """aiohttp's low-level server with guarded connections and caps on their number."""
 
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        guard: Guard,
-        journal: Journal,
-    ) -> None:
-        """Needs a running event loop."""
+    def __init__(self, handler: Handler, guard: Guard, journal: Journal) -> None:
         super().__init__(handler)
         self.guard, self.journal = guard, journal
         self._by_certificate: Counter[bytes] = Counter()
@@ -194,9 +170,7 @@ class Door(web.Server):
     def _make_room(self, newcomer: GuardedConnection, crowded: bool) -> None:
         # A certificate over its own cap pays itself; else who idles longest goes, and only then the newcomer.
         idle = [] if crowded else [c for c in cast(list[GuardedConnection], self.connections) if c.idle]
-        leaving = min(idle, key=lambda c: c.heard_at, default=newcomer)
-        self.journal.write("connection-dropped", cause="too-many-connections")
-        leaving.abort()
+        min(idle, key=lambda c: c.heard_at, default=newcomer).drop("too-many-connections")
 
 
 def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:

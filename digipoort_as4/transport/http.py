@@ -5,7 +5,8 @@ Sends nothing and judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from digipoort_as4.payload import Payload
@@ -15,18 +16,12 @@ from digipoort_as4.payload import Payload
 class HttpRequest:
     """What a peer sent, its body whole unless `trouble` says otherwise."""
 
-    method: str
-    """Upper case."""
-    path: str
-    """Decoded, without the query."""
-    query: str
-    """Raw, without the question mark."""
-    headers: Mapping[str, str]
-    """Asked for in lower case; of a repeated header the first value."""
-    body: Payload
-    """In memory up to limits.INLINE_BODY, above it a spool file that goes after the answer."""
-    tls_certificate: bytes | None = None
-    """DER of the peer's certificate; None without TLS or when it showed none."""
+    method: str  # upper case
+    path: str  # decoded, without the query
+    query: str  # raw, without the question mark
+    headers: Mapping[str, str]  # asked for in lower case; of a repeated header the first value
+    body: Payload  # in memory up to limits.INLINE_BODY, above it a spool file that goes after the answer
+    tls_certificate: bytes | None = None  # DER of the peer's; None without TLS or when it showed none
     trouble: str = ""
     """A key of errors.CAUSES that the transport met: body-too-large, body-truncated, content-encoding, or unavailable
     when the spool failed. Then `body` is empty, and the service answers in its own shape."""
@@ -37,6 +32,12 @@ class HttpAnswer:
     """What goes, or came, back."""
 
     status: int
-    headers: Mapping[str, str]
-    """Of an answer that came, names in lower case."""
+    headers: Mapping[str, str]  # of an answer that came, names in lower case
     body: Payload
+
+
+async def stream(body: Payload) -> AsyncIterator[bytes]:
+    """The chunks of a body, each read by a thread."""
+    chunks = body.open()
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk

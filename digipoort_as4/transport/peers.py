@@ -18,13 +18,9 @@ Judge = Callable[[str, bytes], None]
 
 
 def checked(context: ssl.SSLContext, check: Callable[[bytes], None]) -> ssl.SSLContext:
-    """Let a context's handshakes end only after the peer's certificate was judged.
+    """Let a context's handshakes end only after `check` has judged the peer's DER; PeerError ends the connection.
 
     Looking after the answer is too late: by then the documents are with somebody else.
-
-    Args:
-        context: of `tls.client_context`; changed and returned.
-        check: gets the peer's DER; raises PeerError to end the connection.
     """
 
     class Checked(ssl.SSLObject):
@@ -41,37 +37,20 @@ def checked(context: ssl.SSLContext, check: Callable[[bytes], None]) -> ssl.SSLC
 
 
 class Peers:
-    """A pool of connections for each party."""
+    """A pool of connections for each party, each with a fresh context that shows our certificate."""
 
     def __init__(self, new_context: Callable[[], ssl.SSLContext], judge: Judge) -> None:
-        """Connects nowhere yet.
-
-        Args:
-            new_context: makes a context that shows our certificate, one per party.
-            judge: of the parties' certificates.
-        """
         self._new_context, self._judge = new_context, judge
         self._clients: dict[str, Client] = {}
 
     async def post(self, oin: str, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
-        """Send one request to one party.
+        """Send one request to the party that holds the OIN; see `Client.post`.
 
-        Args:
-            oin: whose certificate the other end must show.
-            url: where it listens.
-            body: streamed when it is not in memory.
-            headers: content-type, soapaction …
-
-        Raises:
-            TransportError: `sent` False when no connection stood, a certificate of another party included.
+        Raises TransportError: `sent` False when no connection stood, a certificate of another party included.
         """
-        return await self._client(oin).post(url, body, headers)
-
-    def _client(self, oin: str) -> Client:
         if oin not in self._clients:
-            context = checked(self._new_context(), lambda der: self._judge(oin, der))
-            self._clients[oin] = Client(context)
-        return self._clients[oin]
+            self._clients[oin] = Client(checked(self._new_context(), lambda der: self._judge(oin, der)))
+        return await self._clients[oin].post(url, body, headers)
 
     async def close(self) -> None:
         """Close all connections."""

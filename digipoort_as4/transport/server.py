@@ -19,7 +19,7 @@ from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
 from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate, speaking_tls
-from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.transport.http import HttpAnswer, HttpRequest, stream
 
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
@@ -40,11 +40,7 @@ class Server:
         self.port: int = listener.sockets[0].getsockname()[1]
 
     async def close(self, grace: timedelta = limits.CALL) -> None:
-        """Accept nobody more, let requests in work finish, close.
-
-        Args:
-            grace: how long requests in work may take.
-        """
+        """Accept nobody more, let requests in work take `grace` to finish, close."""
         self._listener.close()
         self._door.pre_shutdown()
         await self._door.shutdown(grace.total_seconds())
@@ -61,23 +57,17 @@ async def serve(
     journal: Journal | None = None,
     guard: Guard | None = None,
 ) -> Server:
-    """Start to listen.
+    """Start to listen; the server knows its port.
 
     Args:
         handler: gets each request with its whole body; what it returns is the answer.
         context: of `tls.server_context`; None speaks plain HTTP, for tests and behind a proxy on the same machine.
         spool: where large bodies lie.
-        host: address to bind.
+        host: address to bind; OSError when it cannot be.
         port: 0 lets the system choose.
         max_body: octets; above it the handler hears `body-too-large`.
         journal: hears of dropped connections and broken handlers.
         guard: time-outs and caps.
-
-    Returns:
-        The running server; its port is known.
-
-    Raises:
-        OSError: the address cannot be bound.
     """
     guard, journal = guard or Guard(), journal or Journal(None)
     desk = _Desk(handler, spool, max_body, guard, journal)
@@ -100,23 +90,26 @@ class _Desk:
     async def handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         """One request, one answer."""
         if incoming.version not in (HttpVersion10, HttpVersion11):
-            return _closing(web.Response(status=505, text="HTTP/1.1, a.u.b.\n", headers={"Server": SERVER}))
+            refusal = web.Response(status=505, text="HTTP/1.1, a.u.b.\n", headers={"Server": SERVER})
+            refusal.force_close()
+            return refusal
         body, trouble = await self._read(incoming)
         try:
             answer = await self._ask(_request(incoming, body, trouble))
             response = await _respond(incoming, answer)
         finally:
             Spool.discard(body)
-        return _closing(response) if trouble else response
+        if trouble:
+            response.force_close()
+        return response
 
     async def _ask(self, request: HttpRequest) -> HttpAnswer:
         # The server's outermost loop: whatever breaks in a handler costs one answer, not the process.
         try:
             return await self._handler(request)
         except Exception as error:
-            number = self._journal.write(
-                "handler-broken", level=logging.ERROR, path=request.path, detail=f"{type(error).__name__}: {error}"
-            )
+            detail = f"{type(error).__name__}: {error}"
+            number = self._journal.write("handler-broken", level=logging.ERROR, path=request.path, detail=detail)
             logging.getLogger("digipoort").debug("handler broken, journal number %s", number, exc_info=error)
             text = f"Er is iets misgegaan; journaalnummer {number}.\n".encode()
             return HttpAnswer(500, {"content-type": "text/plain; charset=utf-8"}, BytesPayload(text))
@@ -133,20 +126,16 @@ class _Desk:
         try:
             async for chunk in paced(incoming.content, self._guard):
                 if body.size + len(chunk) > self._max_body:
-                    await body.discard()
                     return NOTHING, "body-too-large"
                 await body.add(chunk)
             return await body.whole(), ""
         except (TimeoutError, ConnectionError, web.RequestPayloadError):
-            await body.discard()
             return NOTHING, "body-truncated"
         except OSError as error:
-            await body.discard()
             self._journal.write("spool-failed", level=logging.ERROR, detail=str(error))
             return NOTHING, "unavailable"
-        except BaseException:
-            await body.discard()
-            raise
+        finally:
+            body.discard()
 
 
 class _Body:
@@ -164,26 +153,24 @@ class _Body:
             await asyncio.to_thread(self._write)
 
     async def whole(self) -> Payload:
-        if self._file is None:
+        if (file := self._file) is None:
             return BytesPayload(bytes(self._waiting))
-        await asyncio.to_thread(self._finish)
-        return FilePayload(Path(self._file.name), 0, self.size)
+        await asyncio.to_thread(self._write, last=True)
+        return FilePayload(Path(file.name), 0, self.size)
 
-    async def discard(self) -> None:
+    def discard(self) -> None:
+        """Remove what did not become whole."""
         if self._file is not None:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
-    def _write(self) -> None:
-        if self._file is None:
-            self._file = self._spool.fresh().open("xb")
-        self._file.write(self._waiting)
+    def _write(self, last: bool = False) -> None:
+        self._file = file = self._file or self._spool.fresh().open("xb")
+        file.write(self._waiting)
         self._waiting.clear()
-
-    def _finish(self) -> None:
-        self._write()
-        if self._file is not None:
-            self._file.close()
+        if last:
+            file.close()
+            self._file = None
 
 
 def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
@@ -205,13 +192,7 @@ async def _respond(incoming: web.BaseRequest, answer: HttpAnswer) -> web.StreamR
     response = web.StreamResponse(status=answer.status, headers=headers)
     response.content_length = answer.body.size
     await response.prepare(incoming)
-    chunks = answer.body.open()
-    while chunk := await asyncio.to_thread(next, chunks, b""):
+    async for chunk in stream(answer.body):
         await response.write(chunk)
     await response.write_eof()
-    return response
-
-
-def _closing(response: web.StreamResponse) -> web.StreamResponse:
-    response.force_close()
     return response

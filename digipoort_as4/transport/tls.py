@@ -22,11 +22,7 @@ def server_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
     """The listening side: asks for a certificate and takes none for an answer.
 
     GET of WSDL, XSD and health needs none, every POST does (decision 9): the service checks that. A certificate that
-    does not lead to `ca` ends in a handshake alert (decision 5).
-
-    Args:
-        identity: own certificate and key.
-        ca: PEM bundle of the anchors that clients' certificates lead to.
+    does not lead to the PEM bundle `ca` ends in a handshake alert (decision 5).
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ca)
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -34,12 +30,7 @@ def server_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
 
 
 def client_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
-    """The calling side: shows its certificate, demands one that leads to `ca` and names the host.
-
-    Args:
-        identity: own certificate and key.
-        ca: PEM bundle of the anchors that servers' certificates lead to.
-    """
+    """The calling side: shows its certificate, demands one that leads to `ca` and names the host."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity, ca)
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
@@ -55,6 +46,6 @@ def _context(side: ssl._SSLMethod, identity: TlsIdentity, ca: Path) -> ssl.SSLCo
     try:
         identity.load_into(context)
         context.load_verify_locations(cafile=str(ca))
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"TLS: {ca} or the own certificate and key cannot be used: {error}") from error
     return context

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -16,10 +16,13 @@ from queue import SimpleQueue
 from typing import Final
 
 from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.findings import Examined, Finding, StepVerdict
 from digipoort_as4.hub.routes import Route
 from digipoort_as4.validation import identity, wellformed
-from digipoort_as4.validation.findings import Examined, Finding, StepVerdict, Validator
 
+Validator = Callable[
+    [Aanlevering, Route], Iterable[Finding]
+]  # What is wrong with the documents; nothing when all is well
 VALIDATORS: Final[Mapping[str, Validator]] = {"wellformed": wellformed.check, "identity": identity.check}
 """By the names that routes.toml uses."""
 TIME_LIMIT: Final = timedelta(seconds=60)  # Of one envelope. 20 MiB of small elements take about two seconds
@@ -28,15 +31,10 @@ MOST: Final = 500  # Findings kept of one step; a document wrong in every line t
 
 
 def examine(aanlevering: Aanlevering, route: Route) -> Examined:
-    """All steps of the route up to the first that is not good, here and now.
-
-    Args:
-        aanlevering: the envelope, payloads readable.
-        route: says which validators make up each step.
-    """
+    """All steps of the route up to the first that is not good, here and now; the payloads must be readable."""
     steps: list[StepVerdict] = []
     for step in route.steps:
-        steps.append(_step(aanlevering, route, step.validators))
+        steps.append(_step(aanlevering, route, step))
         if not steps[-1].good:
             break
     roots = ((document.key, wellformed.root_of(document)) for document in aanlevering.documents)
@@ -60,12 +58,7 @@ class Bench:
     """Some places where an envelope is examined; each is a process that dies with its time limit."""
 
     def __init__(self, places: int = PLACES, limit: timedelta = TIME_LIMIT) -> None:
-        """Start nothing yet; a place's process starts with its first work.
-
-        Args:
-            places: processes at most.
-            limit: of one envelope.
-        """
+        """At most so many processes, each started by its first work; the limit is of one envelope."""
         self._limit = limit
         self._free: SimpleQueue[_Place] = SimpleQueue()
         self._places = [_Place() for _ in range(places)]

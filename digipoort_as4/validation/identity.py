@@ -6,16 +6,16 @@ Looks only where the route's rules say; computes no check digits and asks no reg
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lxml import etree
 
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
+from digipoort_as4.hub.findings import Finding
 from digipoort_as4.hub.routes import IdentityRule, Route, is_xml
 from digipoort_as4.payload import Document
-from digipoort_as4.validation.findings import Finding
 from digipoort_as4.validation.wellformed import Malformed, line_of, stream
 
 RULE: Final = "identity"
@@ -32,12 +32,7 @@ class Found:
 
 
 def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
-    """Every number that the rules find in the inhoud is the belanghebbende's, and there is at least one.
-
-    Args:
-        aanlevering: the envelope; the belanghebbende's type chooses the rules.
-        route: its identity rules say where to look.
-    """
+    """Every number that the route's rules find in the inhoud is the belanghebbende's, and there is at least one."""
     belanghebbende = aanlevering.belanghebbende
     rules = tuple(rule for rule in route.identity if belanghebbende.type.casefold() in rule.types)
     if not rules:
@@ -60,10 +55,7 @@ def _document(document: Document, belanghebbende: Identiteit, rules: tuple[Ident
     try:
         numbers = list(find_numbers(document, rules))
     except Malformed as malformed:
-        finding = malformed.finding
-        yield _finding(
-            document.bestandsnaam, finding.id, finding.where, finding.found, finding.expected, finding.fix, finding.line
-        )
+        yield replace(malformed.finding, column=0, document=document.bestandsnaam, rule=RULE)
         return
     if not numbers:
         yield _missing(document, belanghebbende, rules)
@@ -74,11 +66,7 @@ def _document(document: Document, belanghebbende: Identiteit, rules: tuple[Ident
 
 
 def find_numbers(document: Document, rules: tuple[IdentityRule, ...]) -> Iterator[Found]:
-    """The numbers that the rules find, in the order of the document.
-
-    Args:
-        document: XML; streamed.
-        rules: any of them may find one.
+    """The numbers that any of the rules finds in an XML document, streamed, in its order.
 
     Raises:
         Malformed: the document cannot be read to its end.
@@ -110,40 +98,24 @@ def _fits(rule: IdentityRule, path: list[str], element: etree._Element) -> bool:
 
 
 def _differs(document: Document, belanghebbende: Identiteit, number: Found) -> Finding:
-    return _finding(
-        document.bestandsnaam,
-        "identity-differs",
-        f"element {number.tag}",
-        number.number,
-        f"{_shown(belanghebbende)}, de identiteitBelanghebbende",
-        "Maak het nummer in het document en de identiteitBelanghebbende gelijk.",
-        number.line,
-    )
+    where, expected = f"element {number.tag}", f"{_shown(belanghebbende)}, de identiteitBelanghebbende"
+    fix = "Maak het nummer in het document en de identiteitBelanghebbende gelijk."
+    return _finding(document.bestandsnaam, "identity-differs", where, number.number, expected, fix, number.line)
 
 
 def _missing(document: Document, belanghebbende: Identiteit, rules: tuple[IdentityRule, ...]) -> Finding:
     paths = " of ".join("/".join(name.local for name in path) for rule in rules for path in rule.paths)
     marked = {f"{name}={value}" for rule in rules for name, value in rule.attributes}
-    return _finding(
-        document.bestandsnaam,
-        "identity-missing",
-        "het document",
-        "geen nummer van de belanghebbende",
-        f"{_shown(belanghebbende)} in {paths}" + (f" met {', '.join(sorted(marked))}" if marked else ""),
-        "Neem het nummer van de belanghebbende op in het document.",
-    )
+    expected = f"{_shown(belanghebbende)} in {paths}" + (f" met {', '.join(sorted(marked))}" if marked else "")
+    found, fix = "geen nummer van de belanghebbende", "Neem het nummer van de belanghebbende op in het document."
+    return _finding(document.bestandsnaam, "identity-missing", "het document", found, expected, fix)
 
 
 def _wrong_type(belanghebbende: Identiteit, route: Route) -> Finding:
     known = ", ".join(sorted({kind for rule in route.identity for kind in rule.types}))
-    return _finding(
-        "",
-        "identity-type",
-        "identiteitBelanghebbende",
-        f"type {belanghebbende.type}",
-        f"een van de typen {known}",
-        f"Gebruik een type dat in een document van berichtsoort {route.berichtsoort} voorkomt.",
-    )
+    found, expected = f"type {belanghebbende.type}", f"een van de typen {known}"
+    fix = f"Gebruik een type dat in een document van berichtsoort {route.berichtsoort} voorkomt."
+    return _finding("", "identity-type", "identiteitBelanghebbende", found, expected, fix)
 
 
 def _finding(document: str, id: str, where: str, found: str, expected: str, fix: str, line: int = 0) -> Finding:

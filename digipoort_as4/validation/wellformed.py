@@ -8,14 +8,15 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, cast
 
 from lxml import etree
 
 from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.findings import Finding
 from digipoort_as4.hub.routes import Route, essence, is_xml
 from digipoort_as4.payload import Document, Payload
-from digipoort_as4.validation.findings import Finding
 
 RULE: Final = "wellformed"
 
@@ -23,8 +24,7 @@ RULE: Final = "wellformed"
 DEPTH: Final = 128  # UBL is about 10 deep, XBRL with nested tuples about 20; libxml2 itself stops at 2,048
 ATTRIBUTES: Final = 256  # Of one element
 NAMESPACES: Final = 1024  # Declarations in a document; an XBRL instance has some forty
-ELEMENTS: Final = 2_000_000
-"""An invoice of 1,000 lines has about 40,000; 20 MiB of smallest elements would be five million."""
+ELEMENTS: Final = 2_000_000  # An invoice of 1,000 lines has about 40,000; 20 MiB of smallest ones would be five million
 PROLOG: Final = 64 * 1024  # Octets before the root element: comments and processing instructions live there
 FEED: Final = 64 * 1024  # Octets given to the parser at once; as much may stand in memory as a tree
 
@@ -39,7 +39,7 @@ class Malformed(Exception):
     def __init__(
         self, id: str, where: str, found: str, expected: str, fix: str, *, line: int = 0, column: int = 0
     ) -> None:
-        """Keep what the finding says; the document's name comes later."""
+        # the document's name comes later
         self.finding = Finding(id, "error", where, found, expected, fix, line, column, rule=RULE)
         super().__init__(f"{id}: {where}: {found}")
 
@@ -48,20 +48,11 @@ class Malformed(Exception):
 
 
 def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
-    """Every document is of an accepted kind and size, and every XML one is well-formed.
-
-    Args:
-        aanlevering: the envelope.
-        route: says which mimeTypes, root elements and sizes it accepts.
-    """
+    """Every document has a mimeType, size and root element that the route accepts; every XML one is well-formed."""
     for document in aanlevering.documents:
         yield from _kind(document, route)
-        if document.size <= route.document_limit and _must_be_xml(document):
+        if document.size <= route.document_limit and is_xml(document.mime_type):
             yield from _form(document, route)
-
-
-def _must_be_xml(document: Document) -> bool:
-    return is_xml(document.mime_type)
 
 
 def _kind(document: Document, route: Route) -> Iterator[Finding]:
@@ -73,24 +64,20 @@ def _kind(document: Document, route: Route) -> Iterator[Finding]:
         fix = "Lever het document aan in een van deze soorten."
         yield _finding(document, "mime-type", "mimeType", document.mime_type, wanted, fix)
     if document.size > route.document_limit:
-        wanted = f"ten hoogste {route.document_limit} octetten"
-        yield _finding(
-            document, "document-size", "het document", f"{document.size} octetten", wanted, "Splits het document."
-        )
+        found, wanted = f"{document.size} octetten", f"ten hoogste {route.document_limit} octetten"
+        yield _finding(document, "document-size", "het document", found, wanted, "Splits het document.")
 
 
 def _form(document: Document, route: Route) -> Iterator[Finding]:
     try:
         root, line = read_through(document.payload)
     except Malformed as malformed:
-        yield _of_document(malformed.finding, document)
+        yield replace(malformed.finding, document=document.bestandsnaam)
         return
     if document.part == "inhoud" and route.roots and not any(name.matches(root) for name in route.roots):
         wanted = " of ".join(str(name) for name in route.roots)
         fix = f"Controleer of dit document bij berichtsoort {route.berichtsoort} hoort."
-        yield Finding(
-            "root-element", "error", "het eerste element", root, wanted, fix, line, 0, document.bestandsnaam, RULE
-        )
+        yield replace(_finding(document, "root-element", "het eerste element", root, wanted, fix), line=line)
 
 
 def root_of(document: Document) -> str:
@@ -104,14 +91,7 @@ def root_of(document: Document) -> str:
 
 
 def read_through(payload: Payload) -> tuple[str, int]:
-    """Read a document to its end.
-
-    Returns:
-        Root element as {namespace}local, and its line.
-
-    Raises:
-        Malformed: not well-formed, or over a limit.
-    """
+    """Root element as {namespace}local and its line, once the document is read to its end; else Malformed."""
     events = stream(payload)
     _, root, _ = next(events)
     tag, line = str(root.tag), line_of(root)
@@ -124,33 +104,13 @@ def _finding(document: Document, id: str, where: str, found: str, expected: str,
     return Finding(id, "error", where, found, expected, fix, document=document.bestandsnaam, rule=RULE)
 
 
-def _of_document(finding: Finding, document: Document) -> Finding:
-    return Finding(
-        finding.id,
-        finding.level,
-        finding.where,
-        finding.found,
-        finding.expected,
-        finding.fix,
-        finding.line,
-        finding.column,
-        document.bestandsnaam,
-        finding.rule,
-    )
-
-
 # --- streaming --------------------------------------------------------------------------------------------------------
 
 
 def stream(payload: Payload) -> Iterator[tuple[str, etree._Element, int]]:
-    """Events of a document, one element at a time.
+    """Events of a document: ("start" or "end", element, depth from 1).
 
-    Args:
-        payload: octets of one document.
-
-    Yields:
-        ("start" or "end", element, depth from 1). An element has its text only at its end, and children only until
-        their own end; what has passed is gone.
+    An element has its text only at its end, and children only until their own end; what has passed is gone.
 
     Raises:
         Malformed: at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it.
@@ -182,15 +142,8 @@ def stream(payload: Payload) -> Iterator[tuple[str, etree._Element, int]]:
 def _syntax(error: etree.XMLSyntaxError | None) -> Malformed:
     line, column = (error.position if error else None) or (0, 0)
     found = (error.msg if error else None) or "geen enkel element"
-    return Malformed(
-        "not-wellformed",
-        "het document",
-        found,
-        "welgevormde XML",
-        "Herstel de XML op deze plaats.",
-        line=line or 0,
-        column=column or 0,
-    )
+    wanted, fix = "welgevormde XML", "Herstel de XML op deze plaats."
+    return Malformed("not-wellformed", "het document", found, wanted, fix, line=line or 0, column=column or 0)
 
 
 class _Guard:
@@ -202,7 +155,9 @@ class _Guard:
     def events(self, parser: etree.XMLPullParser) -> Iterator[tuple[str, etree._Element, int]]:
         for event, subject in parser.read_events():
             if event == "start-ns":
-                self.count_namespace()
+                self.namespaces += 1
+                if self.namespaces > NAMESPACES:
+                    raise _limit("het document", self.namespaces, "namespace-declaraties", NAMESPACES, 0)
                 continue
             element = cast(etree._Element, subject)
             if event == "start":
@@ -212,11 +167,6 @@ class _Guard:
                 yield event, element, self.depth
                 self.depth -= 1
                 _drop(element)
-
-    def count_namespace(self) -> None:
-        self.namespaces += 1
-        if self.namespaces > NAMESPACES:
-            raise _limit("het document", self.namespaces, "namespace-declaraties", NAMESPACES, 0)
 
     def count(self, element: etree._Element) -> None:
         self.depth += 1
@@ -231,9 +181,8 @@ class _Guard:
 
 
 def _limit(where: str, count: int, what: str, most: int, line: int) -> Malformed:
-    return Malformed(
-        "xml-limit", where, f"{count} {what}", f"ten hoogste {most}", "Vereenvoudig het document.", line=line
-    )
+    found, wanted = f"{count} {what}", f"ten hoogste {most}"
+    return Malformed("xml-limit", where, found, wanted, "Vereenvoudig het document.", line=line)
 
 
 def line_of(element: etree._Element) -> int:
@@ -263,13 +212,8 @@ def _utf8(payload: Payload) -> Iterator[bytes]:
         if _root_begins(prolog):
             break
         if len(prolog) > PROLOG:
-            raise Malformed(
-                "xml-limit",
-                "de proloog",
-                f"meer dan {PROLOG} octetten",
-                f"ten hoogste {PROLOG}",
-                "Verwijder commentaar voor het eerste element.",
-            )
+            found, fix = f"meer dan {PROLOG} octetten", "Verwijder commentaar voor het eerste element."
+            raise Malformed("xml-limit", "de proloog", found, f"ten hoogste {PROLOG}", fix)
     yield prolog
     yield from pieces
 
@@ -309,14 +253,8 @@ def _declared(first: bytes) -> Iterator[bytes]:
 
 
 def _encoding(found: str) -> Malformed:
-    return Malformed(
-        "encoding",
-        "de XML-declaratie",
-        found,
-        "UTF-8, of UTF-16 met byte order mark",
-        "Sla het document op in UTF-8.",
-        line=1,
-    )
+    wanted, fix = "UTF-8, of UTF-16 met byte order mark", "Sla het document op in UTF-8."
+    return Malformed("encoding", "de XML-declaratie", found, wanted, fix, line=1)
 
 
 def _root_begins(prolog: bytes) -> bool:
@@ -330,20 +268,12 @@ def _root_begins(prolog: bytes) -> bool:
         at += len(prolog) - at - len(prolog[at:].lstrip(b" \t\r\n"))
         rest = prolog[at : at + 9]
         if rest.startswith(b"<!--"):
-            end = prolog.find(b"-->", at + 4)
-            closed = 3
+            end, closed = prolog.find(b"-->", at + 4), 3
         elif rest.startswith(b"<?"):
-            end = prolog.find(b"?>", at + 2)
-            closed = 2
+            end, closed = prolog.find(b"?>", at + 2), 2
         elif rest.startswith(b"<!DOCTYPE"):
-            raise Malformed(
-                "doctype",
-                "de proloog",
-                "een DOCTYPE",
-                "geen DOCTYPE",
-                "Verwijder de DOCTYPE uit het document.",
-                line=prolog[:at].count(b"\n") + 1,
-            )
+            line, fix = prolog[:at].count(b"\n") + 1, "Verwijder de DOCTYPE uit het document."
+            raise Malformed("doctype", "de proloog", "een DOCTYPE", "geen DOCTYPE", fix, line=line)
         else:
             return bool(rest) and not b"<!DOCTYPE".startswith(rest) and not b"<!--".startswith(rest)
         if end < 0:

@@ -11,8 +11,7 @@ from typing import Final
 from digipoort_as4.errors import PeerError
 from digipoort_as4.soap.names import EC
 
-EXCLUSIVE: Final = EC
-"""Exclusive XML Canonicalization 1.0 without comments, the only one that is accepted (DK-WUS WB007)."""
+EXCLUSIVE: Final = EC  # Exclusive XML Canonicalization 1.0 without comments, the only one accepted (DK-WUS WB007)
 
 DIGESTS: Final[dict[str, str]] = {
     "http://www.w3.org/2000/09/xmldsig#sha1": "sha1",

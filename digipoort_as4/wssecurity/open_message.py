@@ -496,10 +496,7 @@ def _coverage(signer: Certificate, algorithms: Algorithms, references: tuple[Ref
         "signature": algorithms.signature,
         "references": [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references],
     }
-    return _encode(record)
-
-
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def _missing(what: str) -> PeerError:

@@ -66,12 +66,9 @@ def seal(
 
     Args:
         operation: the element for the Body, as UTF-8, placeholders in it where a large payload goes.
-        addressing: values of the headers.
-        signer: key and certificate.
         algorithms: of the request that is answered (digipoort 2.5), or the default.
-        created: the Timestamp's moment, UTC.
         life: from Created to Expires.
-        new_id: gives a fresh NCName part per call; called once.
+        new_id: gives a fresh NCName part; called once.
         large: decoded payloads by placeholder, in the order of the document.
 
     Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010.
@@ -82,14 +79,9 @@ def seal(
     headers = wsa.build(addressing, ids)
     body = _body(operation, ids["Body"])
     pieces = _split(body, large or {})
-    info = _signed_info(
-        [
-            (ids["Timestamp"], _digest((timestamp.encode(),), algorithms)),
-            *((ids[name], _digest((text.encode(),), algorithms)) for name, text in headers),
-            (ids["Body"], _digest(pieces, algorithms)),
-        ],
-        algorithms,
-    )
+    written = {"Timestamp": timestamp, **dict(headers)}
+    signed = {ids[name]: _digest((text.encode(),), algorithms) for name, text in written.items()}
+    info = _signed_info({**signed, ids["Body"]: _digest(pieces, algorithms)}, algorithms)
     value = signer.sign(f'<SignedInfo xmlns="{DS}">{info}'.encode(), algorithms.signature)
     signature_value = base64.b64encode(value).decode()
     token = _token(signer.certificate.der, ids["Token"])
@@ -99,12 +91,7 @@ def seal(
 
 
 def unsigned(operation: bytes, addressing: Addressing) -> bytes:
-    """A message without Security header, as faults are sent (digipoort 2.5).
-
-    Args:
-        operation: the element for the Body, as UTF-8.
-        addressing: values of the headers; an empty action and a None are left out.
-    """
+    """A message without Security header, as faults are sent (digipoort 2.5); the operation as UTF-8."""
     headers = "".join(text for _, text in wsa.build(addressing))
     return _start(headers).encode() + b"<soapenv:Body>" + operation + b"</soapenv:Body>" + _END
 
@@ -149,13 +136,13 @@ def _token(der: bytes, identity: str) -> str:
 # --- the signature ----------------------------------------------------------------------------------------------------
 
 
-def _signed_info(signed: list[tuple[str, bytes]], algorithms: Algorithms) -> str:
+def _signed_info(signed: Mapping[str, bytes], algorithms: Algorithms) -> str:
     """The content of SignedInfo and its end tag, in canonical form; the start tag differs by place."""
     references = "".join(
         f'<Reference URI="#{identity}"><Transforms><Transform Algorithm="{EXCLUSIVE}"></Transform></Transforms>'
         f'<DigestMethod Algorithm="{DIGEST_URIS[algorithms.digest]}"></DigestMethod>'
         f"<DigestValue>{base64.b64encode(digest).decode()}</DigestValue></Reference>"
-        for identity, digest in signed
+        for identity, digest in signed.items()
     )
     return (
         f'<CanonicalizationMethod Algorithm="{EXCLUSIVE}"></CanonicalizationMethod>'
@@ -186,11 +173,7 @@ def _digest(pieces: tuple[bytes | Payload, ...], algorithms: Algorithms) -> byte
 
 
 def _split(body: bytes, large: Mapping[str, Payload]) -> tuple[bytes | Payload, ...]:
-    """The Body's octets with the payloads between them.
-
-    Raises:
-        ValueError: a placeholder does not stand in the Body exactly once, in this order: a mistake of the caller.
-    """
+    """The Body's octets with the payloads between them, each placeholder exactly once in this order."""
     pieces: list[bytes | Payload] = []
     rest = body
     for placeholder, payload in large.items():

@@ -87,7 +87,9 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
         return await answer(opened, request, desk)  # facts, decide, build, commit, answer
     except PeerError as refusal:
         return refuse(refusal, hint, desk)
-    except (StorageFailure, OSError) as failure:
+    except (StorageFailure, OSError) as failure:  # OSError: of the spool, where no promise lies
+        if isinstance(failure, StorageFailure):
+            desk.book.fail(str(failure))  # the process ends: a failed fsync may be told once and then forgotten
         return refuse(PeerError("storage", detail=str(failure)), hint, desk)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from helpers_agency import AFLEVEREN, HEADERS, HUB, ZET_STATUS, World, make_document, now, until
 
-from digipoort_as4 import agency
+from digipoort_as4 import agency, gateway
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.journal import Journal
@@ -217,7 +217,8 @@ def test_a_renewed_crl_counts_at_once(tmp_path: Path) -> None:
         intermediates=(test_pki.intermediates(pki),),
         crls=tuple(test_pki.crls(pki)),
     )
-    trust = agency.TrustFiles(base, Journal(None), timedelta())
+    trust = gateway.watch_trust(base, Journal(None))
+    trust.look_again = timedelta()
     assert "good" == judged(trust, hub.signing_cert)
 
     test_pki.revoke(pki, "digipoort", now())

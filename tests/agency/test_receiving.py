@@ -304,7 +304,7 @@ async def test_trouble_of_its_own_is_no_refusal(world: World) -> None:
 
 
 async def test_a_disk_that_takes_nothing_is_no_receipt(world: World) -> None:
-    """The staging place is gone: HTTP 503 and nothing kept; once it is back the same octets are taken."""
+    """The staging place is gone: HTTP 503, and nothing more until the process starts anew; then all is as before."""
     agency, delivery = await start(world)
     octets = await world.sealed(delivery)
     staging = agency.inbox / ".staging"
@@ -314,9 +314,13 @@ async def test_a_disk_that_takes_nothing_is_no_receipt(world: World) -> None:
 
     assert (503, "AFS400") == (answer.status, field(text_of(answer), "foutcode"))
     staging.mkdir()
-    assert 0 == await stored(agency)
-    assert 200 == (await world.post(agency, octets)).status
-    await until(lambda: agency.folders() == [delivery.berichtkenmerk])
+    assert 503 == (await world.post(agency, octets)).status
+    assert [] == agency.folders()
+    await agency.stop()
+    restarted = await world.start_agency("belastingdienst")
+    assert 0 == await stored(restarted)
+    assert 200 == (await world.post(restarted, octets)).status
+    await until(lambda: restarted.folders() == [delivery.berichtkenmerk])
 
 
 async def test_what_the_hub_found_reaches_the_back_end(world: World) -> None:

@@ -38,7 +38,6 @@ from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Spool
 from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.soap import inhoud, xml_guard
-from digipoort_as4.soap.names import KV
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.storage.view import DATABASE
 from digipoort_as4.transport.http import HttpRequest

@@ -159,7 +159,7 @@ def test_a_reader_that_goes_away_is_no_error_report(person) -> None:
 @pytest.mark.parametrize(("kind", "code"), EXIT_CODES.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_each_error_has_its_exit_code(kind: type[errors.DigipoortError], code: int) -> None:
     """Scripts deserve better than 0 and 1."""
-    assert code == streams.as_record(streams.failure(kind, "x"))["exit_code"]
+    assert code == streams.as_record(errors.failure(kind, "x"))["exit_code"]
 
 
 def test_an_error_shows_its_four_parts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,7 @@ strace makes the fault at the n-th call of a kind; nothing in the process is cha
 
 from __future__ import annotations
 
-import functools
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +19,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "storage"))
 
 from helpers_store import Clock, accepted, kenmerk, key
+from helpers_strace import CALLS as STRACE_NAMES
+from helpers_strace import calls, first_after, spread, strace_works
 from store_child import GAVE_UP, document_of, octets_of
 
 from digipoort_as4.hub.decision import AlreadyThere, Committed
@@ -36,8 +36,8 @@ ERRORS = 3
 """Points per kind of call and error."""
 REACHED = 75
 """Per cent of the busiest thread's calls; how calls spread over threads differs from run to run."""
-CALLS = {"fdatasync": "fdatasync", "pwrite64": "pwrite64", "fsync": "fsync", "rename": "/^rename"}
-"""Kind of call → how strace names it; rename has three names."""
+CALLS = {kind: name for kind, name in STRACE_NAMES.items() if kind != "sendto"}
+"""A store sends nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,6 @@ def child(folder: Path, *strace: str) -> Run:
     return Run(ran.returncode, ran.stdout.splitlines(), log.read_text(errors="replace") if log.exists() else "")
 
 
-@functools.cache
-def strace_works() -> str:
-    """Empty when strace can trace here, else why not."""
-    if not shutil.which("strace"):
-        return "strace is not installed"
-    ran = subprocess.run(["strace", "-e", "trace=none", "true"], capture_output=True, text=True)
-    return "" if ran.returncode == 0 else f"strace may not trace here: {ran.stderr.strip()[:80]}"
-
-
 @pytest.fixture(autouse=True)
 def _need_strace() -> None:
     if reason := strace_works():
@@ -84,11 +75,6 @@ def most_calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     assert (0, list(range(MESSAGES))) == (run.code, sorted(run.acknowledged))
     counts = Counter(re.findall(r"^(\d+) +(\w+)\(", run.log, re.MULTILINE))
     return {call: max(count for (_, name), count in counts.items() if name.startswith(call)) for call in CALLS}
-
-
-def spread(points: int, most: int) -> list[int]:
-    """Up to `points` different numbers from 1 to `most`, evenly."""
-    return sorted({1 + (most - 1) * point // max(1, points - 1) for point in range(points)})
 
 
 async def check(folder: Path, acknowledged: list[int]) -> None:
@@ -119,36 +105,6 @@ async def check_repeats(store: SqliteStore, folder: Path, acknowledged: list[int
         outcome = await store.commit(accepted(number, kept))
         assert isinstance(outcome, AlreadyThere) or number not in acknowledged
         assert isinstance(outcome, Committed) or outcome.reply.octets == accepted(number).reply  # type: ignore[union-attr]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One system call in strace's log: what, and between which lines it ran."""
-
-    text: str
-    began: int
-    ended: int
-
-
-def calls(log: str) -> list[Call]:
-    """The calls of all threads in the order they began; one that another thread interrupts takes two lines."""
-    found: list[Call] = []
-    open_calls: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(log.splitlines()):
-        thread, text = line.split(maxsplit=1)
-        if text.endswith("<unfinished ...>"):
-            open_calls[thread] = (text, number)
-        elif "resumed>" in text:
-            start, began = open_calls.pop(thread)
-            found.append(Call(start, began, number))
-        else:
-            found.append(Call(text, number, number))
-    return found
-
-
-def first_after(calls: list[Call], line: int, pattern: str) -> Call:
-    """The first call matching that began after a line of the log."""
-    return next(call for call in calls if call.began > line and re.search(pattern, call.text))
 
 
 def test_a_receipt_waits_for_file_folder_and_log(tmp_path: Path) -> None:

@@ -344,6 +344,19 @@ def test_any_octets_end_in_a_verdict(made: Path, trusted: Trust, data: st.DataOb
         pass
 
 
+def test_a_name_that_is_a_bit_string_is_refused(made: Path) -> None:
+    """The library raises TypeError for one; a stranger's certificate must end in a named cause all the same."""
+    der = signing_leaf(test_pki.find_identity(made, "installatie-deboer")).der
+    organisation = der.rindex(b"\x06\x03\x55\x04\x0a")  # the subject's, behind the issuer's
+
+    broken = bytearray(der)
+    broken[organisation + 5] = 0x03  # BIT STRING where a text stood
+
+    with pytest.raises(PeerError) as refusal:
+        load_certificate(bytes(broken))
+    assert "certificate-malformed" == refusal.value.cause.name
+
+
 def test_subject_is_a_printable_string_oin(made: Path) -> None:
     """The test PKI writes the OIN as X.520 says."""
     identity = test_pki.find_identity(made, "bakkerij-jansen")

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from helpers_pki import shared
+from pyhanko_certvalidator.policy_decl import PKIXValidationParams
 
 from digipoort_as4.errors import PeerError
 from digipoort_as4.pki.certificates import load_certificate
-from digipoort_as4.pki.path import PolicyInputs, find_path
+from digipoort_as4.pki.path import find_path
 from digipoort_as4.pki.revocation import CrlIndex
 
 DSA = "DSA and SHA-1: Digikoppeling allows RSA and ECDSA over SHA-2 only"
@@ -62,11 +63,11 @@ def suite() -> tuple[Path, dict[str, Any]]:
 def accepts(folder: Path, tables: dict[str, Any], case: dict[str, Any]) -> bool:
     """Whether our path function accepts the case's last certificate, with the case's CRLs and policy inputs."""
     policies = frozenset(tables["policy_oids"][name] for name in case["initial_policy_set"])
-    inputs = PolicyInputs(
-        None if tables["policy_oids"]["anyPolicy"] in policies else policies,
-        case["initial_explicit_policy"],
-        case["initial_policy_mapping_inhibit"],
-        case["initial_inhibit_any_policy"],
+    inputs = PKIXValidationParams(
+        frozenset({"any_policy"}) if tables["policy_oids"]["anyPolicy"] in policies else policies,
+        initial_explicit_policy=case["initial_explicit_policy"],
+        initial_policy_mapping_inhibit=case["initial_policy_mapping_inhibit"],
+        initial_any_policy_inhibit=case["initial_inhibit_any_policy"],
     )
     at = datetime.fromisoformat(tables["validation_time"])
     try:

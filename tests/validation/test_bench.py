@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers_validation import XBRLI, document, envelope, route, xbrl
 
-from digipoort_as4.hub.routes import VALIDATORS, ValidationStep
+from digipoort_as4.hub.routes import VALIDATORS
 from digipoort_as4.payload import FilePayload
 from digipoort_as4.validation import bench
 from digipoort_as4.validation.bench import Bench, examine
@@ -35,7 +35,7 @@ def test_the_first_bad_step_is_the_last() -> None:
 
 
 def test_one_step_of_two_validators_is_one_verdict() -> None:
-    together = replace(route(), steps=(ValidationStep(("wellformed", "identity")),))
+    together = replace(route(), steps=(("wellformed", "identity"),))
     assert ["not-wellformed"] == [f.id for f in examine(envelope(document("<a>")), together).steps[0].findings]
     assert ["identity-differs"] == [f.id for f in examine(envelope(document(xbrl("1"))), together).steps[0].findings]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers_validation import SHARED, XBRLI, document, envelope, route, xbrl
 
+from digipoort_as4.hub.findings import Finding
 from digipoort_as4.validation import identity
-from digipoort_as4.validation.findings import Finding
 
 UBL = "urn:oasis:names:specification:ubl:schema:xsd"
 

@@ -12,10 +12,10 @@ import pytest
 from helpers_validation import SHARED, XBRLI, document, envelope, route, xbrl
 from lxml import etree
 
+from digipoort_as4.hub.findings import Finding
 from digipoort_as4.hub.routes import Name
 from digipoort_as4.payload import BytesPayload, Document
 from digipoort_as4.validation import wellformed
-from digipoort_as4.validation.findings import Finding
 from digipoort_as4.validation.wellformed import ATTRIBUTES, DEPTH, ELEMENTS, NAMESPACES, PROLOG, root_of
 
 OPEN = replace(route(), roots=(), mime_types=frozenset({"text/xml"}))
