@@ -62,9 +62,7 @@ class Journal:
             self._file = None
 
 
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=True, separators=(",", ":")
-).encode  # leaves no control character but DEL
+_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # leaves only DEL unescaped
 
 
 def _line(facts: dict[str, Fact]) -> str:

@@ -214,7 +214,7 @@ class Paths:
 
     def lanes(self) -> tuple[Lane, ...]:
         """For the worker's loop."""
-        processing, dispatch = self._processing(), self._dispatch()
+        processing, dispatch = self._processing(), afleveren.Dispatch(self.office, self.peers.post)
 
         async def process(job: Job) -> bool:
             await verwerken.process(job, processing)
@@ -230,37 +230,12 @@ class Paths:
 
         def tables() -> verwerken.Tables:
             at = office.snapshot()
-            return verwerken.Tables(at.routes, at.parties, at.consents, at.agencies)
+            return verwerken.Tables(at.routes, at.parties, at.consents, frozenset(at.agencies))
 
         def tell(event: str, **fields: str) -> object:
             return office.journal.write(event, level=logging.INFO, number="", **fields)
 
-        return verwerken.Ports(
-            store=office.store,
-            validation=self.bench,
-            tables=tables,
-            clock=office.now,
-            new_id=office.new_id,
-            journal=tell,
-        )
-
-    def _dispatch(self) -> afleveren.Dispatch:
-        office, agencies = self.office, self.settings.agencies
-
-        def view() -> afleveren.View:
-            at = office.snapshot()
-            return afleveren.View(at.trust, at.routes, at.consents, agencies)
-
-        return afleveren.Dispatch(
-            store=office.store,
-            view=view,
-            signer=office.signer,
-            policy=office.snapshot().policy,
-            post=self.peers.post,
-            now=office.now,
-            new_id=office.new_id,
-            journal=office.journal,
-        )
+        return verwerken.Ports(office.store, self.bench, tables, office.now, office.new_id, tell)
 
 
 def judge_tls(office: Office) -> Judge:

@@ -65,8 +65,7 @@ def _malformed(found: str, expected: str) -> PeerError:
 REMEMBERED: Final = 1024
 """Certificates kept parsed. A party sends the same one with each message; 1024 of about 10 kB parsed is 10 MB at most,
 also when a stranger sends a fresh one each time."""
-SERIAL_BITS: Final = 160
-"""RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets."""
+SERIAL_BITS: Final = 160  # RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets
 _BAD_X509: Final = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 """What the library raises for octets that are not what they should be."""

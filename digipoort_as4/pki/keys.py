@@ -59,7 +59,17 @@ class FileSigner:
 
         Raises ConfigError, which names the file and the step that failed.
         """
-        return cls._of(_read_certificate(certificate), _read_key(key, password), key)
+        try:
+            own = load_pem(_read(certificate))[0]
+        except PeerError as error:
+            hint = "expected PEM (BEGIN CERTIFICATE)"
+            raise _unreadable(certificate, "reading the certificate", error, hint) from error
+        try:
+            found = load_pem_private_key(_read(key), password)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            # TypeError: a password where none is needed, or none where one is
+            raise _unreadable(key, "opening the private key", error, _KEY_HINT) from error
+        return cls._of(own, found, key)
 
     @classmethod
     def load_p12(cls, path: Path, password: bytes | None) -> FileSigner:
@@ -117,23 +127,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: reading the file: {error.strerror}") from error
-
-
-def _read_certificate(path: Path) -> Certificate:
-    text = _read(path)
-    try:
-        return load_pem(text)[0]
-    except PeerError as error:
-        raise ConfigError(f"{path}: reading the certificate: {error}; expected PEM (BEGIN CERTIFICATE)") from error
-
-
-def _read_key(path: Path, password: bytes | None) -> object:
-    octets = _read(path)
-    try:
-        return load_pem_private_key(octets, password)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # TypeError: a password where none is needed, or none where one is
-        raise _unreadable(path, "opening the private key", error, _KEY_HINT) from error
 
 
 def _unreadable(path: Path | str, step: str, error: Exception, hint: str) -> ConfigError:

@@ -103,19 +103,12 @@ class Trust:
 
 def build_trust(
     anchors: Iterable[Certificate],
-    intermediates: Iterable[Certificate],
-    crls: CrlIndex | None,
-    policies: frozenset[str],
+    intermediates: Iterable[Certificate],  # CAs between; they are not trusted by being here
+    crls: CrlIndex | None,  # of all CAs; None: revocation is not checked
+    policies: frozenset[str],  # accepted OIDs
     kind: Kind,
 ) -> Trust:
     """A snapshot, after looking whether it can be meant so; ConfigError lists every mistake.
-
-    Args:
-        anchors: roots.
-        intermediates: CAs between; they are not trusted by being here.
-        crls: of all CAs; None means that revocation is not checked.
-        policies: accepted policy OIDs.
-        kind: `test` or `production`; the two never mix.
 
     Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07).
     """
@@ -160,17 +153,11 @@ def find_path(
     certificate: Certificate,
     anchors: Iterable[Certificate],
     intermediates: Iterable[Certificate],
-    crls: CrlIndex | None,
+    crls: CrlIndex | None,  # None: revocation is not checked
     at: datetime,
-    inputs: PKIXValidationParams,
+    inputs: PKIXValidationParams,  # the policy inputs of RFC 5280 6.1.1
 ) -> Verdict:
-    """The first path from a certificate to an anchor on which everything holds.
-
-    Args:
-        intermediates: CAs to build with.
-        crls: None: revocation is not checked.
-        at: the moment that counts.
-        inputs: the policy inputs of RFC 5280 6.1.1.
+    """The first path from a certificate to an anchor on which everything holds at a moment.
 
     Raises PeerError: what is wrong with the first path; certificate-untrusted when there is none.
     Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).

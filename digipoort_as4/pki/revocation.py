@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.pki.certificates import PARSE_ERRORS, Certificate, read_extension
 
-SIGNATURE_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
-"""Under the signature of a certificate or CRL (SIGN001; threats P14)."""
+SIGNATURE_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})  # of a certificate or CRL (SIGN001; threats P14)
 
 
 @dataclass(frozen=True, slots=True)

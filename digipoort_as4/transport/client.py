@@ -22,20 +22,12 @@ class Client:
 
     def __init__(
         self,
-        context: ssl.SSLContext | None,
-        total: timedelta = limits.CALL,
+        context: ssl.SSLContext | None,  # of `client_context`; None for plain HTTP in tests
+        total: timedelta = limits.CALL,  # for one whole call; a large body adds what limits.SEND_RATE allows it
         *,
-        connect: timedelta = limits.CONNECT,
-        max_answer: int = limits.ANSWER,
+        connect: timedelta = limits.CONNECT,  # of that, for the connection
+        max_answer: int = limits.ANSWER,  # octets of an answer's body
     ) -> None:
-        """Connects nowhere yet.
-
-        Args:
-            context: of `client_context`; None for plain HTTP in tests.
-            total: for one whole call; a large body adds what limits.SEND_RATE allows it.
-            connect: of that, for the connection.
-            max_answer: octets of an answer's body.
-        """
         self._context, self._max_answer = context, max_answer
         self._total, self._connect = total.total_seconds(), connect.total_seconds()
         self._session: aiohttp.ClientSession | None = None

@@ -25,10 +25,8 @@ Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 NOTHING: Final = BytesPayload(b"")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-TLS_SHUTDOWN: Final = 5.0
-"""Seconds for a peer to say goodbye in TLS."""
-BACKLOG: Final = 1024
-"""Connections that may wait to be accepted; asyncio's 100 is short for a busy morning."""
+TLS_SHUTDOWN: Final = 5.0  # seconds for a peer to say goodbye in TLS
+BACKLOG: Final = 1024  # connections that may wait to be accepted; asyncio's 100 is short for a busy morning
 
 
 class Server:
@@ -47,28 +45,17 @@ class Server:
 
 
 async def serve(
-    handler: Handler,
-    context: ssl.SSLContext | None,
-    spool: Spool,
+    handler: Handler,  # gets each request with its whole body; what it returns is the answer
+    context: ssl.SSLContext | None,  # of `tls.server_context`; None: plain HTTP, for tests and behind a local proxy
+    spool: Spool,  # where large bodies lie
     host: str = "127.0.0.1",
-    port: int = 0,
-    max_body: int = limits.WUS_BODY,
+    port: int = 0,  # 0 lets the system choose
+    max_body: int = limits.WUS_BODY,  # octets; above it the handler hears `body-too-large`
     *,
-    journal: Journal | None = None,
+    journal: Journal | None = None,  # hears of dropped connections and broken handlers
     guard: Guard | None = None,
 ) -> Server:
-    """Start to listen; the server knows its port.
-
-    Args:
-        handler: gets each request with its whole body; what it returns is the answer.
-        context: of `tls.server_context`; None speaks plain HTTP, for tests and behind a proxy on the same machine.
-        spool: where large bodies lie.
-        host: address to bind; OSError when it cannot be.
-        port: 0 lets the system choose.
-        max_body: octets; above it the handler hears `body-too-large`.
-        journal: hears of dropped connections and broken handlers.
-        guard: time-outs and caps.
-    """
+    """Start to listen; the server knows its port. Raises OSError: the address cannot be bound."""
     guard, journal = guard or Guard(), journal or Journal(None)
     desk = _Desk(handler, spool, max_body, guard, journal)
     door = Door(desk.handle, guard, journal)
