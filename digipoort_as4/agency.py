@@ -5,14 +5,13 @@ Chooses nothing about a delivery itself: wus.ontvangen answers the hub, wus.teru
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
 import signal
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -34,25 +33,19 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
 from digipoort_as4.wssecurity.open_message import SignaturePolicy
-from digipoort_as4.wus import ontvangen
+from digipoort_as4.wus import faults, ontvangen
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
 from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
-from digipoort_as4.wus.terugmelden import Line, tell
+from digipoort_as4.wus.terugmelden import tell
 
-STATUSES: Final = ("none", "500", "510")
-"""What an agency may be told to set."""
-TOLD_AT_ONCE: Final = 8
-"""zetStatus requests under way together."""
-PAUSE: Final = timedelta(seconds=1)
-"""Between two looks at the statuses that are due, when nothing wakes the loop."""
-BROKEN_PAUSE: Final = timedelta(seconds=10)
-"""After a bug in the telling loop."""
-TIDY: Final = timedelta(hours=1)
-"""Between two sweeps of answers that are kept no longer."""
-GRACE: Final = timedelta(seconds=10)
-"""Requests in work may take this long once the process shall stop."""
+STATUSES: Final = ("none", "500", "510")  # what an agency may be told to set
+TOLD_AT_ONCE: Final = 8  # zetStatus requests under way together
+PAUSE: Final = timedelta(seconds=1)  # between two looks at the statuses that are due, when nothing wakes the loop
+BROKEN_PAUSE: Final = timedelta(seconds=10)  # after a bug in the telling loop
+TIDY: Final = timedelta(hours=1)  # between two sweeps of answers that are kept no longer
+GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
@@ -65,10 +58,8 @@ class AgencySettings:
     name: str
     base: config.Settings
     """Folder, keys, trust, host and port: what an agency needs as the hub does. Its tables stay unread."""
-    hub_oin: str
-    """The post office that may deliver, and that statuses go to."""
-    zet_status_url: str
-    """Of the hub's ZetStatusService; empty: no status can be set."""
+    hub_oin: str  # the post office that may deliver, and that statuses go to
+    zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
 
@@ -78,14 +69,10 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
 
     What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say.
 
-    Args:
-        folder: of the post office.
-        name: of the agency, e.g. belastingdienst.
-
     Raises:
         ConfigError: no such agency, or a mistake in its file.
     """
-    office = _read_json(folder / "post-office.json")
+    office = _read(folder / "post-office.json", json.loads)
     agency = _named(office.get("agencies", []), name, folder)
     identity = _named(office["identities"], name, folder)
     home = Path(agency["inbox"]).parent
@@ -99,7 +86,9 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
     )
-    statuses = {**_validating(agency["oin"]), **_read_statuses(home / "agency.toml")}
+    own = home / "agency.toml"
+    chosen = _read(own, tomllib.loads).get("zet_status", {}) if own.exists() else {}
+    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen, own)}
     return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses)
 
 
@@ -109,12 +98,11 @@ def _validating(oin: str) -> dict[str, str]:
     return {row.berichtsoort: "500" for row in routes.rows if row.agency_validates and row.owner_oin in (None, oin)}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path, loads: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:  # both formats and UTF-8 raise ValueErrors
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    return dict(found)
 
 
 def _named(rows: Sequence[Mapping[str, Any]], name: str, folder: Path) -> Mapping[str, Any]:
@@ -124,17 +112,11 @@ def _named(rows: Sequence[Mapping[str, Any]], name: str, folder: Path) -> Mappin
     raise ConfigError(f"{folder} has no agency {name!r}; there are: {', '.join(str(row['name']) for row in rows)}")
 
 
-def _read_statuses(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("zet_status", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    wrong = [name for name, code in table.items() if code not in STATUSES]
+def _check_statuses(statuses: Mapping[str, str], path: Path) -> Mapping[str, str]:
+    wrong = [name for name, code in statuses.items() if code not in STATUSES]
     if wrong:
         raise ConfigError(f"{path}: zet_status of {', '.join(wrong)}: expected one of {', '.join(STATUSES)}")
-    return dict(table)
+    return statuses
 
 
 def read_settings(path: Path) -> AgencySettings:
@@ -147,16 +129,14 @@ def read_settings(path: Path) -> AgencySettings:
     Raises:
         ConfigError: lists what is missing or wrong.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("agency", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    whole = _read(path, tomllib.loads)
+    table = whole.get("agency", {})
     missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
     if missing:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
-    base = config.load(path.parent / table["settings"])
-    url = str(table.get("zet_status_url", ""))
-    return AgencySettings(table["name"], base, table["hub_oin"], url, _read_statuses(path))
+    base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
+    statuses = _check_statuses(whole.get("zet_status", {}), path)
+    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses)
 
 
 # --- the agency -------------------------------------------------------------------------------------------------------
@@ -165,16 +145,9 @@ def read_settings(path: Path) -> AgencySettings:
 class Agency:
     """One agency at work: its door, and the two loops behind it."""
 
-    def __init__(self, settings: AgencySettings, desk: Desk, line: Line, woken: asyncio.Event) -> None:
-        """Made by `run`; tests make one of their own parts.
-
-        Args:
-            settings: for the name and the statuses.
-            desk: of the receiving path.
-            line: of the telling path.
-            woken: set when there is something to hand over or to tell.
-        """
-        self.settings, self.desk, self.line = settings, desk, line
+    def __init__(self, settings: AgencySettings, desk: Desk, woken: asyncio.Event) -> None:
+        """Of the parts that `open_agency` makes; `woken` is set when there is something to hand over or to tell."""
+        self.settings, self.desk = settings, desk
         self.ready = True
         self._handing, self._telling = woken, asyncio.Event()
 
@@ -184,15 +157,14 @@ class Agency:
             return self._health(request.path)
         if request.path != AFLEVEREN.path:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
-            return ontvangen.refuse(refusal, Hint(AFLEVEREN, None), self.desk)
+            hint, desk = Hint(AFLEVEREN, None), self.desk
+            return faults.refuse(refusal, hint, faults.DEFAULT, desk.journal, desk.new_id())
         return await ontvangen.accept(request, self.desk)
 
     def _health(self, path: str) -> HttpAnswer:
         good = self.ready or path == gateway.LIVE
         text = json.dumps({"status": "ok" if good else "unavailable", "agency": self.settings.name}) + "\n"
         return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
-
-    # --- handing over -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """What a process that died left undone: hand over what was committed, throw away what was not."""
@@ -224,8 +196,6 @@ class Agency:
             self._handing.clear()
             await self.hand_over_all()
 
-    # --- telling ------------------------------------------------------------------------------------------------------
-
     async def keep_telling(self) -> None:
         """Tell the hub each status when it is due."""
         while True:
@@ -235,13 +205,13 @@ class Agency:
             except StorageFailure:
                 raise
             except Exception as error:
-                self.desk.journal.write(
-                    "telling-broken", level=logging.ERROR, detail=f"{type(error).__name__}: {error}"
-                )
+                broken = f"{type(error).__name__}: {error}"
+                self.desk.journal.write("telling-broken", level=logging.ERROR, detail=broken)
                 await asyncio.sleep(BROKEN_PAUSE.total_seconds())
                 continue
             if not told:
-                await self._rest()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._telling.wait(), PAUSE.total_seconds())
 
     async def tell_due(self) -> int:
         """One attempt for each status that is due; how many there were."""
@@ -250,7 +220,7 @@ class Agency:
         return len(due)
 
     async def _tell(self, wish: Wish) -> None:
-        after = await tell(wish, self.line)
+        after = await tell(wish, self.desk)
         await self.desk.book.note_attempt(after)
         self.desk.journal.write(
             "status-told" if after.note == "told" else "status-not-told",
@@ -261,13 +231,6 @@ class Agency:
             detail=after.note,
         )
 
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(PAUSE.total_seconds()):
-                await self._telling.wait()
-        except TimeoutError:
-            return
-
     async def keep_tidy(self) -> None:
         """Forget answers whose time to be kept is over."""
         while True:
@@ -275,11 +238,7 @@ class Agency:
             await asyncio.sleep(TIDY.total_seconds())
 
     async def work(self) -> None:
-        """All loops, until cancelled.
-
-        Raises:
-            StorageFailure: the process must end (P5).
-        """
+        """All loops, until cancelled. Raises StorageFailure: the process must end (P5)."""
         loops = [asyncio.create_task(loop()) for loop in (self.keep_handing_over, self.keep_telling, self.keep_tidy)]
         try:
             await asyncio.gather(*loops)
@@ -293,10 +252,6 @@ class Agency:
 
 async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     """Receive, hand over and tell until `stop` is set.
-
-    Args:
-        settings: of this agency.
-        stop: set by a signal.
 
     Raises:
         ConfigError: something of the settings cannot be used.
@@ -334,34 +289,26 @@ def open_agency(
     woken: asyncio.Event,
 ) -> Agency:
     """The agency of its parts."""
-    base, policy = settings.base, SignaturePolicy()
+    base = settings.base
     signer = FileSigner.load(base.signing.certificate, base.signing.key, base.signing.password)
-    inbox, spool = Inbox(base.folder / "inbox"), Spool(base.folder / "spool")
     desk = Desk(
         oin=read_oin(signer.certificate),
         hub_oin=settings.hub_oin,
         trust=trust,
-        policy=policy,
+        policy=SignaturePolicy(),
         signer=signer,
         book=book,
-        inbox=inbox,
-        spool=spool,
+        inbox=Inbox(base.folder / "inbox"),
+        spool=Spool(base.folder / "spool"),
         wanted=lambda berichtsoort: wanted(settings, berichtsoort),
         taken=woken.set,
+        url=lambda: settings.zet_status_url,
+        post=peers.post,
         now=gateway.now,
         new_id=gateway.new_id,
         journal=journal,
     )
-    line = Line(
-        url=lambda: settings.zet_status_url,
-        trust=trust,
-        policy=policy,
-        signer=signer,
-        post=peers.post,
-        now=gateway.now,
-        new_id=gateway.new_id,
-    )
-    return Agency(settings, desk, line, woken)
+    return Agency(settings, desk, woken)
 
 
 def wanted(settings: AgencySettings, berichtsoort: str) -> str:
@@ -387,34 +334,19 @@ async def work_until(stop: asyncio.Event, agency: Agency, server: Server) -> Non
     agency.desk.book.check()
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Entry of the process: `python -m digipoort_as4.agency`.
+def serve_until_told(read: Callable[[], AgencySettings]) -> int:
+    """Run in the foreground until SIGTERM or SIGINT; returns the exit code, that of the error's class."""
 
-    Returns:
-        Exit code: that of the error's class.
-    """
-    parser = argparse.ArgumentParser(prog="python -m digipoort_as4.agency", description="The endpoint of one agency.")
-    parser.add_argument("--dir", type=Path, help="folder of a local post office")
-    parser.add_argument("--name", default="", help="agency of that post office")
-    parser.add_argument("--config", type=Path, help="agency.toml of an agency that stands by itself")
-    given = parser.parse_args(words)
+    async def work() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run(read(), stop)
+
     logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     try:
-        asyncio.run(_main(given.config, given.dir, given.name))
+        asyncio.run(work())
     except DigipoortError as error:
         logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
         return error.exit_code
     return 0
-
-
-async def _main(path: Path | None, folder: Path | None, name: str) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if path is None and folder is None:
-        raise ConfigError("give --config FILE, or --dir DIR and --name NAME")
-    await run(read_settings(path) if path else local_settings(folder or Path(), name), stop)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -124,7 +124,7 @@ def read_snapshot(settings: Settings) -> Snapshot:
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
     copies.check_against(consents, routes)
-    return Snapshot(read_trust(settings), routes, parties, consents, frozenset(settings.agencies))
+    return Snapshot(read_trust(settings), routes, parties, consents, settings.agencies)
 
 
 def read_trust(settings: Settings) -> Trust:

@@ -22,4 +22,6 @@ def agency(name: str | None, file: Path | None, folder: Path) -> int:
     """
     if (name is None) == (file is None):
         raise failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
-    return endpoint.main(["--config", str(file)] if file else ["--dir", str(folder), "--name", str(name)])
+    return endpoint.serve_until_told(
+        lambda: endpoint.read_settings(file) if file else endpoint.local_settings(folder, str(name))
+    )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from digipoort_as4.errors import StorageFailure
-from digipoort_as4.hub.decision import StoredReply
+from digipoort_as4.hub.decision import RememberReply, StoredReply
 from digipoort_as4.storage.group import GroupCommit, Undone
 from digipoort_as4.storage.payloads import make_folder, sync_folder
 from digipoort_as4.storage.sqlite import connect, take_lock
@@ -24,38 +24,21 @@ LOCK: Final = "agency.lock"
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS hand_over (
-    hub_oin TEXT NOT NULL,
-    berichtkenmerk TEXT NOT NULL,
-    kenmerk TEXT NOT NULL,
-    berichtsoort TEXT NOT NULL,
-    folder TEXT NOT NULL,
-    staged TEXT NOT NULL,
-    delivered_at TEXT NOT NULL,
-    done_at TEXT,
+    hub_oin TEXT NOT NULL, berichtkenmerk TEXT NOT NULL, kenmerk TEXT NOT NULL, berichtsoort TEXT NOT NULL,
+    folder TEXT NOT NULL, staged TEXT NOT NULL, delivered_at TEXT NOT NULL, done_at TEXT,
     PRIMARY KEY (hub_oin, berichtkenmerk)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS hand_over_open ON hand_over (delivered_at) WHERE done_at IS NULL;
 CREATE TABLE IF NOT EXISTS reply (
-    hub_oin TEXT NOT NULL,
-    message_id TEXT NOT NULL,
-    signature_value TEXT NOT NULL,
-    octets BLOB NOT NULL,
+    hub_oin TEXT NOT NULL, message_id TEXT NOT NULL, signature_value TEXT NOT NULL, octets BLOB NOT NULL,
     until TEXT NOT NULL,
     PRIMARY KEY (hub_oin, message_id)
 );
 CREATE INDEX IF NOT EXISTS reply_until ON reply (until);
 CREATE TABLE IF NOT EXISTS wish (
-    hub_oin TEXT NOT NULL,
-    berichtkenmerk TEXT NOT NULL,
-    kenmerk TEXT NOT NULL,
-    statuscode TEXT NOT NULL,
-    at TEXT NOT NULL,
-    foutcode TEXT,
-    foutbeschrijving TEXT,
-    details TEXT,
-    due TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    note TEXT NOT NULL DEFAULT '',
+    hub_oin TEXT NOT NULL, berichtkenmerk TEXT NOT NULL, kenmerk TEXT NOT NULL, statuscode TEXT NOT NULL,
+    at TEXT NOT NULL, foutcode TEXT, foutbeschrijving TEXT, details TEXT,
+    due TEXT, attempts INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (hub_oin, berichtkenmerk, statuscode)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wish_due ON wish (due) WHERE due IS NOT NULL;
@@ -65,57 +48,44 @@ PRAGMA user_version = 1;
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """One delivery that the agency took, once for all retries of the hub."""
+    """One delivery that the agency took, once for all retries of the hub: a row of the table, as its columns stand."""
 
     hub_oin: str
     berichtkenmerk: str
     kenmerk: str
     berichtsoort: str
-    folder: str
-    """Its name in the inbox."""
-    staged: str
-    """Its name in the staging place before that."""
-    delivered_at: datetime
-    """tijdstempelAfgeleverd: the same in the answer to every retry."""
-    done_at: datetime | None = None
-    """When the back end could see it; None until then."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptReply:
-    """An answer and what asks for it again: the verbatim repeat."""
-
-    hub_oin: str
-    message_id: str
-    reply: StoredReply
-    until: datetime
+    folder: str  # its name in the inbox
+    staged: str  # its name in the staging place before that
+    delivered_at: datetime  # tijdstempelAfgeleverd: the same in the answer to every retry
+    done_at: datetime | None = None  # when the back end could see it; None until then
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A status that the agency wants to set at the hub (zetStatus)."""
+    """A status that the agency wants to set at the hub (zetStatus): a row of the table, as its columns stand."""
 
     hub_oin: str
     berichtkenmerk: str
     kenmerk: str
     statuscode: str
-    at: datetime
-    """tijdstempelStatus: the same in every attempt."""
+    at: datetime  # tijdstempelStatus: the same in every attempt
     foutcode: str | None = None
     foutbeschrijving: str | None = None
     details: str | None = None
-    due: datetime | None = None
-    """Next attempt; None when it is settled, told or given up."""
+    due: datetime | None = None  # next attempt; None when it is settled, told or given up
     attempts: int = 0
-    note: str = ""
-    """For the operator: what the last attempt met."""
+    note: str = ""  # for the operator: what the last attempt met
+
+
+TIMES: Final = ("delivered_at", "done_at", "at", "due")  # columns that hold a moment
+
+R = TypeVar("R", HandOver, Wish)
 
 
 class AgencyBook:
     """The agency's own database; after a failure it refuses everything until the process starts anew (P5)."""
 
     def __init__(self, connection: sqlite3.Connection, lock: int, on_failure: Callable[[], None]) -> None:
-        """Made by `open`."""
         self._connection, self._lock = connection, lock
         self._group = GroupCommit(connection, on_failure)
 
@@ -124,7 +94,6 @@ class AgencyBook:
         """Open or make the database and take the folder for this process alone.
 
         Args:
-            folder: made when it is not there.
             on_failure: called once when the book can not keep its promise any more: the process has to stop.
 
         Raises:
@@ -152,43 +121,34 @@ class AgencyBook:
 
     def find_reply(self, hub_oin: str, message_id: str, now: datetime) -> StoredReply | None:
         """The answer given to this message, unless its time to be kept is over."""
-        rows = self._read(
-            "SELECT signature_value, octets FROM reply WHERE hub_oin = ? AND message_id = ? AND until > ?",
-            (hub_oin, message_id, _text(now)),
-        )
+        statement = "SELECT signature_value, octets FROM reply WHERE hub_oin = ? AND message_id = ? AND until > ?"
+        rows = self._read(statement, (hub_oin, message_id, _text(now)))
         return StoredReply(rows[0][0], rows[0][1]) if rows else None
 
     def find_hand_over(self, hub_oin: str, berichtkenmerk: str) -> HandOver | None:
         """The hand-over under this key, done or not."""
-        rows = self._read("SELECT * FROM hand_over WHERE hub_oin = ? AND berichtkenmerk = ?", (hub_oin, berichtkenmerk))
-        return _hand_over(rows[0]) if rows else None
+        statement = "SELECT * FROM hand_over WHERE hub_oin = ? AND berichtkenmerk = ?"
+        return next(iter(self._rows(HandOver, statement, hub_oin, berichtkenmerk)), None)
 
     def open_hand_overs(self) -> list[HandOver]:
         """All that are committed and not yet done, oldest first."""
-        rows = self._read("SELECT * FROM hand_over WHERE done_at IS NULL ORDER BY delivered_at", ())
-        return [_hand_over(row) for row in rows]
+        return self._rows(HandOver, "SELECT * FROM hand_over WHERE done_at IS NULL ORDER BY delivered_at")
 
     def due_wishes(self, now: datetime, limit: int) -> list[Wish]:
         """Statuses whose next attempt is due and whose documents the back end can see; longest due first."""
-        rows = self._read(
+        statement = (
             "SELECT wish.* FROM wish JOIN hand_over USING (hub_oin, berichtkenmerk)"
-            " WHERE due <= ? AND done_at IS NOT NULL ORDER BY due LIMIT ?",
-            (_text(now), limit),
+            " WHERE due <= ? AND done_at IS NOT NULL ORDER BY due LIMIT ?"
         )
-        return [_wish(row) for row in rows]
+        return self._rows(Wish, statement, _text(now), limit)
 
     def wishes(self, berichtkenmerk: str) -> list[Wish]:
         """All statuses of a hand-over, settled or not."""
-        rows = self._read("SELECT * FROM wish WHERE berichtkenmerk = ? ORDER BY at", (berichtkenmerk,))
-        return [_wish(row) for row in rows]
-
-    def next_due(self) -> datetime | None:
-        """When the next status is due, or None when all are settled."""
-        return _time(self._read("SELECT min(due) FROM wish", ())[0][0])
+        return self._rows(Wish, "SELECT * FROM wish WHERE berichtkenmerk = ? ORDER BY at", berichtkenmerk)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    async def take(self, hand_over: HandOver, reply: KeptReply, wishes: Sequence[Wish] = ()) -> bool:
+    async def take(self, hand_over: HandOver, reply: RememberReply, wishes: Sequence[Wish] = ()) -> bool:
         """Commit a hand-over with its answer and the statuses that shall follow, all or nothing.
 
         Returns:
@@ -197,21 +157,17 @@ class AgencyBook:
         Raises:
             StorageFailure: not durable; answer nothing.
         """
-        rows = [_insert("hand_over", _hand_over_row(hand_over)), _insert("reply", _reply_row(reply))]
-        return await self._write([*rows, *(_insert("wish", _wish_row(wish)) for wish in wishes)])
+        rows = [_insert("hand_over", *_columns(hand_over)), _insert("reply", *_reply(reply))]
+        return await self._write(*rows, *(_insert("wish", *_columns(wish)) for wish in wishes))
 
-    async def remember(self, reply: KeptReply) -> bool:
-        """Commit the answer to a retry of a hand-over already taken.
-
-        Returns:
-            False when the MessageID is there already.
-        """
-        return await self._write([_insert("reply", _reply_row(reply))])
+    async def remember(self, reply: RememberReply) -> bool:
+        """Commit the answer to a retry of a hand-over already taken; False when the MessageID is there already."""
+        return await self._write(_insert("reply", *_reply(reply)))
 
     async def done(self, hand_over: HandOver, at: datetime) -> None:
         """Note that the back end can see it."""
         statement = "UPDATE hand_over SET done_at = ? WHERE hub_oin = ? AND berichtkenmerk = ?"
-        await self._write([(statement, (_text(at), hand_over.hub_oin, hand_over.berichtkenmerk))])
+        await self._write((statement, (_text(at), hand_over.hub_oin, hand_over.berichtkenmerk)))
 
     async def note_attempt(self, wish: Wish) -> None:
         """Replace due, attempts and note of a status."""
@@ -220,11 +176,11 @@ class AgencyBook:
             " WHERE hub_oin = ? AND berichtkenmerk = ? AND statuscode = ?"
         )
         key = (wish.hub_oin, wish.berichtkenmerk, wish.statuscode)
-        await self._write([(statement, (_text(wish.due), wish.attempts, wish.note, *key))])
+        await self._write((statement, (_text(wish.due), wish.attempts, wish.note, *key)))
 
     async def forget_replies(self, now: datetime) -> None:
         """Drop answers whose time to be kept is over."""
-        await self._write([("DELETE FROM reply WHERE until <= ?", (_text(now),))])
+        await self._write(("DELETE FROM reply WHERE until <= ?", (_text(now),)))
 
     def fail(self, reason: str) -> None:
         """Refuse everything from here on: the inbox lies on the same disk, and that broke its promise."""
@@ -244,6 +200,10 @@ class AgencyBook:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
+    def _rows(self, model: type[R], statement: str, *values: object) -> list[R]:
+        names = [field.name for field in fields(model)]
+        return [model(*map(_value, names, row)) for row in self._read(statement, values)]
+
     def _read(self, statement: str, values: tuple[object, ...]) -> list[Any]:
         self._group.check()
         try:
@@ -251,7 +211,7 @@ class AgencyBook:
         except sqlite3.Error as error:
             raise self._group.fail(f"reading failed: {error}") from error
 
-    async def _write(self, statements: Sequence[_Statement]) -> bool:
+    async def _write(self, *statements: _Statement) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
             try:
                 for statement, values in statements:
@@ -266,42 +226,25 @@ class AgencyBook:
 _Statement = tuple[str, tuple[object, ...]]
 
 
-def _insert(table: str, row: tuple[object, ...]) -> _Statement:
+def _insert(table: str, *row: object) -> _Statement:
     # `table` is one of three names above, never anybody's data
     return f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row
+
+
+def _columns(it: HandOver | Wish) -> Iterator[object]:
+    for field in fields(it):
+        value = getattr(it, field.name)
+        yield _text(value) if field.name in TIMES else value
+
+
+def _reply(it: RememberReply) -> tuple[object, ...]:
+    return it.party, it.message_id, it.reply.signature_value, it.reply.octets, _text(it.until)
+
+
+def _value(column: str, value: Any) -> Any:
+    return datetime.fromisoformat(value) if column in TIMES and value is not None else value
 
 
 def _text(at: datetime | None) -> str | None:
     # One width and one zone, so that text order is time order.
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _hand_over(row: Sequence[Any]) -> HandOver:
-    hub_oin, berichtkenmerk, kenmerk, berichtsoort, folder, staged, delivered_at, done_at = row
-    delivered = datetime.fromisoformat(delivered_at)
-    return HandOver(hub_oin, berichtkenmerk, kenmerk, berichtsoort, folder, staged, delivered, _time(done_at))
-
-
-def _hand_over_row(it: HandOver) -> tuple[object, ...]:
-    key = (it.hub_oin, it.berichtkenmerk, it.kenmerk, it.berichtsoort)
-    return (*key, it.folder, it.staged, _text(it.delivered_at), _text(it.done_at))
-
-
-def _reply_row(it: KeptReply) -> tuple[object, ...]:
-    return it.hub_oin, it.message_id, it.reply.signature_value, it.reply.octets, _text(it.until)
-
-
-def _wish(row: Sequence[Any]) -> Wish:
-    hub_oin, berichtkenmerk, kenmerk, statuscode, at, foutcode, foutbeschrijving, details, due, attempts, note = row
-    fault = (foutcode, foutbeschrijving, details)
-    key = (hub_oin, berichtkenmerk, kenmerk, statuscode)
-    return Wish(*key, datetime.fromisoformat(at), *fault, _time(due), attempts, note)
-
-
-def _wish_row(it: Wish) -> tuple[object, ...]:
-    key = (it.hub_oin, it.berichtkenmerk, it.kenmerk, it.statuscode, _text(it.at))
-    return (*key, it.foutcode, it.foutbeschrijving, it.details, _text(it.due), it.attempts, it.note)

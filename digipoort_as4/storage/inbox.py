@@ -13,11 +13,13 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from digipoort_as4.errors import StorageFailure
 from digipoort_as4.payload import Document
+from digipoort_as4.storage.payloads import sync_folder
 
 STAGING: Final = ".staging"
 """Inside the inbox, so that the hand-over is a rename within one file system; hidden, so that nobody collects there."""
@@ -51,23 +53,14 @@ EXTENSIONS: Final[Mapping[str, str]] = {
 
 
 def folder_name(berichtkenmerk: str) -> str:
-    """The folder of a hand-over: the berichtkenmerk itself, or its digest when it cannot safely be a name.
-
-    Args:
-        berichtkenmerk: 1 to 256 characters of anybody's choice (XSD).
-    """
+    """The folder of a hand-over: the berichtkenmerk itself (256 characters of anybody's choice), or else its digest."""
     if SAFE_NAME.fullmatch(berichtkenmerk) and not RESERVED.fullmatch(berichtkenmerk):
         return berichtkenmerk
     return "sha256-" + hashlib.sha256(berichtkenmerk.encode()).hexdigest()
 
 
 def file_name(number: int, mime_type: str) -> str:
-    """The file of a document: `document-1.xml`.
-
-    Args:
-        number: place in the envelope, from 1.
-        mime_type: as sent; parameters after a semicolon do not count.
-    """
+    """The file of a document, numbered from 1: `document-1.xml`; parameters of the mimeType do not count."""
     return f"document-{number}.{EXTENSIONS.get(mime_type.partition(';')[0].strip().lower(), 'bin')}"
 
 
@@ -79,8 +72,8 @@ class Inbox:
         self.folder = folder
         self._staging = folder / STAGING
         self._staging.mkdir(parents=True, exist_ok=True)
-        _sync(folder)
-        _sync(folder.parent)
+        sync_folder(folder)
+        sync_folder(folder.parent)
 
     def stage(self, envelope: Mapping[str, object], documents: Sequence[Document]) -> str:
         """Write one hand-over where nobody looks yet, durable when this returns.
@@ -102,22 +95,17 @@ class Inbox:
             entries = [_write_document(place, number, document) for number, document in enumerate(documents, 1)]
             text = json.dumps({**envelope, "documents": entries}, ensure_ascii=False, indent=2) + "\n"
             _write(place / ENVELOPE, [text.encode()])
-            _sync(place)
-            _sync(self._staging)
-        except OSError as error:
-            shutil.rmtree(place, ignore_errors=True)
-            raise StorageFailure(f"inbox {self.folder}: {error}") from error
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
+            sync_folder(place)
+            sync_folder(self._staging)
+        except BaseException as error:
+            self.discard(name)
+            if isinstance(error, OSError):
+                raise StorageFailure(f"inbox {self.folder}: {error}") from error
             raise
         return name
 
     def hand_over(self, staged: str, folder: str) -> bool:
         """Show one staged hand-over to the back end by a single rename; safe to do again after a crash.
-
-        Args:
-            staged: what `stage` returned.
-            folder: its name from now on, by `folder_name`.
 
         Returns:
             True when it is, or was before, handed over; False when something else occupies the folder.
@@ -126,17 +114,13 @@ class Inbox:
             StorageFailure: the rename or its fsync failed.
         """
         try:
-            (self._staging / staged).rename(self.folder / folder)
-        except FileNotFoundError:
-            pass  # renamed before a crash; the back end may have taken it away since
+            with suppress(FileNotFoundError):  # renamed before a crash; the back end may have taken it away since
+                (self._staging / staged).rename(self.folder / folder)
+            sync_folder(self.folder)
+            sync_folder(self._staging)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 return False
-            raise StorageFailure(f"inbox {self.folder}: {error}") from error
-        try:
-            _sync(self.folder)
-            _sync(self._staging)
-        except OSError as error:
             raise StorageFailure(f"inbox {self.folder}: {error}") from error
         return True
 
@@ -145,10 +129,7 @@ class Inbox:
         shutil.rmtree(self._staging / staged, ignore_errors=True)
 
     def sweep(self, keep: Iterable[str]) -> list[str]:
-        """At start: remove what was staged and never committed.
-
-        Args:
-            keep: staged names that a committed row knows.
+        """At start: remove what was staged and is not in `keep`, the names that a committed row knows.
 
         Returns:
             The names removed.
@@ -165,13 +146,8 @@ def _write_document(place: Path, number: int, document: Document) -> dict[str, o
     if (size, sha256) != (document.size, document.sha256):
         # The spool was cut short or changed under our hands: a receipt would vouch for other octets than were signed.
         raise StorageFailure(f"document {number} has {size} octets on disk, {document.size} were received, or differs")
-    return {
-        "file": name,
-        "mimeType": document.mime_type,
-        "bestandsnaam": document.bestandsnaam,
-        "sha256": sha256.hex(),
-        "size": size,
-    }
+    told = {"file": name, "mimeType": document.mime_type, "bestandsnaam": document.bestandsnaam}
+    return {**told, "sha256": sha256.hex(), "size": size}
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> tuple[int, bytes]:
@@ -184,11 +160,3 @@ def _write(path: Path, chunks: Iterable[bytes]) -> tuple[int, bytes]:
         file.flush()
         os.fsync(file.fileno())
     return size, digest.digest()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

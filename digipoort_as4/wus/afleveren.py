@@ -5,40 +5,27 @@ What an attempt means is decided in hub.delivery; when one is made, in the worke
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Final
 
-from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, TransportError
 from digipoort_as4.hub import copies
 from digipoort_as4.hub import delivery as hub_delivery
 from digipoort_as4.hub.aanlevering import Identiteit
-from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.decision import Committed, Decision, Delivery, Effect, Job, KeepEvidence, Process
 from digipoort_as4.hub.delivery import Attempt, Faulted, NotLearnt
-from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import Payload
-from digipoort_as4.pki.keys import Signer
-from digipoort_as4.pki.path import Trust
-from digipoort_as4.soap.addressing import Addressing
-from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer
-from digipoort_as4.wssecurity.algorithms import Algorithms
-from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
-from digipoort_as4.wssecurity.seal_message import Sealed, seal
+from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import koppelvlak
-from digipoort_as4.wus.asking import FaultAnswer, Question, headers_of, open_answer
-from digipoort_as4.wus.koppelvlak import AfleverRequest
+from digipoort_as4.wus.asking import FaultAnswer, Post, Question, build_question, headers_of, open_answer
+from digipoort_as4.wus.intake import off_loop
+from digipoort_as4.wus.koppelvlak import AfleverRequest, AfleverResponse
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import AFLEVEREN
-
-Post = Callable[[str, str, Payload, Mapping[str, str]], Awaitable[HttpAnswer]]
-"""(OIN, url, body, headers): transport.peers.Peers.post, which shows the octets to nobody else than that OIN."""
 
 OPERATION: Final = AFLEVEREN.operations[0]
 
@@ -47,32 +34,11 @@ ROUNDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What the operator's files say, as one frozen snapshot."""
-
-    trust: Trust
-    routes: Routes
-    consents: Consents
-    agencies: Mapping[str, str]
-    """OIN -> URL of the AfleverService."""
-
-
-@dataclass(frozen=True, slots=True)
 class Dispatch:
     """What the delivering path works with."""
 
-    store: Store
-    view: Callable[[], View]
-    """Read anew for each attempt: a consent withdrawn a second ago counts."""
-    signer: Signer
-    """The hub's delivery key."""
-    policy: SignaturePolicy
-    """For the agencies' answers."""
+    office: Office  # the configuration is read anew for each attempt: a consent withdrawn a second ago counts
     post: Post
-    now: Callable[[], datetime]
-    new_id: Callable[[], str]
-    """A fresh lower-case UUID."""
-    journal: Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +48,7 @@ class Facts:
     job: Job
     process: Process
     delivery: Delivery
-    view: View
+    view: Snapshot
 
     @property
     def agency_validates(self) -> bool:
@@ -97,28 +63,15 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One sealed afleverRequest and what its answer must show."""
-
-    sealed: Sealed
-    question: Question
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What an attempt came to, with the octets that show it."""
 
     attempt: Attempt
-    evidence: tuple[tuple[str, bytes, str], ...] = ()
-    """(kind, octets, coverage), for KeepEvidence."""
+    evidence: tuple[tuple[str, bytes, str], ...] = ()  # (kind, octets, coverage), for KeepEvidence
 
 
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
-    """Make one attempt at one delivery.
-
-    Args:
-        job: claimed, kind afleveren; its subject is the berichtkenmerk.
-        dispatch: collaborators.
+    """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
 
     Returns:
         True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
@@ -144,16 +97,16 @@ async def deliver(job: Job, dispatch: Dispatch) -> bool:
 
 async def look_up(job: Job, dispatch: Dispatch) -> Facts:
     """What the store and the operator's files say now."""
-    delivery = await dispatch.store.delivery(job.subject)
-    process = await dispatch.store.process(delivery.kenmerk) if delivery else None
+    delivery = await dispatch.office.store.delivery(job.subject)
+    process = await dispatch.office.store.process(delivery.kenmerk) if delivery else None
     if delivery is None or process is None:
         raise LookupError(f"job {job.id}: no delivery {job.subject}")
-    return Facts(job, process, delivery, dispatch.view())
+    return Facts(job, process, delivery, dispatch.office.snapshot())
 
 
 async def end_early(facts: Facts, dispatch: Dispatch) -> bool:
     """End the job when there is nothing to ask."""
-    now = dispatch.now()
+    now = dispatch.office.now()
     if decide_early(facts, now) is None:
         return False
     await commit(facts, lambda latest: decide_early(latest, now), dispatch)
@@ -177,7 +130,7 @@ def decide_early(facts: Facts, now: datetime) -> Decision | None:
 
 async def start(facts: Facts, dispatch: Dispatch) -> Facts:
     """405 and the start of the 72 hours, once per delivery and before anything is sent."""
-    now = dispatch.now()
+    now = dispatch.office.now()
     await commit(facts, lambda latest: hub_delivery.decide_start(latest.process, latest.delivery, now), dispatch)
     return await look_up(facts.job, dispatch)
 
@@ -188,9 +141,7 @@ async def start(facts: Facts, dispatch: Dispatch) -> Facts:
 def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     """The afleverRequest of a delivery: what the sender handed over, with this recipient's documents and key.
 
-    Args:
-        process: with its documents.
-        delivery: names the documents; the first becomes berichtInhoud (decision 18).
+    The first document that the delivery names becomes berichtInhoud (decision 18).
 
     Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
     """
@@ -212,43 +163,20 @@ def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     )
 
 
-async def seal_call(facts: Facts, dispatch: Dispatch) -> Call:
+async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     """Seal afresh for this attempt: own MessageID and Timestamp, the same berichtkenmerk (decision 22)."""
-    message_id, created = f"urn:uuid:{dispatch.new_id()}", dispatch.now()
-    request = build_request(facts.process, facts.delivery)
-    seal_it = partial(build_call, request, facts, message_id, created, dispatch.signer, dispatch.new_id)
-    if sum(document.size for document in request.documents) > limits.INLINE_BODY:
-        return await asyncio.to_thread(seal_it)
-    return seal_it()
-
-
-def build_call(
-    request: AfleverRequest,
-    facts: Facts,
-    message_id: str,
-    created: datetime,
-    signer: Signer,
-    new_id: Callable[[], str],
-) -> Call:
-    """The sealed octets of one attempt; base64 of large documents is made while sending."""
-    written = koppelvlak.write_aflever_request(request, token=new_id().replace("-", ""))
-    sealed = seal(
-        written.octets,
-        Addressing(to=facts.url, action=OPERATION.request_action, message_id=message_id),
-        signer,
-        Algorithms(),
-        created,
-        limits.TIMESTAMP_LIFE,
-        new_id,
-        written.large,
+    office, request = dispatch.office, build_request(facts.process, facts.delivery)
+    recipient, size = facts.delivery.recipient_oin, sum(document.size for document in request.documents)
+    return await off_loop(
+        size,
+        lambda: build_question(request, OPERATION, recipient, facts.url, office.signer, office.new_id, office.now()),
     )
-    return Call(sealed, Question(facts.delivery.recipient_oin, OPERATION, message_id))
 
 
 # --- 4 send -----------------------------------------------------------------------------------------------------------
 
 
-async def send(call: Call, facts: Facts, dispatch: Dispatch) -> HttpAnswer | NotLearnt:
+async def send(call: Question, facts: Facts, dispatch: Dispatch) -> HttpAnswer | NotLearnt:
     """Post to the agency, whose TLS certificate must be the recipient's."""
     if not facts.url:
         return NotLearnt("no endpoint is known", sent=False)
@@ -262,12 +190,12 @@ async def send(call: Call, facts: Facts, dispatch: Dispatch) -> HttpAnswer | Not
 # --- 5 verify ---------------------------------------------------------------------------------------------------------
 
 
-def read(answer: HttpAnswer | NotLearnt, call: Call, facts: Facts, dispatch: Dispatch) -> Result:
+def read(answer: HttpAnswer | NotLearnt, call: Question, facts: Facts, dispatch: Dispatch) -> Result:
     """What the answer says, when it can be believed."""
     if isinstance(answer, NotLearnt):
         return Result(answer)
     try:
-        opened = open_answer(answer, call.question, facts.view.trust, dispatch.policy, dispatch.now())
+        opened = open_answer(answer, call, facts.view.trust, facts.view.policy, dispatch.office.now())
         if isinstance(opened, FaultAnswer):
             return Result(Faulted(opened.foutcode, opened.foutbeschrijving), (("afleverFault", opened.octets, ""),))
         return Result(_read_response(opened, facts), (("afleverResponse", opened.message.octets, opened.coverage),))
@@ -277,7 +205,7 @@ def read(answer: HttpAnswer | NotLearnt, call: Call, facts: Facts, dispatch: Dis
 
 
 def _read_response(opened: Opened, facts: Facts) -> Attempt:
-    response = koppelvlak.read_aflever_response(opened)
+    response = koppelvlak.read(AfleverResponse, opened)
     for name, found, expected in (
         ("kenmerk", response.kenmerk, facts.process.kenmerk),
         ("berichtkenmerk", response.berichtkenmerk, facts.delivery.berichtkenmerk),
@@ -292,27 +220,20 @@ def _read_response(opened: Opened, facts: Facts) -> Attempt:
 # --- 6 judge and 7 commit ---------------------------------------------------------------------------------------------
 
 
-async def settle(facts: Facts, call: Call, result: Result, dispatch: Dispatch) -> None:
+async def settle(facts: Facts, call: Question, result: Result, dispatch: Dispatch) -> None:
     """Judge on the newest facts and commit: statuses, delivery, evidence, end or postponement of the job."""
-    now, jitter = dispatch.now(), random.random()
+    now, jitter = dispatch.office.now(), random.random()
 
     def decide(latest: Facts) -> Decision:
-        judged = hub_delivery.judge(
-            latest.job,
-            latest.process,
-            latest.delivery,
-            result.attempt,
-            agency_validates=latest.agency_validates,
-            now=now,
-            jitter=jitter,
-        )
+        facts, validates = (latest.job, latest.process, latest.delivery), latest.agency_validates
+        judged = hub_delivery.judge(*facts, result.attempt, agency_validates=validates, now=now, jitter=jitter)
         return judged.plus(*evidence(latest, call, result, now))
 
     await commit(facts, decide, dispatch)
-    note(facts, result, dispatch.journal)
+    note(facts, result, dispatch.office.journal)
 
 
-def evidence(facts: Facts, call: Call, result: Result, now: datetime) -> tuple[Effect, ...]:
+def evidence(facts: Facts, call: Question, result: Result, now: datetime) -> tuple[Effect, ...]:
     """Request and answer, when there was an answer: what was asked in vain stands in the journal."""
     kept = (("afleverRequest", call.sealed.skeleton, ""), *result.evidence) if result.evidence else ()
     return tuple(KeepEvidence(facts.process.kenmerk, kind, octets, coverage, now) for kind, octets, coverage in kept)
@@ -324,7 +245,6 @@ async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispa
     Args:
         facts: what to decide on first.
         decide: None when there is nothing to commit (any more).
-        dispatch: collaborators.
 
     Raises:
         RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.
@@ -333,7 +253,7 @@ async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispa
         decision = decide(facts)
         if decision is None:
             return
-        outcome = await dispatch.store.commit(decision)
+        outcome = await dispatch.office.store.commit(decision)
         if isinstance(outcome, Committed):
             return
         facts = await look_up(facts.job, dispatch)
@@ -342,11 +262,8 @@ async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispa
 
 def note(facts: Facts, result: Result, journal: Journal) -> None:
     """One line for the operator."""
-    attempt, detail = result.attempt, ""
-    if isinstance(attempt, NotLearnt):
-        detail = attempt.reason
-    elif isinstance(attempt, Faulted):
-        detail = attempt.foutcode
+    attempt = result.attempt
+    detail = attempt.reason if isinstance(attempt, NotLearnt) else getattr(attempt, "foutcode", "")
     journal.write(
         f"deliver-{type(attempt).__name__.lower()}",
         kenmerk=facts.process.kenmerk,

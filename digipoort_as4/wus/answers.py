@@ -1,16 +1,26 @@
 """The last steps that every WUS service shares: seal the answer, commit it, send what was committed.
 
-Decides nothing; a refusal is wus.office.refuse's business.
+Decides nothing; a refusal is wus.faults.refuse's business.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub.decision import AlreadyThere, Committed, Decision, RememberReply, StoredReply
-from digipoort_as4.payload import BytesPayload
+from digipoort_as4.hub.decision import (
+    AlreadyThere,
+    Committed,
+    Decision,
+    Effect,
+    KeepEvidence,
+    RememberReply,
+    StoredReply,
+)
+from digipoort_as4.payload import BytesPayload, read_all
+from digipoort_as4.pki.keys import Signer
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.store import Store
@@ -19,47 +29,45 @@ from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wssecurity.seal_message import Sealed, seal
 from digipoort_as4.wus import intake
 from digipoort_as4.wus.faults import XML_TYPE
-from digipoort_as4.wus.office import Office
 from digipoort_as4.wus.operations import Operation
 
 
-def seal_answer(body: bytes, operation: Operation, opened: Opened, office: Office, now: datetime) -> Sealed:
+def seal_answer(
+    body: bytes, operation: Operation, opened: Opened, signer: Signer, new_id: Callable[[], str], now: datetime
+) -> Sealed:
     """Sign an answer in the algorithm family of its request, with a MessageID of its own.
-
-    Args:
-        body: serialised response element.
-        operation: whose answer it is.
-        opened: the request.
-        office: signer and fresh ids.
-        now: Created.
 
     Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11.
     """
-    addressing = Addressing(
-        to=WSA_ANONYMOUS,
-        action=operation.response_action,
-        message_id=f"urn:uuid:{office.new_id()}",
-        relates_to=opened.addressing.message_id,
-    )
-    return seal(body, addressing, office.signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, office.new_id)
+    relates_to = opened.addressing.message_id
+    addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
+    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id)
 
 
 def build_remembering(opened: Opened, reply: bytes, now: datetime) -> RememberReply:
-    """The effect by which a verbatim repeat gets the same octets.
-
-    Source: decision 8.
-    """
+    """The effect by which a verbatim repeat gets the same octets (decision 8)."""
     stored = StoredReply(opened.signature_value, reply)
     return RememberReply(opened.oin, opened.addressing.message_id, stored, now + limits.REPEAT_KEPT)
 
 
-async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | None:
-    """Commit, and say which octets may leave now.
+def build_decision(
+    effects: tuple[Effect, ...], operation: Operation, opened: Opened, sealed: Sealed, now: datetime, kenmerk: str = ""
+) -> Decision:
+    """All that becomes durable with an answer: what the service decided, the answer itself, and the evidence.
 
     Args:
-        decision: holds a RememberReply of this request.
-        opened: the request.
-        store: executes it.
+        kenmerk: of the process whose evidence request and answer are; empty for a question that changes none.
+    """
+    reply = read_all(sealed.payload)
+    kept: tuple[Effect, ...] = ()
+    if kenmerk:
+        asked = KeepEvidence(kenmerk, f"{operation.stem}Request", opened.message.octets, opened.coverage, now)
+        kept = (asked, KeepEvidence(kenmerk, f"{operation.stem}Response", sealed.skeleton, "", now))
+    return Decision(reply, (*effects, build_remembering(opened, reply, now), *kept))
+
+
+async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | None:
+    """Commit, and say which octets may leave now.
 
     Returns:
         The decided reply; the stored one when the same request was answered meanwhile; None when facts changed.
@@ -71,17 +79,11 @@ async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | 
     outcome = await store.commit(decision)
     if isinstance(outcome, Committed):
         return decision.reply
-    if isinstance(outcome, AlreadyThere):
-        return intake.same_reply(outcome.reply, opened)
-    return None
+    return intake.same_reply(outcome.reply, opened) if isinstance(outcome, AlreadyThere) else None
 
 
 def still(reply: bytes | None) -> bytes:
-    """The reply, where facts cannot go stale or have done so too often.
-
-    Raises:
-        PeerError: unavailable.
-    """
+    """The reply, where facts cannot go stale or have done so too often. Raises PeerError: unavailable."""
     if reply is None:
         raise PeerError("unavailable", detail="facts kept changing while deciding")
     return reply

@@ -1,26 +1,35 @@
-"""Opens the answer to a request of our own: hub asks agency, agency asks hub. Believes nothing that is not signed.
+"""Seals a request of our own and opens its answer: hub asks agency, agency asks hub. Believes nothing unsigned.
 
 Sends nothing, retries nothing, and reads no operation's fields.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, TransportError
-from digipoort_as4.payload import read_all
+from digipoort_as4.payload import Payload, read_all
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
+from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap import xml_guard
+from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import WSA, q
 from digipoort_as4.transport.http import HttpAnswer
+from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
+from digipoort_as4.wssecurity.seal_message import Sealed, seal
 from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.koppelvlak import Fault
 from digipoort_as4.wus.operations import Operation
+
+Post = Callable[[str, str, Payload, Mapping[str, str]], Awaitable[HttpAnswer]]
+"""(OIN, url, body, headers): transport.peers.Peers.post, which shows the octets to nobody else than that OIN."""
 
 FAULT_STATUS: Final = 500
 """SOAP 1.1 6.2: a fault comes with HTTP 500. Any other status is trouble on the way, whatever the body says."""
@@ -28,13 +37,12 @@ FAULT_STATUS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What we asked, as far as the answer must fit it."""
+    """What we ask, and what the answer must fit."""
 
-    oin: str
-    """Of the party asked: its certificate signs the answer."""
+    oin: str  # of the party asked: its certificate signs the answer
     operation: Operation
-    message_id: str
-    """Ours; the answer's RelatesTo."""
+    message_id: str  # ours; the answer's RelatesTo
+    sealed: Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +54,29 @@ class FaultAnswer:
     octets: bytes
 
 
+def build_question(
+    message: object, operation: Operation, oin: str, url: str, signer: Signer, new_id: Callable[[], str], now: datetime
+) -> Question:
+    """Seal a request, a model of wus.koppelvlak, to the party with this OIN at this URL.
+
+    Base64 of large documents is made while sending; new_id names MessageID, wsu:Ids and placeholders.
+    """
+    message_id, written = f"urn:uuid:{new_id()}", koppelvlak.write(message, token=new_id().replace("-", ""))
+    addressing = Addressing(to=url, action=operation.request_action, message_id=message_id)
+    life = limits.TIMESTAMP_LIFE
+    sealed = seal(written.octets, addressing, signer, Algorithms(), now, life, new_id, written.large)
+    return Question(oin, operation, message_id, sealed)
+
+
 def headers_of(operation: Operation) -> dict[str, str]:
     """The HTTP headers of a request."""
     return {"content-type": "text/xml; charset=utf-8", "soapaction": f'"{operation.request_action}"'}
 
 
 def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
-    """The TLS certificate of the other end holds and is of the party meant.
+    """The TLS certificate of the other end (DER; empty when it showed none) holds and is of the party meant.
 
     Args:
-        oin: of the party meant.
-        der: what the other end showed and proved; empty when it showed none.
-        trust: anchors and CRLs.
-        at: now.
         purpose: TLS_SERVER when we called, TLS_CLIENT when we were called.
 
     Raises:
@@ -79,13 +97,6 @@ def open_answer(
     answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime
 ) -> Opened | FaultAnswer:
     """Verify an answer.
-
-    Args:
-        answer: as it came, any HTTP status.
-        question: what it must fit.
-        trust: for the signing certificate.
-        policy: for the signature.
-        at: now.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.

@@ -1,10 +1,11 @@
 """Refusals as SOAP faults in the exact shape of the real ones, and which foutcode each cause gets.
 
-Signs nothing (real faults are unsigned), refuses nothing itself.
+Signs nothing (real faults are unsigned) and decides on no refusal.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -12,7 +13,8 @@ from typing import Any, Final
 
 from lxml import etree
 
-from digipoort_as4.errors import CAUSES, Cause, ConfigError, PeerError
+from digipoort_as4.errors import CAUSES, Cause, ConfigError, DigipoortError, PeerError
+from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WSA, WSA_ANONYMOUS, q
@@ -31,23 +33,22 @@ FAILED: Final = (
 )
 """Ours: no real fault with code x400 is public."""
 FOLLOWS: Final = "De volgende fout is opgetreden:"
-LONGEST: Final = 1_048_576
-"""Characters of a foutbeschrijving (digipoort 1.6)."""
+LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
-LONGEST_ID: Final = 2_048
-"""Characters of a MessageID that RelatesTo repeats."""
+LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
 XML_TYPE: Final = "text/xml; charset=utf-8"
 
 
-# --- foutcodes --------------------------------------------------------------------------------------------------------
+RETRY_AFTER: Final = 5
+"""Seconds, in an agency's answer to trouble of its own: HTTP 503, so that the hub tries again. A fault with HTTP 500
+would end the delivery with 410 (decision 19)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultTable:
     """Which foutcode a cause gets in a service: x100 for a refusal, x400 for a technical one, unless configured."""
 
-    codes: Mapping[tuple[str, str], str]
-    """(service, cause) to foutcode, where it is not the default."""
+    codes: Mapping[tuple[str, str], str]  # (service, cause) to foutcode, where it is not the default
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> FaultTable:
@@ -63,10 +64,7 @@ class FaultTable:
         return cls(MappingProxyType({(service, cause): str(code) for service, cause, code in rows}))
 
     def code(self, service: Service, cause: Cause) -> str:
-        """The foutcode.
-
-        Source: decision 4; digipoort 3.3.
-        """
+        """The foutcode (decision 4; digipoort 3.3)."""
         default = f"{service.prefix}{'400' if cause.technical else '100'}"
         return self.codes.get((service.name, cause.name), default)
 
@@ -90,9 +88,6 @@ def _mistakes(service: str, cause: str, code: object) -> list[str]:
 DEFAULT: Final = FaultTable(MappingProxyType({}))
 
 
-# --- what the fault is about ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Hint:
     """What is known of a request before it is verified. Good for a fault's Action and RelatesTo and nothing else."""
@@ -103,10 +98,7 @@ class Hint:
 
     @classmethod
     def before(cls, request: HttpRequest, service: Service) -> Hint:
-        """From path and SOAPAction alone.
-
-        Source: decision 6.
-        """
+        """From path and SOAPAction alone (decision 6)."""
         return cls(service, service.by_action(soap_action(request)))
 
     def of(self, message: SoapMessage) -> Hint:
@@ -128,28 +120,18 @@ def _message_id(header: etree._Element) -> str:
     return text if len(text) <= LONGEST_ID else ""
 
 
-# --- text -------------------------------------------------------------------------------------------------------------
-
-
 def public_text(refusal: PeerError, journal_number: str) -> str:
     """What the peer hears: never empty, never more than it may know.
 
-    Args:
-        refusal: cause and its four parts.
-        journal_number: 8 hex digits; told where the cause is not explained, so that the operator can look it up.
+    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up.
 
     Source: decision 5.
     """
     cause = refusal.cause
     if not cause.explained or cause.technical:
         return f"{cause.text} Vermeld bij navraag journaalnummer {journal_number}."
-    parts = (
-        ("Waar", refusal.where),
-        ("Gevonden", refusal.found),
-        ("Verwacht", refusal.expected),
-        ("Oplossing", refusal.fix),
-    )
-    told = " ".join(f"{label}: {_one_line(text).rstrip('.')}." for label, text in parts if text)
+    parts = {"Waar": refusal.where, "Gevonden": refusal.found, "Verwacht": refusal.expected, "Oplossing": refusal.fix}
+    told = " ".join(f"{label}: {_one_line(text).rstrip('.')}." for label, text in parts.items() if text)
     return f"{cause.text} {told}".rstrip()
 
 
@@ -165,18 +147,8 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
     return f"{opening}\n\n{FOLLOWS} \n{public_text(refusal, journal_number)}\n"[:LONGEST]
 
 
-# --- fault ------------------------------------------------------------------------------------------------------------
-
-
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
     """Write the fault.
-
-    Args:
-        refusal: why.
-        hint: service, operation and MessageID of the request as far as known.
-        foutcode: of the fault table.
-        journal_number: 8 hex digits.
-        message_id: fresh, for wsa:MessageID.
 
     Returns:
         UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
@@ -207,9 +179,42 @@ def _headers(hint: Hint, message_id: str) -> str:
     return written
 
 
-def answer(cause: Cause, octets: bytes) -> HttpAnswer:
-    """The fault as an HTTP answer with the cause's status."""
-    headers = {"content-type": XML_TYPE}
-    if cause.http == 405:
+def refuse(
+    trouble: DigipoortError | OSError,
+    hint: Hint,
+    table: FaultTable,
+    journal: Journal,
+    message_id: str,
+    oin: str | None = None,
+) -> HttpAnswer:
+    """Write the one journal line of a refusal and answer with the fault.
+
+    Args:
+        trouble: why; anything but a PeerError is ours and becomes cause `storage`.
+        message_id: a fresh UUID.
+        oin: of the sender, when it was verified.
+    """
+    refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
+    cause = refusal.cause
+    foutcode = table.code(hint.service, cause)
+    number = journal.write(
+        "refused",
+        level=logging.ERROR if cause.technical else logging.WARNING,
+        service=hint.service.name,
+        operation=hint.operation.name if hint.operation else None,
+        cause=cause.name,
+        foutcode=foutcode,
+        where=refusal.where,
+        found=refusal.found,
+        expected=refusal.expected,
+        detail=refusal.detail,
+        message_id=hint.message_id,
+        oin=oin,
+    )
+    octets = build(refusal, hint, foutcode, number, f"urn:uuid:{message_id}")
+    status, headers = cause.http, {"content-type": XML_TYPE}
+    if status == 405:
         headers["allow"] = "POST"
-    return HttpAnswer(cause.http, headers, BytesPayload(octets))
+    if cause.technical and hint.service == AFLEVEREN:
+        status, headers["retry-after"] = 503, str(RETRY_AFTER)
+    return HttpAnswer(status, headers, BytesPayload(octets))

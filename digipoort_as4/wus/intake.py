@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from digipoort_as4 import limits
@@ -24,39 +24,26 @@ from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import WSA_ANONYMOUS, WSA_NONE, local_name
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, open_message
+from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.faults import soap_action
 from digipoort_as4.wus.office import Office, Snapshot, note
-from digipoort_as4.wus.operations import Operation, Service
+from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _CHARSETS: Final = frozenset({"", "utf-8", "utf8"})
 
 
-async def off_loop(size: int, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Run a function here, or in a thread when the body it works on is large.
+async def off_loop(size: int, work: Callable[[], T]) -> T:
+    """Do something that waits for nothing: in a thread when the body it works on is large.
 
-    Args:
-        size: octets of the body; up to limits.INLINE_BODY the event loop does it faster itself.
-        function: waits for nothing.
-        arguments: of the function.
-        named: of the function.
+    Up to limits.INLINE_BODY octets the event loop does it faster itself.
     """
-    if size <= limits.INLINE_BODY:
-        return function(*arguments, **named)
-    return await asyncio.to_thread(function, *arguments, **named)
-
-
-# --- parse ------------------------------------------------------------------------------------------------------------
+    return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
 async def parse(request: HttpRequest, token: str) -> SoapMessage:
-    """From an HTTP request to one guarded tree.
-
-    Args:
-        request: as the transport handed it over.
-        token: fresh and unguessable, for the placeholders of large texts.
+    """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
     Raises:
         PeerError: what the transport met, method-not-allowed, content-encoding, content-type, and all of soap.inhoud
@@ -64,21 +51,11 @@ async def parse(request: HttpRequest, token: str) -> SoapMessage:
 
     Source: digipoort 1.3; decision 13.
     """
-    check_http(request)
-    return await off_loop(request.body.size, _read, request, token)
+    _check_http(request)
+    return await off_loop(request.body.size, lambda: xml_guard.parse(*inhoud.extract(request.body, token)))
 
 
-def _read(request: HttpRequest, token: str) -> SoapMessage:
-    skeleton, large = inhoud.extract(request.body, token)
-    return xml_guard.parse(skeleton, large)
-
-
-def check_http(request: HttpRequest) -> None:
-    """Everything that method and HTTP headers say.
-
-    Raises:
-        PeerError: see parse.
-    """
+def _check_http(request: HttpRequest) -> None:
     if request.method != "POST":
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
@@ -104,19 +81,12 @@ def _check_content_type(header: str) -> None:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
 
 
-# --- verify -----------------------------------------------------------------------------------------------------------
-
-
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
-    """The OIN that the TLS connection proves.
-
-    Args:
-        certificate: DER of the peer's certificate; None without one.
-        trust: anchors and revocation of this moment; the handshake knew nothing of revocation or purpose.
-        at: now.
+    """The OIN that the TLS connection proves, by the DER of the peer's certificate or None.
 
     Raises:
-        PeerError: tls-certificate, for every reason; which one is in its detail.
+        PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
+            revocation or purpose.
 
     Source: decision 9.
     """
@@ -137,12 +107,6 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
 
     Does not judge the age of the message: a verbatim repeat is answered also when it is old.
 
-    Args:
-        message: parsed.
-        request: for the TLS certificate and the size of the body.
-        snapshot: trust and policies.
-        now: moment at which both certificates must be valid.
-
     Raises:
         PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message.
 
@@ -150,29 +114,26 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
     """
     tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
     policy = snapshot.policy_of(tls_oin)
-    opened = await off_loop(request.body.size, open_message, message, policy, snapshot.trust, now)
+    opened = await off_loop(request.body.size, lambda: open_message(message, policy, snapshot.trust, now))
     if opened.oin != tls_oin:
         raise PeerError("oin-differs", detail=f"TLS {tls_oin}, signature {opened.oin}")
     return opened
 
 
-def check_known(opened: Opened, snapshot: Snapshot) -> None:
-    """The sender is in the party table.
+def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
+    """The sender is in the party table; who sets a status is a body that has an endpoint here.
 
     Raises:
         PeerError: party-unknown.
     """
-    if snapshot.parties.knows(opened.oin) is None:
+    if service == ZET_STATUS and opened.oin not in snapshot.agencies:
+        raise PeerError("party-unknown", detail=f"{opened.oin} is no agency")
+    if service != ZET_STATUS and snapshot.parties.knows(opened.oin) is None:
         raise PeerError("party-unknown", detail=f"{opened.oin} is no party")
 
 
 def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Operation:
-    """Which operation is asked; SOAPAction, wsa:Action and body element must agree, wsa:To must be this service.
-
-    Args:
-        opened: verified request.
-        request: for the SOAPAction header, which may be quoted, unquoted, empty or absent.
-        service: whose path it came to.
+    """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, wsa:To must be this service.
 
     Raises:
         PeerError: operation-unknown, soap-action, header-value.
@@ -182,9 +143,8 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Op
     operation = service.by_element(opened.operation)
     if operation is None or not operation.offered:
         offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
-        raise PeerError(
-            "operation-unknown", where="Body", found=local_name(opened.operation.tag)[:80], expected=offered
-        )
+        found = local_name(opened.operation.tag)[:80]
+        raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
     _check_action("wsa:Action", opened.addressing.action, operation)
     _check_action("SOAPAction", soap_action(request) or operation.request_action, operation)
     _check_to(opened.addressing.to, service)
@@ -193,14 +153,9 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Op
 
 
 def _check_action(where: str, found: str, operation: Operation) -> None:
-    if found != operation.request_action:
-        raise PeerError(
-            "soap-action",
-            where=where,
-            found=found[:200],
-            expected=operation.request_action,
-            fix=f"Zet {where} op de actie van {operation.name}.",
-        )
+    if found != (expected := operation.request_action):
+        fix = f"Zet {where} op de actie van {operation.name}."
+        raise PeerError("soap-action", where=where, found=found[:200], expected=expected, fix=fix)
 
 
 def _check_to(to: str, service: Service) -> None:
@@ -211,28 +166,17 @@ def _check_to(to: str, service: Service) -> None:
     except ValueError:
         path = ""
     if path.rstrip("/").split("/")[-2:] != wanted:
-        raise PeerError(
-            "header-value",
-            where="wsa:To",
-            found=to[:200],
-            expected=f"een adres dat eindigt op /{'/'.join(wanted)}",
-            fix="Zet wsa:To op het adres van deze service.",
-        )
+        expected, fix = f"een adres dat eindigt op /{'/'.join(wanted)}", "Zet wsa:To op het adres van deze service."
+        raise PeerError("header-value", where="wsa:To", found=to[:200], expected=expected, fix=fix)
 
 
 def _check_anonymous(opened: Opened) -> None:
     """We answer on the same connection and call nobody back."""
-    addresses = {
-        "wsa:ReplyTo": opened.addressing.reply_to,
-        "wsa:FaultTo": opened.addressing.fault_to,
-        "wsa:From": opened.addressing.from_,
-    }
-    for where, found in addresses.items():
+    headers = opened.addressing
+    named = (("wsa:ReplyTo", headers.reply_to), ("wsa:FaultTo", headers.fault_to), ("wsa:From", headers.from_))
+    for where, found in named:
         if found not in (None, WSA_ANONYMOUS, WSA_NONE):
             raise PeerError("header-value", where=where, found=found[:200], expected=f"{WSA_ANONYMOUS} of {WSA_NONE}")
-
-
-# --- an earlier answer ------------------------------------------------------------------------------------------------
 
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> bytes | None:
@@ -252,30 +196,25 @@ async def find_repeat(opened: Opened, office: Office, operation: Operation) -> b
 
 
 def same_reply(earlier: StoredReply, opened: Opened) -> bytes:
-    """The stored octets when they answered this very request.
-
-    Raises:
-        PeerError: message-id-reused.
-    """
+    """The stored octets when they answered this very request. Raises PeerError: message-id-reused."""
     if earlier.signature_value != opened.signature_value:
+        found, fix = opened.addressing.message_id[:200], "Gebruik voor elk bericht een nieuw wsa:MessageID."
         raise PeerError(
-            "message-id-reused",
-            where="wsa:MessageID",
-            found=opened.addressing.message_id[:200],
-            expected="een nieuw MessageID",
-            fix="Gebruik voor elk bericht een nieuw wsa:MessageID.",
+            "message-id-reused", where="wsa:MessageID", found=found, expected="een nieuw MessageID", fix=fix
         )
     return earlier.octets
 
 
-# --- quarantine -------------------------------------------------------------------------------------------------------
+async def read_documents(model: type[T], opened: Opened, receiving: koppelvlak.Intake) -> T:
+    """Read a message that has documents, in a thread when they are large. Raises PeerError: as koppelvlak.read."""
+    size = len(opened.message.octets) + sum(text.text.size for text in opened.message.large)
+    return await off_loop(size, lambda: koppelvlak.read(model, opened, receiving))
 
 
 class Quarantine:
     """Spool files of one request: whatever the store has not moved away by the end is thrown away."""
 
     def __init__(self, spool: Spool) -> None:
-        """Begin with nothing in it."""
         self._spool = spool
         self._files: list[FilePayload] = []
 
@@ -286,11 +225,10 @@ class Quarantine:
         return file
 
     def __enter__(self) -> Quarantine:
-        """The quarantine itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Empty it. A file that will not go must not spoil an answer that is committed; the next start removes it."""
+        # a file that will not go must not spoil an answer that is committed; the next start removes it
         for file in self._files:
             with suppress(OSError):
                 self._spool.discard(file)

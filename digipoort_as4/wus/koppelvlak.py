@@ -1,6 +1,7 @@
 """The messages of the koppelvlak as frozen models: read from verified bodies, written as serialised bodies.
 
-Signs nothing, stores nothing, decides nothing. Names are those of the wire in snake_case.
+A model's fields are the children of its element in the order of the XSD, in snake_case; reader and writer follow them.
+Signs nothing, stores nothing, decides nothing.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Final, Protocol
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from types import NoneType
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from lxml import etree
 
@@ -22,9 +25,11 @@ from digipoort_as4.hub.decision import Status
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, base64_of
 from digipoort_as4.soap import inhoud
 from digipoort_as4.soap.message import LargeText, SoapMessage
-from digipoort_as4.soap.names import KV, SOAP11, local_name, q
+from digipoort_as4.soap.names import KV, SOAP11, WHITE_SPACE, local_name, q
 from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import schema
+
+M = TypeVar("M")
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
@@ -33,10 +38,8 @@ from digipoort_as4.wus import schema
 class Fout:
     """foutType: what a fault carries, and the statusFoutcode of a status."""
 
-    foutcode: str
-    """At most 20 characters."""
-    foutbeschrijving: str
-    """At most 1,048,576 characters."""
+    foutcode: str  # at most 20 characters
+    foutbeschrijving: str  # at most 1,048,576 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,11 @@ class AanleverRequest:
     rol_belanghebbende: str
     identiteit_ontvanger: Identiteit | None
     rol_ontvanger: str | None
-    documents: tuple[Document, ...]
-    """berichtInhoud first, then berichtBijlagen in order."""
+    documents: tuple[Document, ...]  # berichtInhoud first, then berichtBijlagen in order
     autorisatie_adres: str | None
 
     def aanlevering(self, sender_oin: str) -> Aanlevering:
-        """The canonical unit of the hub.
-
-        Args:
-            sender_oin: OIN of the certificate that signed the request.
-        """
+        """The canonical unit of the hub, sent by the OIN of the certificate that signed the request."""
         return Aanlevering(
             sender_oin=sender_oin,
             berichtsoort=self.berichtsoort,
@@ -116,15 +114,8 @@ class StatusResultaat:
     @classmethod
     def of(cls, status: Status, kenmerk: str, belanghebbende: Identiteit) -> StatusResultaat:
         """A stored status on its way out."""
-        return cls(
-            kenmerk=kenmerk,
-            identiteit_belanghebbende=belanghebbende,
-            statuscode=status.code,
-            tijdstempel_status=status.at,
-            statusomschrijving=status.omschrijving,
-            status_foutcode=None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or ""),
-            statusdetails=status.details,
-        )
+        fout = None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or "")
+        return cls(kenmerk, belanghebbende, status.code, status.at, status.omschrijving, fout, status.details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +145,12 @@ class AfleverRequest:
     tijdstempel_aangeleverd: datetime
     identiteit_belanghebbende: Identiteit
     rol_belanghebbende: str
-    identiteit_aanleveraar: str | None
-    """A number without its type; the form with nummer and type is read too (digipoort 1.6)."""
+    identiteit_aanleveraar: str | None  # a number without its type; see _with_plain_aanleveraar
     identiteit_ontvanger: Identiteit | None
     rol_ontvanger: str | None
-    documents: tuple[Document, ...]
-    """berichtInhoud first, then berichtBijlagen in order."""
-    constateringen: tuple[Constatering, ...] = ()
-    additionele_elementen: tuple[AdditioneelElement, ...] = ()
+    documents: tuple[Document, ...]  # berichtInhoud first, then berichtBijlagen in order
+    constateringen_lijst: tuple[Constatering, ...] = ()
+    additionele_elementen_lijst: tuple[AdditioneelElement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +194,7 @@ class Fault:
 
     faultcode: str
     faultstring: str
-    element: str
-    """aanleverFault, statusinformatieFault, …; empty when the detail holds none of them."""
+    element: str  # aanleverFault, statusinformatieFault, …; empty when the detail holds none of them
     fout: Fout | None
 
     @property
@@ -216,8 +204,61 @@ class Fault:
         return text.partition("De volgende fout is opgetreden:")[2].strip() or text.strip()
 
 
+# --- how models and elements correspond -------------------------------------------------------------------------------
+
+ELEMENTS: Final[Mapping[type, tuple[str, ...]]] = {
+    StatussenRequest: ("getStatussenProcesRequest", "getNieuweStatussenProcesRequest"),
+    StatusResultaat: ("getStatussenProcesResponse", "getNieuweStatussenProcesResponse", "getNieuweStatussenResponse"),
+}
+"""Elements that carry a model, for a row the responses it stands in; any other model is named as its element is."""
+
+ROWS: Final = {
+    "constateringenLijst": "constatering",
+    "additioneleElementenLijst": "element",
+    "berichtBijlagen": "bijlage",
+}
+"""What one row of a list is called."""
+
+
+def _names(model: type) -> tuple[str, ...]:
+    return ELEMENTS.get(model, (model.__name__[0].lower() + model.__name__[1:],))
+
+
+class _Field(NamedTuple):
+    name: str
+    element: str
+    kind: Any  # str, datetime, Document or a model
+    optional: bool
+    many: bool
+
+
+@cache
+def _fields(model: type) -> tuple[_Field, ...]:
+    """How the fields of a model stand in the XSD."""
+    hints = get_type_hints(model)
+    return tuple(_field(field.name, hints[field.name]) for field in fields(model))
+
+
+def _field(name: str, hint: Any) -> _Field:
+    inner = get_args(hint)  # of X | None, and of tuple[X, ...]
+    first, *others = name.split("_")
+    element = first + "".join(word.capitalize() for word in others)
+    return _Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
+
+
+def values(message: Any) -> Iterator[tuple[str, Any]]:
+    """Element names and values of a model in the order of the XSD; what is None or an empty list is left out."""
+    model: Any = type(message)
+    for field in _fields(model):
+        value = getattr(message, field.name)
+        if field.kind is Document and value:
+            yield "berichtInhoud", value[0]
+            field, value = field._replace(element="berichtBijlagen"), value[1:]
+        if value is not None and value != ():
+            yield field.element, value
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
-# Every reader raises PeerError `schema` with all errors at once, and takes nothing but its own element.
 
 
 class Quarantine(Protocol):
@@ -232,230 +273,126 @@ class Intake:
     """How documents are taken in."""
 
     quarantine: Quarantine
-    new_key: Callable[[], str]
-    """A random key for each document, at least eight of 0-9 a-z _ -."""
+    new_key: Callable[[], str]  # a random key for each document, at least eight of 0-9 a-z _ -
 
 
-def read_aanlever_request(opened: Opened, intake: Intake) -> AanleverRequest:
-    """Read an aanleverRequest.
+def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
+    """Read a message of one kind, and nothing else.
 
     Args:
+        model: AanleverRequest, …
         opened: what the signature was found to cover.
-        intake: where the documents go; large ones become files of its quarantine.
+        intake: where the documents go, for models that have them; large ones become files of its quarantine.
 
     Raises:
         PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents.
 
-    Source: digipoort 1.4.
+    Source: digipoort 1.4 to 1.6.
     """
-    fields = _fields(opened, "aanleverRequest")
-    return AanleverRequest(
-        kenmerk=fields.maybe("kenmerk"),
-        berichtsoort=fields.text("berichtsoort"),
-        aanleverkenmerk=fields.maybe("aanleverkenmerk"),
-        eerder_aanleverkenmerk=fields.maybe("eerderAanleverkenmerk"),
-        identiteit_belanghebbende=fields.identiteit("identiteitBelanghebbende"),
-        rol_belanghebbende=fields.text("rolBelanghebbende"),
-        identiteit_ontvanger=fields.maybe_identiteit("identiteitOntvanger"),
-        rol_ontvanger=fields.maybe("rolOntvanger"),
-        documents=_documents(fields, opened.message.large, intake),
-        autorisatie_adres=fields.maybe("autorisatieAdres"),
-    )
+    return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
 
-def read_aanlever_response(opened: Opened) -> AanleverResponse:
-    """Read an aanleverResponse."""
-    fields = _fields(opened, "aanleverResponse")
-    return AanleverResponse(
-        kenmerk=fields.text("kenmerk"),
-        berichtsoort=fields.text("berichtsoort"),
-        aanleverkenmerk=fields.maybe("aanleverkenmerk"),
-        eerder_aanleverkenmerk=fields.maybe("eerderAanleverkenmerk"),
-        tijdstempel_aangeleverd=fields.moment("tijdstempelAangeleverd"),
-        identiteit_belanghebbende=fields.identiteit("identiteitBelanghebbende"),
-        rol_belanghebbende=fields.text("rolBelanghebbende"),
-        identiteit_ontvanger=fields.maybe_identiteit("identiteitOntvanger"),
-        rol_ontvanger=fields.maybe("rolOntvanger"),
-        autorisatie_adres=fields.maybe("autorisatieAdres"),
-    )
-
-
-def read_statussen_request(opened: Opened) -> StatussenRequest:
-    """Read a getStatussenProcesRequest or a getNieuweStatussenProcesRequest."""
-    fields = _fields(opened, "getStatussenProcesRequest", "getNieuweStatussenProcesRequest")
-    return StatussenRequest(
-        kenmerk=fields.text("kenmerk"),
-        autorisatie_adres=fields.maybe("autorisatieAdres"),
-        tijdstempel_vanaf=fields.maybe_moment("tijdstempelVanaf"),
-        tijdstempel_tot=fields.maybe_moment("tijdstempelTot"),
-    )
-
-
-def read_statussen_response(opened: Opened) -> tuple[StatusResultaat, ...]:
-    """Read the statuses of an answer to one of the status operations, oldest first."""
-    names = ("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen")
-    fields = _fields(opened, *(f"{name}Response" for name in names))
-    (results,) = fields.element
-    return tuple(_status_resultaat(_Fields(result)) for result in results)
-
-
-def read_aflever_request(opened: Opened, intake: Intake) -> AfleverRequest:
-    """Read an afleverRequest, identiteitAanleveraar in both forms.
-
-    Args:
-        opened: what the signature was found to cover.
-        intake: where the documents go.
-
-    Raises:
-        PeerError: schema, inhoud, inhoud-too-large, xml-limit for too many documents.
-    """
-    _check_name(opened.operation, "afleverRequest")
-    aanleveraar, body = _with_plain_aanleveraar(opened.operation)
-    schema.check(body, opened.message.large)
-    fields = _Fields(body)
-    return AfleverRequest(
-        kenmerk=fields.text("kenmerk"),
-        berichtsoort=fields.text("berichtsoort"),
-        berichtkenmerk=fields.text("berichtkenmerk"),
-        aanleverkenmerk=fields.maybe("aanleverkenmerk"),
-        tijdstempel_aangeleverd=fields.moment("tijdstempelAangeleverd"),
-        identiteit_belanghebbende=fields.identiteit("identiteitBelanghebbende"),
-        rol_belanghebbende=fields.text("rolBelanghebbende"),
-        identiteit_aanleveraar=aanleveraar,
-        identiteit_ontvanger=fields.maybe_identiteit("identiteitOntvanger"),
-        rol_ontvanger=fields.maybe("rolOntvanger"),
-        documents=_documents(fields, opened.message.large, intake),
-        constateringen=tuple(
-            Constatering(row.text("code"), row.text("beschrijving")) for row in fields.rows("constateringenLijst")
-        ),
-        additionele_elementen=tuple(
-            AdditioneelElement(row.text("naam"), row.text("waarde")) for row in fields.rows("additioneleElementenLijst")
-        ),
-    )
-
-
-def read_aflever_response(opened: Opened) -> AfleverResponse:
-    """Read an afleverResponse."""
-    fields = _fields(opened, "afleverResponse")
-    return AfleverResponse(
-        kenmerk=fields.text("kenmerk"),
-        berichtsoort=fields.maybe("berichtsoort"),
-        berichtkenmerk=fields.text("berichtkenmerk"),
-        tijdstempel_afgeleverd=fields.moment("tijdstempelAfgeleverd"),
-        statuscode=fields.maybe("statuscode"),
-        tijdstempel_status=fields.maybe_moment("tijdstempelStatus"),
-        statusomschrijving=fields.maybe("statusomschrijving"),
-        status_foutcode=fields.maybe_fout("statusFoutcode"),
-        statusdetails=fields.maybe("statusdetails"),
-    )
-
-
-def read_zet_status_request(opened: Opened) -> ZetStatusRequest:
-    """Read a zetStatusRequest."""
-    fields = _fields(opened, "zetStatusRequest")
-    return ZetStatusRequest(
-        kenmerk=fields.text("kenmerk"),
-        berichtkenmerk=fields.maybe("berichtkenmerk"),
-        statuscode=fields.text("statuscode"),
-        tijdstempel_status=fields.moment("tijdstempelStatus"),
-        status_foutcode=fields.maybe_fout("statusFoutcode"),
-        statusdetails=fields.maybe("statusdetails"),
-    )
-
-
-def read_zet_status_response(opened: Opened) -> ZetStatusResponse:
-    """Read a zetStatusResponse."""
-    fields = _fields(opened, "zetStatusResponse")
-    return ZetStatusResponse(kenmerk=fields.text("kenmerk"), statuscode=fields.text("statuscode"))
+def read_results(model: type[M], opened: Opened) -> tuple[M, ...]:
+    """Read the rows of an answer that holds a list: statuses, oldest first. Raises PeerError: as read."""
+    (results,) = _check(model, opened)
+    return tuple(_Reader(opened.message.large, None).read(model, row) for row in results)
 
 
 def read_fault(message: SoapMessage) -> Fault | None:
-    """The fault in a message's Body, or None when there is none. Faults carry no signature: nothing here is proved.
-
-    Source: digipoort 2.6.
-    """
+    """The fault in a message's Body (digipoort 2.6), or None. Faults carry no signature: nothing here is proved."""
     fault = message.body.find(q(SOAP11, "Fault"))
     if fault is None:
         return None
     detail = fault.find("detail")
     named = None if detail is None else next(iter(detail.iterchildren(etree.Element)), None)
-    known = named is not None and str(named.tag).startswith(f"{{{KV}}}")
+    known = named if named is not None and str(named.tag).startswith(f"{{{KV}}}") else None
     return Fault(
-        faultcode=(fault.findtext("faultcode") or "").strip(),
-        faultstring=(fault.findtext("faultstring") or "").strip(),
-        element=local_name(named.tag) if known and named is not None else "",
-        fout=_fault_detail(named) if known and named is not None else None,
+        faultcode=_text(fault, "faultcode"),
+        faultstring=_text(fault, "faultstring"),
+        element="" if known is None else local_name(known.tag),
+        fout=None if known is None else Fout(_text(known, q(KV, "foutcode")), _text(known, q(KV, "foutbeschrijving"))),
     )
 
 
-def _fault_detail(element: etree._Element) -> Fout:
-    code, text = element.findtext(q(KV, "foutcode")), element.findtext(q(KV, "foutbeschrijving"))
-    return Fout((code or "").strip(), (text or "").strip())
+def _text(parent: etree._Element, name: str) -> str:
+    return (parent.findtext(name) or "").strip()
 
 
-def _fields(opened: Opened, *names: str) -> _Fields:
-    _check_name(opened.operation, *names)
-    schema.check(opened.operation, opened.message.large)
-    return _Fields(opened.operation)
-
-
-def _check_name(operation: etree._Element, *names: str) -> None:
+def _check(model: type, opened: Opened) -> etree._Element:
+    """The body element, when it is one that carries the model and the XSD allows it."""
+    operation = opened.operation
+    names = _names(model)
     if operation.tag not in {q(KV, name) for name in names}:
-        raise PeerError(
-            "schema",
-            where=f"regel {operation.sourceline}, Body",
-            found=f"element {local_name(operation.tag)[:80]}",
-            expected=f"{' of '.join(names)} in {KV}",
-        )
+        where, found = f"regel {operation.sourceline}, Body", f"element {local_name(operation.tag)[:80]}"
+        raise PeerError("schema", where=where, found=found, expected=f"{' of '.join(names)} in {KV}")
+    body = _with_plain_aanleveraar(operation)
+    schema.check(body, opened.message.large)
+    return body
 
 
-def _with_plain_aanleveraar(operation: etree._Element) -> tuple[str | None, etree._Element]:
-    """identiteitAanleveraar as a number, and a body that the XSD can judge.
+def _with_plain_aanleveraar(operation: etree._Element) -> etree._Element:
+    """A body that the XSD can judge: identiteitAanleveraar as a number, in a copy; the verified tree stays as it is.
 
-    The form with nummer and type is not valid, but seen. Then a copy without it is validated; the verified tree stays
-    as it is.
+    The form with nummer and type is not valid, but seen (digipoort 1.6). What is neither form, the XSD says is wrong.
     """
     found = operation.find(q(KV, "identiteitAanleveraar"))
-    if found is None or not len(found):
-        return (None if found is None else _collapse(found.text)), operation
-    both = [local_name(child.tag) for child in found] == ["nummer", "type"] and not (found.text or "").strip()
+    if found is None or [local_name(child.tag) for child in found] != ["nummer", "type"]:
+        return operation
     number = _collapse(found[0].text)
-    if not both or len(found[0]) or len(number) > 35:
-        return None, operation  # neither form: the XSD says what is wrong
+    if (found.text or "").strip() or len(found[0]) or len(number) > 35:
+        return operation
     copy = deepcopy(operation)
     for plain in copy.iterfind(q(KV, "identiteitAanleveraar")):
         for child in list(plain):
             plain.remove(child)
         plain.text = number
-    return number, copy
+    return copy
 
 
-def _documents(fields: _Fields, large: Sequence[LargeText], intake: Intake) -> tuple[Document, ...]:
-    texts = {text.placeholder: text.text for text in large}
-    parts = [("inhoud", fields.child("berichtInhoud"))]
-    bijlagen = fields.maybe_child("berichtBijlagen")
-    parts += [("bijlage", bijlage) for bijlage in (() if bijlagen is None else bijlagen)]
-    if len(parts) > limits.DOCUMENTS:
-        raise PeerError(
-            "xml-limit", where="berichtBijlagen", found=f"{len(parts)} documenten", expected=f"≤ {limits.DOCUMENTS}"
-        )
-    return tuple(_document(part, _Fields(element), texts, intake) for part, element in parts)
+class _Reader:
+    """Reads validated elements; order, presence and lengths are the XSD's business."""
 
+    def __init__(self, large: Sequence[LargeText], intake: Intake | None) -> None:
+        self._texts = {text.placeholder: text.text for text in large}
+        self._intake = intake
 
-def _document(part: str, fields: _Fields, texts: Mapping[str, Payload], intake: Intake) -> Document:
-    raw = fields.child("inhoud").text or ""
-    large = texts.get(raw)
-    counted = _Counted(inhoud.decode(BytesPayload(raw.encode()) if large is None else large))
-    payload = BytesPayload(b"".join(counted)) if large is None else intake.quarantine.write(counted)
-    return Document(
-        part=part,
-        mime_type=fields.text("mimeType"),
-        bestandsnaam=fields.text("bestandsnaam"),
-        payload=payload,
-        size=counted.size,
-        sha256=counted.digest.digest(),
-        key=intake.new_key(),
-    )
+    def read(self, model: type[M], element: etree._Element) -> M:
+        children = {local_name(child.tag): child for child in element}
+        build: Any = model
+        message: M = build(**{field.name: self._value(field, children) for field in _fields(build)})
+        return message
+
+    def _value(self, field: _Field, children: Mapping[str, etree._Element]) -> Any:
+        if field.kind is Document:
+            return self._documents(children)
+        if field.many:
+            return tuple(self.read(field.kind, row) for row in children.get(field.element, ()))
+        if field.optional and field.element not in children:
+            return None
+        child = children[field.element]
+        if field.kind is str:
+            return _collapse(child.text)
+        if field.kind is datetime:
+            return read_moment(_collapse(child.text), field.element)
+        return self.read(field.kind, child)
+
+    def _documents(self, children: Mapping[str, etree._Element]) -> tuple[Document, ...]:
+        bijlagen = children.get("berichtBijlagen", ())
+        if 1 + len(bijlagen) > limits.DOCUMENTS:
+            found = f"{1 + len(bijlagen)} documenten"
+            raise PeerError("xml-limit", where="berichtBijlagen", found=found, expected=f"≤ {limits.DOCUMENTS}")
+        first = self._document("inhoud", children["berichtInhoud"])
+        return (first, *(self._document("bijlage", bijlage) for bijlage in bijlagen))
+
+    def _document(self, part: str, element: etree._Element) -> Document:
+        if self._intake is None:
+            raise TypeError("a message with documents needs an intake")
+        mime_type, bestandsnaam, raw = (child.text or "" for child in element)
+        large = self._texts.get(raw)
+        counted = _Counted(inhoud.decode(BytesPayload(raw.encode()) if large is None else large))
+        payload = BytesPayload(b"".join(counted)) if large is None else self._intake.quarantine.write(counted)
+        names = _collapse(mime_type), _collapse(bestandsnaam)
+        return Document(part, *names, payload, counted.size, counted.digest.digest(), self._intake.new_key())
 
 
 class _Counted:
@@ -471,108 +408,27 @@ class _Counted:
             yield chunk
 
 
-def _status_resultaat(fields: _Fields) -> StatusResultaat:
-    return StatusResultaat(
-        kenmerk=fields.text("kenmerk"),
-        identiteit_belanghebbende=fields.identiteit("identiteitBelanghebbende"),
-        statuscode=fields.text("statuscode"),
-        tijdstempel_status=fields.moment("tijdstempelStatus"),
-        statusomschrijving=fields.text("statusomschrijving"),
-        status_foutcode=fields.maybe_fout("statusFoutcode"),
-        statusdetails=fields.maybe("statusdetails"),
-    )
-
-
-class _Fields:
-    """The children of a validated element by local name. Order, presence and lengths are the XSD's business."""
-
-    def __init__(self, element: etree._Element) -> None:
-        self.element = element
-        self._children = {child.tag: child for child in element}
-
-    def maybe_child(self, name: str) -> etree._Element | None:
-        return self._children.get(q(KV, name))
-
-    def child(self, name: str) -> etree._Element:
-        child = self.maybe_child(name)
-        if child is None:
-            raise PeerError("schema", where=local_name(self.element.tag), found="een element ontbreekt", expected=name)
-        return child
-
-    def rows(self, name: str) -> list[_Fields]:
-        child = self.maybe_child(name)
-        return [] if child is None else [_Fields(row) for row in child]
-
-    def maybe(self, name: str) -> str | None:
-        child = self.maybe_child(name)
-        return None if child is None else _collapse(child.text)
-
-    def text(self, name: str) -> str:
-        return _collapse(self.child(name).text)
-
-    def maybe_moment(self, name: str) -> datetime | None:
-        child = self.maybe_child(name)
-        return None if child is None else read_moment(_collapse(child.text), name)
-
-    def moment(self, name: str) -> datetime:
-        return read_moment(self.text(name), name)
-
-    def maybe_identiteit(self, name: str) -> Identiteit | None:
-        child = self.maybe_child(name)
-        return None if child is None else _identiteit(child)
-
-    def identiteit(self, name: str) -> Identiteit:
-        return _identiteit(self.child(name))
-
-    def maybe_fout(self, name: str) -> Fout | None:
-        child = self.maybe_child(name)
-        if child is None:
-            return None
-        fields = _Fields(child)
-        return Fout(fields.text("foutcode"), fields.text("foutbeschrijving"))
-
-
-def _identiteit(element: etree._Element) -> Identiteit:
-    fields = _Fields(element)
-    return Identiteit(fields.text("nummer"), fields.text("type"))
-
-
 def _collapse(text: str | None) -> str:
     """whiteSpace=collapse: XML white space only, so a no-break space stays."""
     return _SPACES.sub(" ", text or "").strip(" ")
 
 
-_SPACES: Final = re.compile(r"[ \t\r\n]+")
-_MOMENT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
-"""xsd:dateTime with a year of four digits; the XSD lets longer and negative years pass, a status has none."""
+_SPACES: Final = re.compile(f"[{WHITE_SPACE}]+")
 
 
 def read_moment(text: str, where: str) -> datetime:
     """An xsd:dateTime as aware UTC; without a zone it is taken as UTC, digits behind microseconds are cut.
 
     Raises:
-        PeerError: schema, for a time that XSD allows and a clock never shows.
+        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits.
     """
-    match = _MOMENT.fullmatch(text)
     try:
-        if match is None:
-            raise ValueError(text[:40])
-        year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-        micro = int((match[7] or "0")[:6].ljust(6, "0"))
-        whole_day = hour == 24  # 24:00:00 is the first moment of the next day (XSD 3.2.7)
-        at = datetime(year, month, day, 0 if whole_day else hour, minute, second, micro, _zone(match[8]))
-        return (at + timedelta(days=whole_day)).astimezone(UTC)
+        at = datetime.fromisoformat(text.replace("T24:", "T00:"))
+        day_after = timedelta(days="T24:" in text)  # 24:00:00 is the first moment of the next day (XSD 3.2.7)
+        return ((at if at.tzinfo else at.replace(tzinfo=UTC)) + day_after).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise PeerError(
-            "schema", where=f"element {where}", found="een tijdstip dat niet bestaat", expected="2026-01-05T10:00:00Z"
-        ) from error
-
-
-def _zone(text: str | None) -> timezone:
-    if text in (None, "Z"):
-        return UTC
-    sign = -1 if text[0] == "-" else 1
-    return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[4:6])))
+        found, expected = "een tijdstip dat niet bestaat", "2026-01-05T10:00:00Z"
+        raise PeerError("schema", where=f"element {where}", found=found, expected=expected) from error
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -582,147 +438,68 @@ def _zone(text: str | None) -> timezone:
 class Written:
     """A serialised body element."""
 
-    octets: bytes
-    """In exclusive canonical form, the namespace declared on it without a prefix, as in real answers."""
-    large: Mapping[str, Payload]
-    """Octets that stand as a placeholder in `octets`; their base64 is made while sending."""
+    octets: bytes  # in exclusive canonical form, the namespace declared on it without a prefix, as in real answers
+    large: Mapping[str, Payload]  # octets that stand as a placeholder in `octets`; their base64 is made while sending
 
 
-def write_aanlever_request(request: AanleverRequest, token: str) -> Written:
-    """Write an aanleverRequest.
-
-    Args:
-        request: its documents as payloads.
-        token: fresh and unguessable, for placeholders.
-    """
-    documents, large = _write_documents(request.documents, token)
-    return _body(
-        "aanleverRequest",
-        _text("kenmerk", request.kenmerk),
-        _text("berichtsoort", request.berichtsoort),
-        _text("aanleverkenmerk", request.aanleverkenmerk),
-        _text("eerderAanleverkenmerk", request.eerder_aanleverkenmerk),
-        _write_identiteit("identiteitBelanghebbende", request.identiteit_belanghebbende),
-        _text("rolBelanghebbende", request.rol_belanghebbende),
-        _write_identiteit("identiteitOntvanger", request.identiteit_ontvanger),
-        _text("rolOntvanger", request.rol_ontvanger),
-        documents,
-        _text("autorisatieAdres", request.autorisatie_adres),
-        large=large,
-    )
+_INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
+"""Octets whose base64 is at most limits.INHOUD_IN_TREE: the reader at the other end keeps those in its tree too."""
 
 
-def write_aanlever_response(response: AanleverResponse) -> Written:
-    """Write an aanleverResponse."""
-    return _body(
-        "aanleverResponse",
-        _text("kenmerk", response.kenmerk),
-        _text("berichtsoort", response.berichtsoort),
-        _text("aanleverkenmerk", response.aanleverkenmerk),
-        _text("eerderAanleverkenmerk", response.eerder_aanleverkenmerk),
-        _moment("tijdstempelAangeleverd", response.tijdstempel_aangeleverd),
-        _write_identiteit("identiteitBelanghebbende", response.identiteit_belanghebbende),
-        _text("rolBelanghebbende", response.rol_belanghebbende),
-        _write_identiteit("identiteitOntvanger", response.identiteit_ontvanger),
-        _text("rolOntvanger", response.rol_ontvanger),
-        _text("autorisatieAdres", response.autorisatie_adres),
-    )
-
-
-def write_statussen_request(operation: str, request: StatussenRequest) -> Written:
-    """Write a request for statuses.
+def write(message: object, token: str = "", *, element: str = "") -> Written:
+    """Write one message, identiteitAanleveraar as the XSD wants it.
 
     Args:
-        operation: getStatussenProces or getNieuweStatussenProces.
-        request: what is asked.
+        message: a model, its documents as payloads.
+        token: fresh and unguessable, for the placeholders of documents.
+        element: what the body element is called, where the model can stand in more than one.
     """
-    return _body(
-        f"{operation}Request",
-        _text("kenmerk", request.kenmerk),
-        _text("autorisatieAdres", request.autorisatie_adres),
-        _moment("tijdstempelVanaf", request.tijdstempel_vanaf),
-        _moment("tijdstempelTot", request.tijdstempel_tot),
-    )
+    writer = _Writer([message], token)
+    return writer.body(element or _names(type(message))[0], writer.content(message))
 
 
-def write_statussen_response(operation: str, results: Sequence[StatusResultaat]) -> Written:
-    """Write the answer with statuses.
+def write_results(operation: str, rows: Sequence[object], token: str = "") -> Written:
+    """Write the answer that holds a list of rows, e.g. statuses, oldest first.
 
     Args:
-        operation: getStatussenProces or getNieuweStatussenProces.
-        results: oldest first.
+        operation: getStatussenProces, …
+        rows: models, called on the wire as they are here.
+        token: as for `write`.
     """
-    rows = "".join(_write_status_resultaat(result) for result in results)
-    return _body(f"{operation}Response", f"<{operation}Return>{rows}</{operation}Return>")
+    writer = _Writer(rows, token)
+    content = "".join(writer.element(type(row).__name__, row) for row in rows)
+    return writer.body(f"{operation}Response", f"<{operation}Return>{content}</{operation}Return>")
 
 
-def write_aflever_request(request: AfleverRequest, token: str) -> Written:
-    """Write an afleverRequest; identiteitAanleveraar as the XSD wants it.
+class _Writer:
+    """Writes models as elements; large documents as placeholders."""
 
-    Args:
-        request: its documents as payloads.
-        token: fresh and unguessable, for placeholders.
-    """
-    documents, large = _write_documents(request.documents, token)
-    return _body(
-        "afleverRequest",
-        _text("kenmerk", request.kenmerk),
-        _text("berichtsoort", request.berichtsoort),
-        _text("berichtkenmerk", request.berichtkenmerk),
-        _text("aanleverkenmerk", request.aanleverkenmerk),
-        _moment("tijdstempelAangeleverd", request.tijdstempel_aangeleverd),
-        _write_identiteit("identiteitBelanghebbende", request.identiteit_belanghebbende),
-        _text("rolBelanghebbende", request.rol_belanghebbende),
-        _text("identiteitAanleveraar", request.identiteit_aanleveraar),
-        _write_identiteit("identiteitOntvanger", request.identiteit_ontvanger),
-        _text("rolOntvanger", request.rol_ontvanger),
-        documents,
-        _list(
-            "constateringenLijst",
-            "constatering",
-            (_text("code", c.code) + _text("beschrijving", c.beschrijving) for c in request.constateringen),
-        ),
-        _list(
-            "additioneleElementenLijst",
-            "element",
-            (_text("naam", e.naam) + _text("waarde", e.waarde) for e in request.additionele_elementen),
-        ),
-        large=large,
-    )
+    def __init__(self, messages: Iterable[object], token: str) -> None:
+        documents = [document for message in messages for document in getattr(message, "documents", ())]
+        large = [document for document in documents if document.size > _INLINE]
+        self._placeholders = {document.key: f"{token}{number:03d}" for number, document in enumerate(large)}
+        self._large = {self._placeholders[document.key]: document.payload for document in large}
 
+    def body(self, name: str, content: str) -> Written:
+        return Written(f'<{name} xmlns="{KV}">{content}</{name}>'.encode(), self._large)
 
-def write_aflever_response(response: AfleverResponse) -> Written:
-    """Write an afleverResponse."""
-    return _body(
-        "afleverResponse",
-        _text("kenmerk", response.kenmerk),
-        _text("berichtsoort", response.berichtsoort),
-        _text("berichtkenmerk", response.berichtkenmerk),
-        _moment("tijdstempelAfgeleverd", response.tijdstempel_afgeleverd),
-        _text("statuscode", response.statuscode),
-        _moment("tijdstempelStatus", response.tijdstempel_status),
-        _text("statusomschrijving", response.statusomschrijving),
-        _write_fout("statusFoutcode", response.status_foutcode),
-        _text("statusdetails", response.statusdetails),
-    )
+    def content(self, message: object) -> str:
+        return "".join(self.element(name, value) for name, value in values(message))
 
-
-def write_zet_status_request(request: ZetStatusRequest) -> Written:
-    """Write a zetStatusRequest."""
-    return _body(
-        "zetStatusRequest",
-        _text("kenmerk", request.kenmerk),
-        _text("berichtkenmerk", request.berichtkenmerk),
-        _text("statuscode", request.statuscode),
-        _moment("tijdstempelStatus", request.tijdstempel_status),
-        _write_fout("statusFoutcode", request.status_foutcode),
-        _text("statusdetails", request.statusdetails),
-    )
-
-
-def write_zet_status_response(response: ZetStatusResponse) -> Written:
-    """Write a zetStatusResponse."""
-    return _body("zetStatusResponse", _text("kenmerk", response.kenmerk), _text("statuscode", response.statuscode))
+    def element(self, name: str, value: Any) -> str:
+        if isinstance(value, str):
+            content = escape(value)
+        elif isinstance(value, datetime):
+            content = write_moment(value)
+        elif isinstance(value, tuple):
+            content = "".join(self.element(ROWS[name], row) for row in value)
+        elif isinstance(value, Document):
+            inhoud = self._placeholders.get(value.key) or b"".join(base64_of(value.payload)).decode("ascii")
+            named = (("mimeType", value.mime_type), ("bestandsnaam", value.bestandsnaam), ("inhoud", inhoud))
+            content = "".join(self.element(*each) for each in named)
+        else:
+            content = self.content(value)
+        return f"<{name}>{content}</{name}>"
 
 
 def write_moment(at: datetime) -> str:
@@ -736,63 +513,4 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
 
 
-_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Not in the Char production of XML 1.0."""
-
-
-def _body(name: str, *parts: str, large: Mapping[str, Payload] | None = None) -> Written:
-    return Written(f'<{name} xmlns="{KV}">{"".join(parts)}</{name}>'.encode(), large or {})
-
-
-def _text(name: str, value: str | None) -> str:
-    return "" if value is None else f"<{name}>{escape(value)}</{name}>"
-
-
-def _list(name: str, row: str, contents: Iterable[str]) -> str:
-    rows = "".join(f"<{row}>{content}</{row}>" for content in contents)
-    return f"<{name}>{rows}</{name}>" if rows else ""
-
-
-def _moment(name: str, value: datetime | None) -> str:
-    return "" if value is None else f"<{name}>{write_moment(value)}</{name}>"
-
-
-def _write_identiteit(name: str, value: Identiteit | None) -> str:
-    return "" if value is None else f"<{name}>{_text('nummer', value.nummer)}{_text('type', value.type)}</{name}>"
-
-
-def _write_fout(name: str, value: Fout | None) -> str:
-    if value is None:
-        return ""
-    return f"<{name}>{_text('foutcode', value.foutcode)}{_text('foutbeschrijving', value.foutbeschrijving)}</{name}>"
-
-
-def _write_status_resultaat(result: StatusResultaat) -> str:
-    parts = (
-        _text("kenmerk", result.kenmerk),
-        _write_identiteit("identiteitBelanghebbende", result.identiteit_belanghebbende),
-        _text("statuscode", result.statuscode),
-        _moment("tijdstempelStatus", result.tijdstempel_status),
-        _text("statusomschrijving", result.statusomschrijving),
-        _write_fout("statusFoutcode", result.status_foutcode),
-        _text("statusdetails", result.statusdetails),
-    )
-    return f"<StatusResultaat>{''.join(parts)}</StatusResultaat>"
-
-
-_INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
-"""Octets whose base64 is at most limits.INHOUD_IN_TREE: the reader at the other end keeps those in its tree too."""
-
-
-def _write_documents(documents: Sequence[Document], token: str) -> tuple[str, dict[str, Payload]]:
-    placeholders = {d.key: f"{token}{n:03d}" for n, d in enumerate(documents) if d.size > _INLINE}
-    first, *others = (_write_document(document, placeholders.get(document.key)) for document in documents)
-    written = f"<berichtInhoud>{first}</berichtInhoud>" + _list("berichtBijlagen", "bijlage", others)
-    return written, {placeholders[d.key]: d.payload for d in documents if d.key in placeholders}
-
-
-def _write_document(document: Document, placeholder: str | None) -> str:
-    inhoud = placeholder or b"".join(base64_of(document.payload)).decode("ascii")
-    return (
-        _text("mimeType", document.mime_type) + _text("bestandsnaam", document.bestandsnaam) + _text("inhoud", inhoud)
-    )
+_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # Char of XML 1.0

@@ -20,12 +20,9 @@ class Operation:
     """One operation of a service."""
 
     name: str
-    stem: str
-    """What the body elements are called before Request and Response: aanleveren has aanlever, without 'en'."""
-    base: str
-    """What its actions start with."""
-    offered: bool = True
-    """False: in the WSDL, but not answered yet."""
+    stem: str  # what the body elements are called before Request and Response: aanleveren has aanlever, without 'en'
+    base: str  # what its actions start with
+    offered: bool = True  # False: in the WSDL, but not answered yet
 
     @property
     def request(self) -> str:
@@ -57,17 +54,12 @@ class Operation:
 class Service:
     """One service: one WSDL, one path, one fault element."""
 
-    name: str
-    """As configuration and journal call it."""
-    segment: str
-    """Last path segment but one."""
+    name: str  # as configuration and journal call it
+    segment: str  # last path segment but one
     operations: tuple[Operation, ...]
-    fault: str
-    """Local name of the element in the fault's detail."""
-    prefix: str
-    """What its foutcodes start with."""
-    wsdl: str
-    """File name below schemas/."""
+    fault: str  # local name of the element in the fault's detail
+    prefix: str  # what its foutcodes start with
+    wsdl: str  # file name below schemas/
 
     @property
     def path(self) -> str:
@@ -124,5 +116,4 @@ AFLEVEREN: Final = _service("afleveren", "AfleverService", "afleverFault", "AFS"
 ZET_STATUS: Final = _service("zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"))
 """Names by analogy: ours. Its foutcodes are those of afleveren: no others are known between hub and agency."""
 
-SERVICES: Final = (AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS)
-"""Sources: digipoort 1.2 and 1.3."""
+SERVICES: Final = (AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS)  # sources: digipoort 1.2 and 1.3

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -20,14 +19,11 @@ from digipoort_as4.soap.message import LargeText
 from digipoort_as4.soap.names import KV, q
 
 XSD: Final = "digipoort-koppelvlak-1.2.xsd"
-MOST: Final = 20
-"""Errors named in one answer; whoever has more has one cause."""
-SHORT: Final = 40
-"""Characters of a peer's value that an error text repeats."""
+MOST: Final = 20  # errors named in one answer; whoever has more has one cause
+SHORT: Final = 40  # characters of a peer's value that an error text repeats
 _FIX: Final = f"Pas het bericht aan volgens {XSD}."
 
-_validating: Final = threading.Lock()
-"""A compiled schema has one error log; large bodies are validated in threads."""
+_validating: Final = threading.Lock()  # a compiled schema has one error log; large bodies are validated in threads
 
 _QUALIFIED: Final = re.compile(r"\{[^}]*\}")
 _ELEMENT: Final = re.compile(r"^Element '([^']*)'")
@@ -43,24 +39,10 @@ _WORDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Error:
-    """One error of libxml2."""
-
-    line: int
-    kind: str
-    message: str
-
-    @classmethod
-    def of(cls, entry: Any) -> _Error:
-        return cls(int(entry.line), str(entry.type_name), str(entry.message))
-
-
 @cache
 def compiled() -> etree.XMLSchema:
     """The schema, compiled once per process."""
-    path = config.data_file(f"schemas/{XSD}")
-    return etree.XMLSchema(etree.parse(path))
+    return etree.XMLSchema(etree.parse(config.data_file(f"schemas/{XSD}")))
 
 
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
@@ -79,7 +61,7 @@ def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     if not entries:
         return
     shift = _shift(operation, large)
-    errors = [_explain(entry, shift) for entry in entries]
+    errors = [_explain(shift(line), kind, message) for line, kind, message in entries]
     if len(errors) == 1:
         where, found, expected = errors[0]
         raise PeerError("schema", where=where, found=found, expected=expected, fix=_FIX)
@@ -88,33 +70,31 @@ def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     raise PeerError("schema", where=f"{len(errors)} plaatsen", found=listed + more, fix=_FIX)
 
 
-def _validate(operation: etree._Element) -> list[_Error]:
+def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
+    """Line, kind and message of each error of libxml2."""
     schema = compiled()
     with _validating:
         if schema.validate(operation):
             return []
         log: Any = schema.error_log  # iterable, which its stub does not say
-        return [_Error.of(entry) for entry in log]
+        return [(int(entry.line), str(entry.type_name), str(entry.message)) for entry in log]
 
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
     """Maps a line of the tree to the line of the message: large texts take their line breaks with them."""
     breaks = {text.placeholder: sum(chunk.count(b"\n") for chunk in text.text.open()) for text in large}
-    moved: list[tuple[int, int]] = []
-    for element in operation.iter(q(KV, "inhoud")):
-        line: Any = element.sourceline
-        moved.append((int(line or 0), breaks.get(element.text or "", 0)))
+    inhouden: Any = operation.iter(q(KV, "inhoud"))  # its stub does not know that sourceline is a number
+    moved = [(int(element.sourceline or 0), breaks.get(element.text or "", 0)) for element in inhouden]
     return lambda line: line + sum(count for at, count in moved if at < line)
 
 
-def _explain(entry: _Error, shift: Callable[[int], int]) -> tuple[str, str, str]:
+def _explain(line: int, kind: str, message: str) -> tuple[str, str, str]:
     """One error of libxml2 as where, found and expected."""
-    message = _QUALIFIED.sub("", entry.message)
+    message = _QUALIFIED.sub("", message)
     name = _ELEMENT.match(message)
-    where = f"regel {shift(entry.line)}, element {name[1][:80] if name else '?'}"
-    explain = _BY_TYPE.get(entry.kind, _other)
-    found, expected = explain(message)
-    return where, found, expected
+    explained = _BY_TYPE.get(kind, ("iets dat het schema niet toestaat", "een waarde volgens het schema"))
+    found, expected = explained(message) if callable(explained) else explained
+    return f"regel {line}, element {name[1][:80] if name else '?'}", found, expected
 
 
 def _content(message: str) -> tuple[str, str]:
@@ -123,10 +103,6 @@ def _content(message: str) -> tuple[str, str]:
     if "Missing child" in message:
         return "een element ontbreekt", names
     return "dit element staat hier niet goed", names
-
-
-def _undeclared(message: str) -> tuple[str, str]:
-    return "een onbekend element", f"een element van het koppelvlak, in {KV}"
 
 
 def _too_long(message: str) -> tuple[str, str]:
@@ -147,26 +123,14 @@ def _no_attribute(message: str) -> tuple[str, str]:
     return f"attribuut {name[1][:SHORT] if name else '?'}", "geen attributen"
 
 
-def _no_text(message: str) -> tuple[str, str]:
-    return "tekst tussen de elementen", "alleen elementen"
-
-
-def _no_children(message: str) -> tuple[str, str]:
-    return "elementen erin", "alleen tekst"
-
-
-def _other(message: str) -> tuple[str, str]:
-    return "iets dat het schema niet toestaat", "een waarde volgens het schema"
-
-
-_BY_TYPE: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
+_BY_TYPE: Final[dict[str, Callable[[str], tuple[str, str]] | tuple[str, str]]] = {
     "SCHEMAV_ELEMENT_CONTENT": _content,
-    "SCHEMAV_CVC_ELT_1": _undeclared,
+    "SCHEMAV_CVC_ELT_1": ("een onbekend element", f"een element van het koppelvlak, in {KV}"),
     "SCHEMAV_CVC_MAXLENGTH_VALID": _too_long,
     "SCHEMAV_CVC_DATATYPE_VALID_1_2_1": _wrong_type,
     "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1": _no_attribute,
     "SCHEMAV_CVC_TYPE_3_1_1": _no_attribute,
-    "SCHEMAV_CVC_COMPLEX_TYPE_2_3": _no_text,
-    "SCHEMAV_CVC_TYPE_3_1_2": _no_children,
+    "SCHEMAV_CVC_COMPLEX_TYPE_2_3": ("tekst tussen de elementen", "alleen elementen"),
+    "SCHEMAV_CVC_TYPE_3_1_2": ("elementen erin", "alleen tekst"),
 }
 """How each kind of error of libxml2 reads. Any other kind is told without details."""

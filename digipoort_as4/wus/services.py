@@ -1,4 +1,4 @@
-"""Which function answers at which path; the gateway hands every WUS request to `answer`.
+"""The path of every WUS request, from its octets to the answer, and which function decides at which address.
 
 Owns no socket. Serving WSDL and XSD by GET is not here yet.
 """
@@ -13,25 +13,19 @@ from typing import Final
 from digipoort_as4.errors import CAUSES, PeerError, StorageFailure
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wus import aanleveren, intake, statusinformatie, zet_status
+from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
+from digipoort_as4.wus import aanleveren, answers, faults, intake, statusinformatie, zet_status
 from digipoort_as4.wus.faults import Hint
-from digipoort_as4.wus.office import Office, refuse
-from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, ZET_STATUS, Service
+from digipoort_as4.wus.office import Office, Snapshot
+from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, ZET_STATUS, Operation, Service
 
-Handler = Callable[[HttpRequest, Office], Awaitable[HttpAnswer]]
+Handler = Callable[[Opened, Operation, Snapshot, Office], Awaitable[bytes]]
+"""From a verified, fresh and new request to the committed answer: look up facts, decide, build, commit."""
 
 
-async def refuse_ophalen(request: HttpRequest, office: Office) -> HttpAnswer:
-    """Answer at the ophaalservice, of which no operation is offered yet, with an ophaalFault that says so."""
-    hint, opened, snapshot = Hint.before(request, OPHALEN), None, office.snapshot()
-    try:
-        message = await intake.parse(request, office.new_id())
-        hint = hint.of(message)
-        opened = await intake.verify(message, request, snapshot, office.now())
-        intake.read_operation(opened, request, OPHALEN)
-        raise PeerError("operation-unknown", where="Body", expected="nog geen operatie")
-    except (PeerError, StorageFailure, OSError) as trouble:
-        return refuse(trouble, hint, office, opened)
+async def _not_offered(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
+    """For a service without handlers: intake.read_operation has refused its operations before."""
+    raise PeerError("operation-unknown", where="Body", expected="nog geen operatie")
 
 
 def _at(service: Service, handler: Handler, *others: str) -> dict[str, tuple[Service, Handler]]:
@@ -41,8 +35,8 @@ def _at(service: Service, handler: Handler, *others: str) -> dict[str, tuple[Ser
 PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
     {
         **_at(AANLEVEREN, aanleveren.accept, "/cpl/aanleverservice/1.2"),
-        **_at(STATUSINFORMATIE, statusinformatie.answer, "/cpl/statusinformatieservice/1.2"),
-        **_at(OPHALEN, refuse_ophalen),
+        **_at(STATUSINFORMATIE, statusinformatie.tell, "/cpl/statusinformatieservice/1.2"),
+        **_at(OPHALEN, _not_offered),
         **_at(ZET_STATUS, zet_status.accept),
     }
 )
@@ -53,19 +47,33 @@ Source: digipoort 1.9; zetstatusservice is ours.
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
-    """Answer a request to any path.
-
-    Args:
-        request: from the transport.
-        office: collaborators.
+    """Answer a request to any path: parse → verify → find a repeat → the service's handler.
 
     Returns:
-        What the service says; for an unknown path 404 in plain text, since no service means no fault element.
+        The signed answer, or a fault, after which nothing is stored; for an unknown path 404 in plain text, since no
+        service means no fault element.
+
+    Source: design 2; decisions 2 to 16, 21.
     """
     found = PATHS.get(request.path)
     if found is None:
         return not_found(request, office)
-    return await found[1](request, office)
+    service, handler = found
+    hint, opened, snapshot = Hint.before(request, service), None, office.snapshot()
+    try:
+        message = await intake.parse(request, office.new_id())
+        hint = hint.of(message)
+        opened = await intake.verify(message, request, snapshot, office.now())
+        operation = intake.read_operation(opened, request, service)
+        intake.check_known(opened, service, snapshot)
+        reply = await intake.find_repeat(opened, office, operation)
+        if reply is None:
+            check_timestamp(opened, snapshot.policy_of(opened.oin), office.now())
+            reply = await handler(opened, operation, snapshot, office)
+        return answers.send(reply)
+    except (PeerError, StorageFailure, OSError) as trouble:
+        oin = opened.oin if opened else None
+        return faults.refuse(trouble, hint, office.foutcodes, office.journal, office.new_id(), oin)
 
 
 def not_found(request: HttpRequest, office: Office) -> HttpAnswer:

@@ -34,7 +34,6 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
 from digipoort_as4.wssecurity.algorithms import Algorithms
-from digipoort_as4.wssecurity.open_message import SignaturePolicy
 from digipoort_as4.wssecurity.seal_message import seal
 from digipoort_as4.wus import afleveren, koppelvlak, services
 from digipoort_as4.wus.asking import judge_peer
@@ -136,17 +135,7 @@ class World:
     # --- the hub ------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        office = Office(
-            store=self.store,
-            snapshot=lambda: Snapshot(self.trust, self.routes, self.parties, self.consents, frozenset(self.agencies)),
-            signer=self.signer("digipoort"),
-            oin=HUB,
-            now=now,
-            new_id=new_id,
-            spool=Spool(self.folder / "spool"),
-            journal=self.journal,
-        )
-        server = await self.serve("digipoort", partial(services.answer, office=office))
+        server = await self.serve("digipoort", partial(services.answer, office=self.office))
         self.hub_url = f"https://localhost:{server.port}"
 
     async def serve(self, name: str, handler: Handler) -> Server:
@@ -158,14 +147,18 @@ class World:
 
     @property
     def dispatch(self) -> afleveren.Dispatch:
-        return afleveren.Dispatch(
+        return afleveren.Dispatch(replace(self.office, now=lambda: self.clock()), self.peers.post)
+
+    @property
+    def office(self) -> Office:
+        return Office(
             store=self.store,
-            view=lambda: afleveren.View(self.trust, self.routes, self.consents, self.agencies),
+            snapshot=lambda: Snapshot(self.trust, self.routes, self.parties, self.consents, self.agencies),
             signer=self.signer("digipoort"),
-            policy=SignaturePolicy(),
-            post=self.peers.post,
-            now=lambda: self.clock(),
+            oin=HUB,
+            now=now,
             new_id=new_id,
+            spool=Spool(self.folder / "spool"),
             journal=self.journal,
         )
 
@@ -245,7 +238,7 @@ class World:
         **changes: Any,
     ) -> bytes:
         """An afleverRequest as the hub would send it, but for what the arguments say."""
-        written = koppelvlak.write_aflever_request(await self.request(delivery, **changes), secrets.token_hex(16))
+        written = koppelvlak.write(await self.request(delivery, **changes), secrets.token_hex(16))
         addressing = Addressing(to or f"https://localhost{AFLEVEREN}", action, message_id or f"urn:uuid:{new_id()}")
         life, at = limits.TIMESTAMP_LIFE, created or now()
         body = written.octets.replace(b"</afleverRequest>", tail + b"</afleverRequest>")

@@ -70,7 +70,7 @@ def test_the_request_is_that_of_the_example() -> None:
     stamp.text = "2026-01-05T10:00:00.000Z"
     accepted = process(datetime(2026, 1, 5, 10, tzinfo=UTC))
 
-    written = koppelvlak.write_aflever_request(afleveren.build_request(accepted, delivery(accepted)), "t" * 32)
+    written = koppelvlak.write(afleveren.build_request(accepted, delivery(accepted)), "t" * 32)
 
     assert canonical(expected) == canonical(etree.fromstring(written.octets))
 

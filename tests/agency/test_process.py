@@ -81,8 +81,8 @@ class Child:
 
 @asynccontextmanager
 async def started(folder: Path) -> AsyncIterator[Child]:
-    """`python -m digipoort_as4.agency` of the belastingdienst."""
-    words = ["-m", "digipoort_as4.agency", "--dir", str(folder), "--name", "belastingdienst"]
+    """`python -m digipoort_as4.local agency` of the belastingdienst."""
+    words = ["-m", "digipoort_as4.local", "agency", "--dir", str(folder), "--name", "belastingdienst"]
     home = Path(agency.__file__).parents[1]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -136,7 +136,7 @@ async def test_a_second_process_is_refused(world: World) -> None:
     async with started(folder):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *["-m", "digipoort_as4.agency", "--dir", str(folder), "--name", "belastingdienst"],
+            *["-m", "digipoort_as4.local", "agency", "--dir", str(folder), "--name", "belastingdienst"],
             env={**os.environ, "PYTHONPATH": str(Path(agency.__file__).parents[1])},
             stderr=asyncio.subprocess.PIPE,
         )

@@ -39,8 +39,8 @@ async def test_told_once_and_again(world: World) -> None:
     """The same status twice is answered the same and written once (decision 21)."""
     agency, delivery, wish = await delivered(world)
 
-    first = await terugmelden.tell(wish, agency.agency.line)
-    again = await terugmelden.tell(wish, agency.agency.line)
+    first = await terugmelden.tell(wish, agency.agency.desk)
+    again = await terugmelden.tell(wish, agency.agency.desk)
 
     assert (None, "told", 1) == (first.due, first.note, first.attempts)
     assert (None, "told") == (again.due, again.note)
@@ -51,9 +51,9 @@ async def test_told_once_and_again(world: World) -> None:
 async def test_a_refusal_settles_the_wish(world: World) -> None:
     """After an end status the hub refuses another one, and the agency asks no more."""
     agency, delivery, wish = await delivered(world)
-    await terugmelden.tell(wish, agency.agency.line)
+    await terugmelden.tell(wish, agency.agency.desk)
 
-    after = await terugmelden.tell(replace(wish, statuscode="510"), agency.agency.line)
+    after = await terugmelden.tell(replace(wish, statuscode="510"), agency.agency.desk)
 
     assert after.due is None
     assert "AFS100" in after.note
@@ -68,7 +68,7 @@ async def test_a_hub_that_is_away_is_asked_again(world: World) -> None:
         raise TransportError("down", sent=False)
 
     at = now()
-    line = replace(agency.agency.line, post=away, now=lambda: at)
+    line = replace(agency.agency.desk, post=away, now=lambda: at)
     first = await terugmelden.tell(wish, line)
     second = await terugmelden.tell(first, line)
     tenth = await terugmelden.tell(replace(wish, attempts=19), line)
@@ -82,7 +82,7 @@ async def test_without_an_address_it_waits(world: World) -> None:
     """A setting that lacks the hub's URL loses nothing."""
     agency, _, wish = await delivered(world)
 
-    after = await terugmelden.tell(wish, replace(agency.agency.line, url=lambda: ""))
+    after = await terugmelden.tell(wish, replace(agency.agency.desk, url=lambda: ""))
 
     assert after.due is not None
     assert "address" in after.note
@@ -138,7 +138,7 @@ async def test_what_the_hubs_answer_means(world: World, answer: Answer, settled:
         return answer(world, request, wish)
 
     server = await world.serve("digipoort", handle)
-    line = replace(agency.agency.line, url=lambda: f"https://localhost:{server.port}{ZET_STATUS}")
+    line = replace(agency.agency.desk, url=lambda: f"https://localhost:{server.port}{ZET_STATUS}")
 
     after = await terugmelden.tell(wish, line)
 
@@ -156,7 +156,7 @@ async def test_another_partys_door_hears_nothing(world: World) -> None:
         return answer_of(b"")
 
     server = await world.serve("douane", handle)
-    line = replace(agency.agency.line, url=lambda: f"https://localhost:{server.port}{ZET_STATUS}")
+    line = replace(agency.agency.desk, url=lambda: f"https://localhost:{server.port}{ZET_STATUS}")
 
     after = await terugmelden.tell(Wish(HUB, new_id(), new_id(), "500", now(), due=now()), line)
 

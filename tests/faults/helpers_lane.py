@@ -247,7 +247,7 @@ class Lane:
             documents=(one,),
             autorisatie_adres="http://geenausp.nl",
         )
-        body = koppelvlak.write_aanlever_request(asked, uuid.uuid4().hex)
+        body = koppelvlak.write(asked, uuid.uuid4().hex)
         octets = sealed(self.signers[SENDER], body, AANLEVEREN.operations[0], self.url["hub"])
         return Message(key, octets, one.sha256.hex(), one.size)
 
@@ -272,7 +272,7 @@ class Lane:
 
     def seal_aflevering(self, asked: AfleverRequest) -> bytes:
         """Sealed afresh: another MessageID, the same berichtkenmerk."""
-        body = koppelvlak.write_aflever_request(asked, uuid.uuid4().hex)
+        body = koppelvlak.write(asked, uuid.uuid4().hex)
         return sealed(self.signers["digipoort"], body, AFLEVEREN.operations[0], self.url["agency"])
 
     def connection(self, role: str) -> http.client.HTTPSConnection:

@@ -60,7 +60,7 @@ def invoice(lane: Lane, oin: str) -> bytes:
         documents=(document_of(INVOICE, "factuur.xml"),),
         autorisatie_adres=None,
     )
-    body = koppelvlak.write_aanlever_request(asked, uuid.uuid4().hex)
+    body = koppelvlak.write(asked, uuid.uuid4().hex)
     return sealed(lane.signers[SENDER], body, AANLEVEREN.operations[0], lane.url["hub"])
 
 

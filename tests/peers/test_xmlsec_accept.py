@@ -37,7 +37,7 @@ def signed(pki: Path, client: str, name: str) -> tuple[Sender, bytes]:
     """A VAT return in a client's shape; the Body is written by us, everything else by xmlsec and its template."""
     identity = test_pki.find_identity(pki, name)
     sender = Sender(pki, name)
-    body = koppelvlak.write_aanlever_request(vat_return(), "token-for-tests-").octets
+    body = koppelvlak.write(vat_return(), "token-for-tests-").octets
     return sender, request(CLIENTS[client], body, identity.signing_key.read_bytes(), sender.signer.certificate.der)
 
 
@@ -49,7 +49,7 @@ async def test_a_known_client_gets_a_signed_receipt(world: World, pki: Path, cli
 
     answer = await world.post(sender.aanleveren(octets))
 
-    receipt = koppelvlak.read_aanlever_response(verified(answer, world))
+    receipt = koppelvlak.read(koppelvlak.AanleverResponse, verified(answer, world))
     assert 1 == world.stored()["process"]
     assert "Omzetbelasting" == receipt.berichtsoort
     ours = world.office.signer.certificate.x509.public_bytes(Encoding.PEM)

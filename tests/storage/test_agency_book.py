@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from digipoort_as4.errors import ConfigError, StorageFailure
-from digipoort_as4.hub.decision import StoredReply
-from digipoort_as4.storage.agency_book import AgencyBook, HandOver, KeptReply, Wish
+from digipoort_as4.hub.decision import RememberReply, StoredReply
+from digipoort_as4.storage.agency_book import AgencyBook, HandOver, Wish
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 HUB = "00000099000000001000"
 TAKEN = HandOver(HUB, "bk-1", "k-1", "Omzetbelasting", "bk-1", "aa", NOW)
-REPLY = KeptReply(HUB, "urn:uuid:1", StoredReply("c2ln", b"<answer/>"), NOW + timedelta(days=7))
+REPLY = RememberReply(HUB, "urn:uuid:1", StoredReply("c2ln", b"<answer/>"), NOW + timedelta(days=7))
 WISH = Wish(HUB, "bk-1", "k-1", "500", NOW, details="<ok/>", due=NOW)
 
 
@@ -46,7 +46,7 @@ async def test_a_key_is_taken_once(book: AgencyBook) -> None:
     """The same (hub, berichtkenmerk) again changes nothing, its answer and wishes included."""
     assert await book.take(TAKEN, REPLY)
 
-    other = KeptReply(HUB, "urn:uuid:2", StoredReply("YW5k", b"<other/>"), REPLY.until)
+    other = RememberReply(HUB, "urn:uuid:2", StoredReply("YW5k", b"<other/>"), REPLY.until)
     assert not await book.take(replace(TAKEN, staged="bb"), other, [WISH])
 
     assert TAKEN == book.find_hand_over(HUB, "bk-1")
@@ -59,7 +59,7 @@ async def test_another_hubs_key_is_another_key(book: AgencyBook) -> None:
     assert await book.take(TAKEN, REPLY)
 
     other = "00000099000000009000"
-    assert await book.take(replace(TAKEN, hub_oin=other, staged="bb"), replace(REPLY, hub_oin=other))
+    assert await book.take(replace(TAKEN, hub_oin=other, staged="bb"), replace(REPLY, party=other))
 
 
 async def test_a_message_id_is_answered_once(book: AgencyBook) -> None:
@@ -93,9 +93,10 @@ async def test_a_status_waits_for_the_hand_over(book: AgencyBook) -> None:
     assert [] == book.due_wishes(NOW - timedelta(seconds=1), 10)
 
     await book.note_attempt(replace(WISH, due=NOW + timedelta(seconds=5), attempts=1, note="no answer"))
-    assert NOW + timedelta(seconds=5) == book.next_due()
+    assert [] == book.due_wishes(NOW, 10)
+    assert [NOW + timedelta(seconds=5)] == [wish.due for wish in book.due_wishes(NOW + timedelta(seconds=5), 10)]
     await book.note_attempt(replace(WISH, due=None, attempts=2))
-    assert book.next_due() is None
+    assert [] == book.due_wishes(NOW + timedelta(days=1), 10)
 
 
 async def test_one_process_owns_the_folder(book: AgencyBook, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ DS = "http://www.w3.org/2000/09/xmldsig#"
 
 BELASTINGDIENST = "00000099000000012000"
 JANSEN = "00000099000000101000"
-AGENCIES = frozenset(f"000000990000000{number}000" for number in range(11, 21))
+AGENCIES = {f"000000990000000{number}000": "" for number in range(11, 21)}
 
 
 class Clock:
@@ -164,7 +164,7 @@ class Sender:
 
     def aanleveren(self, message: AanleverRequest | bytes | None = None, **addressing: str) -> HttpRequest:
         if not isinstance(message, bytes):
-            written = koppelvlak.write_aanlever_request(message or vat_return(), "token-for-tests-")
+            written = koppelvlak.write(message or vat_return(), "token-for-tests-")
             message = self.seal(AANLEVEREN.operations[0], AANLEVEREN, written, **addressing)
         return self.request(AANLEVEREN, AANLEVEREN.operations[0], message)
 
@@ -173,12 +173,12 @@ class Sender:
     ) -> HttpRequest:
         asked = StatussenRequest(kenmerk, None, window.get("vanaf"), window.get("tot"))
         (row,) = [o for o in STATUSINFORMATIE.operations if o.name == operation]
-        written = koppelvlak.write_statussen_request(operation, asked)
+        written = koppelvlak.write(asked, element=f"{operation}Request")
         return self.request(STATUSINFORMATIE, row, self.seal(row, STATUSINFORMATIE, written, at=at))
 
     def zet_status(self, asked: ZetStatusRequest, at: datetime = NOW) -> HttpRequest:
         row = ZET_STATUS.operations[0]
-        written = koppelvlak.write_zet_status_request(asked)
+        written = koppelvlak.write(asked)
         return self.request(ZET_STATUS, row, self.seal(row, ZET_STATUS, written, at=at))
 
 

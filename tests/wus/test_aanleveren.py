@@ -37,6 +37,7 @@ from digipoort_as4.pki import test_pki
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.koppelvlak import AanleverResponse
 from digipoort_as4.wus.operations import AANLEVEREN
 
 REFUSED = (
@@ -53,7 +54,7 @@ async def test_a_message_is_stored_and_receipted(world: World, jansen: Sender) -
     """aanleverResponse as digipoort 1.11; statuses 105, 100, 110; one job; evidence of both sides; one journal line."""
     answer = await world.post(jansen.aanleveren())
     opened = verified(answer, world)
-    response = koppelvlak.read_aanlever_response(opened)
+    response = koppelvlak.read(AanleverResponse, opened)
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", response.kenmerk)
     assert response.berichtsoort == "Omzetbelasting"
     assert response.aanleverkenmerk == "Happyflow"
@@ -149,7 +150,7 @@ async def test_bijlagen_and_a_large_document_arrive_whole(world: World, jansen: 
     path = tmp_path / "body"
     path.write_bytes(read_all(request.body))
     request = replace(request, body=FilePayload(path, 0, path.stat().st_size))
-    response = koppelvlak.read_aanlever_response(verified(await world.post(request), world))
+    response = koppelvlak.read(AanleverResponse, verified(await world.post(request), world))
     process = await world.store.process(response.kenmerk)
     assert process is not None
     kept = process.aanlevering.documents
@@ -168,7 +169,7 @@ async def test_the_ontvanger_is_echoed_and_resolved(world: World, jansen: Sender
     """An e-factuur goes to the body that identiteitOntvanger names."""
     gemeente = Identiteit("00000099000000020000", "OIN")
     message = vat_return(berichtsoort="e-factuur", identiteit_ontvanger=gemeente, rol_ontvanger="overheid")
-    response = koppelvlak.read_aanlever_response(verified(await world.post(jansen.aanleveren(message)), world))
+    response = koppelvlak.read(AanleverResponse, verified(await world.post(jansen.aanleveren(message)), world))
     assert (response.identiteit_ontvanger, response.rol_ontvanger) == (gemeente, "overheid")
 
 
@@ -232,7 +233,7 @@ async def test_the_same_message_id_on_another_message_is_refused(world: World, j
 async def test_a_retry_under_a_new_message_id_is_marked_as_duplicate(world: World, jansen: Sender) -> None:
     """A new process that names the earlier one; other content under the same aanleverkenmerk is not a duplicate."""
     kenmerken = [
-        koppelvlak.read_aanlever_response(verified(await world.post(jansen.aanleveren(message)), world)).kenmerk
+        koppelvlak.read(AanleverResponse, verified(await world.post(jansen.aanleveren(message)), world)).kenmerk
         for message in (vat_return(), vat_return(), vat_return(documents=(document(b"<anders/>"),)))
     ]
     processes = [await world.store.process(kenmerk) for kenmerk in kenmerken]
@@ -434,7 +435,7 @@ async def test_content_that_no_process_can_start_from(world: World, jansen: Send
 
 async def test_a_missing_element_is_named_with_its_line(world: World, jansen: Sender) -> None:
     """Body in several lines without rolBelanghebbende."""
-    octets = koppelvlak.write_aanlever_request(vat_return(), "t").octets
+    octets = koppelvlak.write(vat_return(), "t").octets
     octets = octets.replace(b"<rolBelanghebbende>Bedrijf</rolBelanghebbende>", b"").replace(b"><", b">\n<")
     message = jansen.seal(AANLEVEREN.operations[0], AANLEVEREN, koppelvlak.Written(octets, {}))
     await refused(
@@ -458,7 +459,7 @@ async def test_an_inhoud_of_twenty_mebibytes_is_accepted(world: World, jansen: S
 
 async def test_an_inhoud_that_is_no_base64(world: World, jansen: Sender) -> None:
     """Small: the schema says so. Large: the byte layer does."""
-    octets = koppelvlak.write_aanlever_request(vat_return(), "t").octets.replace(b"PHhicmwvPg==", b"PHhicmwvPg=")
+    octets = koppelvlak.write(vat_return(), "t").octets.replace(b"PHhicmwvPg==", b"PHhicmwvPg=")
     message = jansen.seal(AANLEVEREN.operations[0], AANLEVEREN, koppelvlak.Written(octets, {}))
     await refused(
         world, jansen.aanleveren(message), "element inhoud. Gevonden: een waarde van een ander soort. Verwacht: base64"

@@ -25,6 +25,7 @@ from digipoort_as4.soap.message import LargeText
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message
 from digipoort_as4.wus import koppelvlak, schema
 from digipoort_as4.wus.koppelvlak import (
+    AanleverRequest,
     AanleverResponse,
     AdditioneelElement,
     AfleverRequest,
@@ -78,6 +79,42 @@ def valid(written: Written) -> None:
     assert etree.tostring(element, method="c14n", exclusive=True) == written.octets
 
 
+# --- models and XSD ---------------------------------------------------------------------------------------------------
+
+XS = "{http://www.w3.org/2001/XMLSchema}"
+MODELS = {
+    AanleverRequest: "aanleverRequest",
+    AanleverResponse: "aanleverResponse",
+    StatussenRequest: "perKenmerkType",
+    StatusResultaat: "StatusResultaat",
+    AfleverRequest: "afleverRequest",
+    AfleverResponse: "afleverResponse",
+    ZetStatusRequest: "zetStatusRequest",
+    ZetStatusResponse: "zetStatusResponse",
+    Fout: "foutType",
+    Identiteit: "identiteitType",
+    Constatering: "constateringType",
+    AdditioneelElement: "elementType",
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_has_the_children_of_the_xsd_in_order(model: type) -> None:
+    """Same names, same order, and None or an empty list exactly where the XSD lets an element be absent."""
+    xsd = etree.parse(str(ROOT / "schemas" / schema.XSD)).getroot()
+    (declared,) = [child for child in xsd if child.get("name") == MODELS[model]]
+    wanted = [(child.get("name"), child.get("minOccurs") == "0") for child in declared.iter(f"{XS}element")]
+    wanted = [row for row in wanted if row[0] != MODELS[model]]
+    found: list[tuple[str | None, bool]] = []
+    for field in koppelvlak._fields(model):
+        if field.name == "documents":
+            found += [("berichtInhoud", False), ("berichtBijlagen", True)]
+        else:
+            found.append((field.element, field.optional or field.many))
+    assert wanted[: len(found)] == found
+    assert all(optional for _, optional in wanted[len(found) :])
+
+
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 
@@ -90,9 +127,9 @@ def test_aanlever_request_there_and_back(reopen: Reopen, intake: Intake) -> None
         rol_ontvanger="overheid",
         documents=(document(b"<a/>"), document(b"", "bijlage"), document(b"\x00\xff", "bijlage")),
     )
-    written = koppelvlak.write_aanlever_request(request, "t")
+    written = koppelvlak.write(request, "t")
     valid(written)
-    read = koppelvlak.read_aanlever_request(reopen(written), intake)
+    read = koppelvlak.read(AanleverRequest, reopen(written), intake)
     assert [read_all(d.payload) for d in read.documents] == [b"<a/>", b"", b"\x00\xff"]
     assert [(d.size, d.sha256) for d in read.documents] == [(d.size, d.sha256) for d in request.documents]
     strip = {"documents": ()}
@@ -108,27 +145,27 @@ def test_responses_there_and_back(reopen: Reopen) -> None:
     aanlever = AanleverResponse("k", "b", "a", "e", AT, IDENTITEIT, "Bedrijf", IDENTITEIT, "overheid", "urn:x")
     bare = AanleverResponse("k", "b", None, None, AT, IDENTITEIT, "", None, None, None)
     for response in (aanlever, bare):
-        valid(koppelvlak.write_aanlever_response(response))
-        assert koppelvlak.read_aanlever_response(reopen(koppelvlak.write_aanlever_response(response))) == response
+        valid(koppelvlak.write(response))
+        assert koppelvlak.read(AanleverResponse, reopen(koppelvlak.write(response))) == response
     aflever = AfleverResponse("k", "b", "bk", AT, "510", AT, "tekst", Fout("F1", "fout"), "details")
     for other in (aflever, AfleverResponse("k", None, "bk", AT)):
-        valid(koppelvlak.write_aflever_response(other))
-        assert koppelvlak.read_aflever_response(reopen(koppelvlak.write_aflever_response(other))) == other
-    zet = koppelvlak.write_zet_status_response(ZetStatusResponse("k", "500"))
+        valid(koppelvlak.write(other))
+        assert koppelvlak.read(AfleverResponse, reopen(koppelvlak.write(other))) == other
+    zet = koppelvlak.write(ZetStatusResponse("k", "500"))
     valid(zet)
-    assert koppelvlak.read_zet_status_response(reopen(zet)) == ZetStatusResponse("k", "500")
+    assert koppelvlak.read(ZetStatusResponse, reopen(zet)) == ZetStatusResponse("k", "500")
 
 
 def test_questions_there_and_back(reopen: Reopen) -> None:
     """Status questions and zetStatus."""
     for asked in (StatussenRequest("k", "http://geenausp.nl", AT, AT), StatussenRequest("k", None, None, None)):
         for operation in ("getStatussenProces", "getNieuweStatussenProces"):
-            written = koppelvlak.write_statussen_request(operation, asked)
+            written = koppelvlak.write(asked, element=f"{operation}Request")
             valid(written)
-            assert koppelvlak.read_statussen_request(reopen(written)) == asked
+            assert koppelvlak.read(StatussenRequest, reopen(written)) == asked
     for zet in (ZetStatusRequest("k", "bk", "510", AT, Fout("F", "x"), "d"), ZetStatusRequest("k", None, "500", AT)):
-        valid(koppelvlak.write_zet_status_request(zet))
-        assert koppelvlak.read_zet_status_request(reopen(koppelvlak.write_zet_status_request(zet))) == zet
+        valid(koppelvlak.write(zet))
+        assert koppelvlak.read(ZetStatusRequest, reopen(koppelvlak.write(zet))) == zet
 
 
 def test_statuses_there_and_back(reopen: Reopen) -> None:
@@ -138,9 +175,9 @@ def test_statuses_there_and_back(reopen: Reopen) -> None:
     )
     plain = StatusResultaat("k", IDENTITEIT, "105", AT, "Aanleverproces gestart.")
     for results in ((), (plain,), (plain, full)):
-        written = koppelvlak.write_statussen_response("getStatussenProces", results)
+        written = koppelvlak.write_results("getStatussenProces", results)
         valid(written)
-        assert koppelvlak.read_statussen_response(reopen(written)) == results
+        assert koppelvlak.read_results(StatusResultaat, reopen(written)) == results
 
 
 def aflever_request(**changes: object) -> AfleverRequest:
@@ -162,10 +199,10 @@ def aflever_request(**changes: object) -> AfleverRequest:
 
 def test_aflever_request_writes_the_xsd_form(reopen: Reopen, intake: Intake) -> None:
     """identiteitAanleveraar is a number without a type."""
-    written = koppelvlak.write_aflever_request(aflever_request(), "t")
+    written = koppelvlak.write(aflever_request(), "t")
     valid(written)
     assert b"<identiteitAanleveraar>00000099000000101000</identiteitAanleveraar>" in written.octets
-    read = koppelvlak.read_aflever_request(reopen(written), intake)
+    read = koppelvlak.read(AfleverRequest, reopen(written), intake)
     assert _but(read, documents=()) == aflever_request(documents=())
 
 
@@ -173,12 +210,12 @@ def test_findings_and_additional_elements_there_and_back(reopen: Reopen, intake:
     """constateringenLijst and additioneleElementenLijst behind the bijlagen."""
     request = aflever_request(
         documents=(document(b"<a/>"), document(b"b", "bijlage")),
-        constateringen=(Constatering("C1", "let op"), Constatering("C2", "<b>")),
-        additionele_elementen=(AdditioneelElement("soort", "VA"),),
+        constateringen_lijst=(Constatering("C1", "let op"), Constatering("C2", "<b>")),
+        additionele_elementen_lijst=(AdditioneelElement("soort", "VA"),),
     )
-    written = koppelvlak.write_aflever_request(request, "t")
+    written = koppelvlak.write(request, "t")
     valid(written)
-    assert _but(koppelvlak.read_aflever_request(reopen(written), intake), documents=()) == _but(request, documents=())
+    assert _but(koppelvlak.read(AfleverRequest, reopen(written), intake), documents=()) == _but(request, documents=())
 
 
 @needs_shared
@@ -188,10 +225,10 @@ def test_both_forms_of_identiteit_aanleveraar_are_read(reopen: Reopen, intake: I
     element = etree.parse(str(AFLEVEREN / f"CONSTRUCTED-{name}.xml")).getroot()
     opened = reopen(etree.tostring(element))
     before = etree.tostring(opened.message.envelope)
-    read = koppelvlak.read_aflever_request(opened, intake)
+    read = koppelvlak.read(AfleverRequest, opened, intake)
     assert read.identiteit_aanleveraar == "00000099000000002000"
     assert read.aanleverkenmerk == "AANLEVER-0001"
-    assert [(e.naam, e.waarde) for e in read.additionele_elementen] == [
+    assert [(e.naam, e.waarde) for e in read.additionele_elementen_lijst] == [
         ("voorbeeld-naam", "voorbeeld-waarde"),
         ("begin-tijdvak", "2026-01-01"),
         ("eind-tijdvak", "2026-01-31"),
@@ -211,30 +248,30 @@ def test_both_forms_of_identiteit_aanleveraar_are_read(reopen: Reopen, intake: I
 )
 def test_other_forms_of_identiteit_aanleveraar_are_refused(reopen: Reopen, intake: Intake, aanleveraar: str) -> None:
     """Half of it, the wrong order, too long, with text between."""
-    written = koppelvlak.write_aflever_request(aflever_request(), "t").octets
+    written = koppelvlak.write(aflever_request(), "t").octets
     broken = written.replace(b"Aanleveraar>00000099000000101000<", f"Aanleveraar>{aanleveraar}<".encode())
     with pytest.raises(PeerError) as refusal:
-        koppelvlak.read_aflever_request(reopen(broken), intake)
+        koppelvlak.read(AfleverRequest, reopen(broken), intake)
     assert refusal.value.cause.name == "schema"
 
 
 def test_a_large_document_is_a_placeholder_when_written_and_a_file_when_read(reopen: Reopen, intake: Intake) -> None:
     """49,153 octets are one too many for the tree; eleven of them keep their own octets."""
     documents = tuple(document(bytes([n]) * (49_152 + n), "bijlage" if n else "inhoud") for n in range(12))
-    written = koppelvlak.write_aflever_request(aflever_request(documents=documents), "tokentokentoken")
+    written = koppelvlak.write(aflever_request(documents=documents), "tokentokentoken")
     assert len(written.large) == 11
-    read = koppelvlak.read_aflever_request(reopen(written), intake)
+    read = koppelvlak.read(AfleverRequest, reopen(written), intake)
     assert [read_all(d.payload) for d in read.documents] == [read_all(d.payload) for d in documents]
     assert [isinstance(d.payload, FilePayload) for d in read.documents] == [False] + [True] * 11
 
 
 def test_a_large_text_that_does_not_decode_leaves_nothing(reopen: Reopen, tmp_path: Path) -> None:
     """Base64 characters with padding in the middle: refused, and its quarantine file goes."""
-    written = koppelvlak.write_aflever_request(aflever_request(), "t").octets
+    written = koppelvlak.write(aflever_request(), "t").octets
     broken = written.replace(b"<inhoud>PGEvPg==</inhoud>", b"<inhoud>" + b"AAAA" * 20_000 + b"AA==AAAA</inhoud>")
     assert broken != written
     with pytest.raises(PeerError) as refusal:
-        koppelvlak.read_aflever_request(reopen(broken), Intake(Spool(tmp_path / "q"), lambda: "k"))
+        koppelvlak.read(AfleverRequest, reopen(broken), Intake(Spool(tmp_path / "q"), lambda: "k"))
     assert refusal.value.cause.name == "inhoud"
     assert list((tmp_path / "q").iterdir()) == []
 
@@ -242,7 +279,7 @@ def test_a_large_text_that_does_not_decode_leaves_nothing(reopen: Reopen, tmp_pa
 def test_a_message_of_another_name_is_refused(reopen: Reopen) -> None:
     """A reader takes no other element, however valid."""
     with pytest.raises(PeerError) as refusal:
-        koppelvlak.read_aanlever_response(reopen(koppelvlak.write_zet_status_response(ZetStatusResponse("k", "500"))))
+        koppelvlak.read(AanleverResponse, reopen(koppelvlak.write(ZetStatusResponse("k", "500"))))
     assert refusal.value.cause.name == "schema"
     assert "aanleverResponse" in refusal.value.expected
 
@@ -304,7 +341,7 @@ def test_any_text_is_written_as_valid_canonical_xml(text: str) -> None:
 def test_white_space_is_collapsed_but_a_no_break_space_is_not(reopen: Reopen) -> None:
     """whiteSpace=collapse knows four characters."""
     response = AanleverResponse("  a\t\n b\u00a0 ", "b", None, None, AT, IDENTITEIT, "", None, None, None)
-    read = koppelvlak.read_aanlever_response(reopen(koppelvlak.write_aanlever_response(response)))
+    read = koppelvlak.read(AanleverResponse, reopen(koppelvlak.write(response)))
     assert read.kenmerk == "a b\u00a0"
 
 
@@ -397,7 +434,4 @@ def test_base64_is_that_of_the_standard_library() -> None:
     """What a small document is written as."""
     octets = bytes(range(256))
     assert b"".join(base64_of(BytesPayload(octets))) == base64.b64encode(octets)
-    assert (
-        base64.b64encode(octets)
-        in koppelvlak.write_aflever_request(aflever_request(documents=(document(octets),)), "t").octets
-    )
+    assert base64.b64encode(octets) in koppelvlak.write(aflever_request(documents=(document(octets),)), "t").octets

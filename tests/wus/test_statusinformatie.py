@@ -13,7 +13,7 @@ from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Advance, Committed, Decision
 from digipoort_as4.payload import read_all
 from digipoort_as4.wus import koppelvlak
-from digipoort_as4.wus.koppelvlak import StatusResultaat
+from digipoort_as4.wus.koppelvlak import AanleverResponse, StatusResultaat
 from digipoort_as4.wus.operations import STATUSINFORMATIE
 
 MS = timedelta(milliseconds=1)
@@ -21,13 +21,13 @@ NEW = "getNieuweStatussenProces"
 
 
 async def start(world: World, sender: Sender) -> str:
-    response = koppelvlak.read_aanlever_response(verified(await world.post(sender.aanleveren(vat_return())), world))
+    response = koppelvlak.read(AanleverResponse, verified(await world.post(sender.aanleveren(vat_return())), world))
     return response.kenmerk
 
 
 async def told(world: World, sender: Sender, kenmerk: str, operation: str, **window: object) -> list[StatusResultaat]:
     answer = await world.post(sender.ask(kenmerk, operation, **window))  # type: ignore[arg-type]
-    return list(koppelvlak.read_statussen_response(verified(answer, world)))
+    return list(koppelvlak.read_results(StatusResultaat, verified(answer, world)))
 
 
 async def add(world: World, kenmerk: str, *rows: statuses.Status) -> None:

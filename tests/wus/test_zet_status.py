@@ -13,7 +13,7 @@ from digipoort_as4.hub import statuses
 from digipoort_as4.hub.decision import Advance, ChangeDelivery, Committed, Decision, Delivery, StartDelivery
 from digipoort_as4.payload import read_all
 from digipoort_as4.wus import koppelvlak
-from digipoort_as4.wus.koppelvlak import Fout, ZetStatusRequest, ZetStatusResponse
+from digipoort_as4.wus.koppelvlak import AanleverResponse, Fout, ZetStatusRequest, ZetStatusResponse
 
 BERICHTKENMERK = "11111111-2222-4333-8444-555555555502"
 
@@ -22,7 +22,7 @@ BERICHTKENMERK = "11111111-2222-4333-8444-555555555502"
 async def kenmerk(world: World, jansen: Sender) -> str:
     """A VAT return that was delivered to the Belastingdienst: 105, 100, 110, 405, 400."""
     answer = await world.post(jansen.aanleveren(vat_return()))
-    kenmerk = koppelvlak.read_aanlever_response(verified(answer, world)).kenmerk
+    kenmerk = koppelvlak.read(AanleverResponse, verified(answer, world)).kenmerk
     process = await world.store.process(kenmerk)
     assert process is not None
     keys = tuple(d.key for d in process.aanlevering.documents)
@@ -51,7 +51,7 @@ async def test_a_500_ends_the_process(world: World, belastingdienst: Sender, ken
     """Signed zetStatusResponse; status with its details; process ended; evidence of both sides."""
     before = world.stored()["evidence"]
     opened = verified(await world.post(belastingdienst.zet_status(good(kenmerk))), world)
-    assert koppelvlak.read_zet_status_response(opened) == ZetStatusResponse(kenmerk, "500")
+    assert koppelvlak.read(ZetStatusResponse, opened) == ZetStatusResponse(kenmerk, "500")
     assert opened.addressing.action.endswith("/zetstatusservice/1.2/ZetStatusService/zetStatusResponse")
     assert await codes(world, kenmerk) == ["105", "100", "110", "405", "400", "500"]
     last = (await world.store.statuses(kenmerk))[-1]
