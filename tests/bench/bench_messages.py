@@ -18,33 +18,26 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import bench_world as world
 from bench_world import Answered, World
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from digipoort_as4 import gateway, limits
-from digipoort_as4.hub.decision import Decision
-from digipoort_as4.journal import Journal
-from digipoort_as4.payload import BytesPayload, FilePayload, Spool
+from digipoort_as4 import limits
+from digipoort_as4.payload import FilePayload, Spool
 from digipoort_as4.pki.keys import FileSigner
-from digipoort_as4.soap import inhoud, xml_guard
-from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.storage.view import DATABASE
-from digipoort_as4.transport.http import HttpRequest
-from digipoort_as4.wssecurity.open_message import check_timestamp, open_message
-from digipoort_as4.wus import aanleveren, answers, intake, koppelvlak, schema
-from digipoort_as4.wus.office import Office, note
-from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN, ZET_STATUS
+from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
 
 OUT = Path(__file__).parents[2] / "build" / "results" / "bench.json"
 CONCURRENT = (1, 8)
@@ -57,10 +50,9 @@ LIFE_FLOOR = 3
 verifies one of them, the hub the sender's and the agency's."""
 LIFE_HASHED = 2
 """Times that the document's octets must be hashed: accepting and at the agency."""
-PATIENCE = 30.0
+SAMPLED_ROUNDS = 5
+PATIENCE = 60.0
 """Seconds for a round of messages to be delivered."""
-
-Value = TypeVar("Value")
 
 
 # --- the floor --------------------------------------------------------------------------------------------------------
@@ -223,148 +215,30 @@ def delivered(store: sqlite3.Connection) -> int:
 # --- where it goes ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Item:
-    """One message on its way through the steps of accepting."""
-
-    request: HttpRequest
-    message: Any = None
-    opened: Any = None
-    sent: Any = None
-    accepted: Any = None
-    sealed: Any = None
-    decision: Decision | None = None
-
-
-def parts(place: World, bits: int, count: int) -> dict[str, float]:
-    """CPU of each step of accepting, ms per message, step after step over many messages; transport by a server."""
-    spent = asyncio.run(_parts(place, bits, count))
-    spent["TLS, HTTP, event loop"] = transport(place, bits, count)
-    return {name: ms(seconds) for name, seconds in spent.items()}
-
-
-async def _parts(place: World, bits: int, count: int) -> dict[str, float]:
-    folder = place.folder / f"parts-{bits}"
-    folder.mkdir()
-    settings = place.settings("digipoort", bits, folder, agencies={world.AGENCY: "https://localhost:1/"})
-    store, journal = SqliteStore.open(folder, gateway.now), Journal(folder / "journal.jsonl")
-    office = gateway.open_office(settings, store, journal)
-    der = place.signer("bakkerij-jansen", bits).certificate.der
-    if world.SHAPES[bits] == "g4":  # another certificate for the connection
-        der = tls_certificate(place, bits)
-    headers = {"content-type": "text/xml; charset=utf-8", "soapaction": f'"{aanleveren.OPERATION.request_action}"'}
-    signer, spent = place.signer("bakkerij-jansen", bits), {}
-    for turn in range(2):  # the first warms up
-        items = [
-            Item(HttpRequest("POST", AANLEVEREN.path, "", headers, BytesPayload(octets), der))
-            for octets in sign_many(signer, count if turn else WARM_UP)
-        ]
-        for name, step in steps(office).items():
-            start = time.process_time()
-            items = await step(items)
-            spent[name] = (time.process_time() - start) / len(items)
-    spent["reading (koppelvlak)"] -= spent["schema (XSD)"]  # it validates again, as it must
-    await store.close()
-    return spent
-
-
-def tls_certificate(place: World, bits: int) -> bytes:
-    one = place.identity("bakkerij-jansen", bits)
-    return FileSigner.load(one.tls_cert, one.tls_key).certificate.der
-
-
-Step = Callable[[list[Item]], Awaitable[list[Item]]]
-
-
-def steps(office: Office) -> dict[str, Step]:
-    """The steps of accepting in their order, over many messages each."""
-    snapshot = office.snapshot()
-
-    def each(work: Callable[[Item], Item]) -> Step:
-        async def over(items: list[Item]) -> list[Item]:
-            return [work(item) for item in items]
-
-        return over
-
-    def parse(item: Item) -> Item:
-        octets, large = inhoud.extract(item.request.body, "0" * 32)
-        return replace(item, message=xml_guard.parse(octets, large))
-
-    def verify(item: Item) -> Item:
-        now = office.now()
-        oin = intake.read_tls_party(item.request.tls_certificate, snapshot.trust, now)
-        opened = open_message(item.message, snapshot.policy_of(oin), snapshot.trust, now)
-        check_timestamp(opened, snapshot.policy_of(oin), now)
-        intake.read_operation(opened, item.request, AANLEVEREN)
-        return replace(item, opened=opened)
-
-    def validate(item: Item) -> Item:
-        schema.check(item.opened.operation, item.message.large)
-        return item
-
-    def read(item: Item) -> Item:
-        receiving = koppelvlak.Intake(intake.Quarantine(office.spool), office.new_id)
-        return replace(item, sent=koppelvlak.read_aanlever_request(item.opened, receiving))
-
-    async def look_up(items: list[Item]) -> list[Item]:
-        found = []
-        for item in items:
-            await intake.find_repeat(item.opened, office, aanleveren.OPERATION)
-            facts = await aanleveren._look_up(item.sent, item.opened.oin, snapshot, office.store)
-            found.append(replace(item, accepted=aanleveren.decide(item.sent, item.opened.oin, facts)))
-        return found
-
-    def build(item: Item) -> Item:
-        kenmerk, now = office.new_id(), office.now()
-        body = aanleveren.build(item.accepted, kenmerk, now)
-        sealed = answers.seal_answer(body, aanleveren.OPERATION, item.opened, office, now)
-        decision = aanleveren.build_decision(item.accepted, kenmerk, now, item.opened, sealed)
-        return replace(item, sealed=sealed, decision=decision)
-
-    async def commit(items: list[Item]) -> list[Item]:
-        for start in range(0, len(items), max(CONCURRENT)):
-            group = items[start : start + max(CONCURRENT)]
-            await asyncio.gather(*(office.store.commit(item.decision) for item in group if item.decision))
-        return items
-
-    def tell(item: Item) -> Item:
-        note("accepted", item.opened, aanleveren.OPERATION, office, aanleveren._told(item.accepted, office.new_id()))
-        return item
-
-    return {
-        "parse and guard": each(parse),
-        "verify the signature": each(verify),
-        "schema (XSD)": each(validate),
-        "reading (koppelvlak)": each(read),
-        "facts and decision": look_up,
-        "build and sign the receipt": each(build),
-        "store, 8 in a commit": commit,
-        "journal": each(tell),
-    }
-
-
-def transport(place: World, bits: int, count: int) -> float:
-    """CPU of a listener that answers at once with as many octets as a receipt has."""
-    (port,) = world.free_ports(1)
-    settings = place.settings("digipoort", bits, place.folder / f"transport-{bits}", port=port)
+def where(place: World, bits: int, count: int) -> dict[str, float]:
+    """CPU of accepting by part of the house, ms per message, sampled in a gateway under load; transport also alone."""
+    folder, (port,) = place.folder / f"sampled-{bits}", world.free_ports(1)
+    settings = place.settings("digipoort", bits, folder, port=port, agencies={world.AGENCY: "https://localhost:1/"})
     signer, tls = place.signer("bakkerij-jansen", bits), place.client("bakkerij-jansen", bits)
-    messages = sign_many(signer, 1) * count
-    with world.running("transport", settings, place.folder / f"transport-{bits}.log") as process:
-        asyncio.run(world.post_all(messages, port, tls, max(CONCURRENT)))
-        start = world.cpu(process.pid)
-        asyncio.run(world.post_all(messages, port, tls, max(CONCURRENT)))
-        return (world.cpu(process.pid) - start) / count
+    samples = place.folder / f"samples-{bits}.json"
+    with world.running("gateway", settings, place.folder / f"sampled-{bits}.log", samples=str(samples)) as process:
+        post(sign_many(signer, WARM_UP), port, tls, max(CONCURRENT))
+        process.send_signal(signal.SIGUSR1)
+        for _ in range(SAMPLED_ROUNDS):
+            post(sign_many(signer, count), port, tls, max(CONCURRENT))
+    spent: dict[str, float] = json.loads(samples.read_text())
+    return {name: ms(seconds / (count * SAMPLED_ROUNDS)) for name, seconds in spent.items()}
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def memory(place: World) -> dict[str, Any]:
-    """Growth of the gateway while it accepts the largest message: an inhoud and three bijlagen of 20 MiB each."""
+def memory(place: World, size: int) -> dict[str, Any]:
+    """Growth of the gateway while it accepts a large message: an inhoud and three bijlagen of so many octets each."""
     folder, (port,) = place.folder / "gateway-memory", world.free_ports(1)
     settings = place.settings("digipoort", 2048, folder, port=port, agencies={world.AGENCY: "https://localhost:1/"})
     signer, tls = place.signer("bakkerij-jansen", 2048), place.client("bakkerij-jansen", 2048)
-    whole = Spool(place.folder / "outgoing").write(large_message(place, signer))
+    whole = Spool(place.folder / "outgoing").write(large_message(place, signer, size))
     with world.running("gateway", settings, place.folder / "gateway-memory.log") as process:
         post(sign_many(signer, WARM_UP), port, tls, 1)
         idle = world.resident(process.pid, "VmRSS")
@@ -376,6 +250,7 @@ def memory(place: World) -> dict[str, Any]:
     if status != 200:
         raise RuntimeError(f"the large message was answered with {status}")
     return {
+        "document_mib": round(size / limits.MIB, 1),
         "request_mib": round(whole.size / limits.MIB, 1),
         "idle_mib": round(idle / limits.MIB, 1),
         "growth_mib": round((peak - idle) / limits.MIB, 1),
@@ -384,12 +259,12 @@ def memory(place: World) -> dict[str, Any]:
     }
 
 
-def large_message(place: World, signer: FileSigner) -> Iterator[bytes]:
-    path = place.folder / "twenty-mib"
-    path.write_bytes(world.vat_return(limits.INHOUD, 0).ljust(limits.INHOUD))
-    payload = FilePayload(path, 0, limits.INHOUD)
+def large_message(place: World, signer: FileSigner, size: int) -> Iterator[bytes]:
+    path = place.folder / "large-document"
+    path.write_bytes(world.vat_return(size, 0).ljust(size))
+    payload = FilePayload(path, 0, size)
     names = ("inhoud", "bijlage", "bijlage", "bijlage")
-    documents = [world.document(part, f"twintig-{n}.xbrl", payload) for n, part in enumerate(names)]
+    documents = [world.document(part, f"groot-{n}.xbrl", payload) for n, part in enumerate(names)]
     yield from world.sign(signer, 1_000_000, documents).open()
 
 
@@ -398,14 +273,14 @@ def large_message(place: World, signer: FileSigner) -> Iterator[bytes]:
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
     place = World.make(Path(given.folder))
-    results: dict[str, Any] = {"machine": machine(), "floor": {}, "accept": {}, "life": {}, "parts": {}}
+    results: dict[str, Any] = {"machine": machine(), "floor": {}, "accept": {}, "life": {}, "where": {}}
     for bits in given.bits:
         floor = measure_floor(place.signer("digipoort", bits))
         results["floor"][str(bits)] = {name: ms(value) for name, value in asdict(floor).items()}
         results["accept"][str(bits)] = accepting(place, bits, given.messages, given.rounds, given.profile)
         results["life"][str(bits)] = living(place, bits, given.messages, given.rounds, given.profile)
-        results["parts"][str(bits)] = parts(place, bits, given.messages)
-    results["memory"] = memory(place)
+        results["where"][str(bits)] = where(place, bits, given.messages)
+    results["memory"] = memory(place, limits.MIB if given.small else limits.INHOUD)
     return results
 
 
@@ -430,14 +305,15 @@ def told(results: dict[str, Any]) -> Iterator[str]:
             yield line(f"accepting, RSA-{bits}, {connections} at once", row)
     for bits, row in results["life"].items():
         yield line(f"whole life, RSA-{bits}, 8 at once", row) + f"   hub {row['hub_ms']}, agency {row['agency_ms']}"
-    for bits, spent in results["parts"].items():
-        yield f"\nwhere accepting goes, RSA-{bits}, step by step (ms)"
-        yield from (f"  {name:32}{spent[name]:9.3f}" for name in spent)
-        yield f"  {'sum':32}{sum(spent.values()):9.3f}"
+    for bits, spent in results["where"].items():
+        whole = sum(spent.values())
+        yield f"\nwhere accepting goes, RSA-{bits}, 8 at once, sampled: ms of CPU per message"
+        yield from (f"  {name:44}{value:9.3f}{value / whole:7.0%}" for name, value in spent.items())
+        yield f"  {'sum':44}{whole:9.3f}"
     if "memory" in results:
         big = results["memory"]
         yield (
-            f"\none message of {big['request_mib']} MiB (20 MiB inhoud, three bijlagen of 20 MiB): "
+            f"\none message of {big['request_mib']} MiB (inhoud and three bijlagen of {big['document_mib']} MiB): "
             f"{big['growth_mib']} MiB above {big['idle_mib']} MiB, {big['cpu_s']} s of CPU"
         )
 
@@ -455,6 +331,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured; must not exist")
     parser.add_argument("--profile", type=Path, help="folder for profiles of the server; the figures are then wrong")
+    parser.add_argument("--small", action="store_true", help="a large message of 4 MiB instead of 80: for a test")
     given = parser.parse_args(words)
     own = None if given.folder else tempfile.mkdtemp(prefix="digipoort-bench-")
     given.folder = given.folder or own

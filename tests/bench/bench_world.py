@@ -1,6 +1,6 @@
 """What the bench works with: a test PKI, signed messages, the processes under measurement, and a client.
 
-    python tests/bench/bench_world.py gateway|office|agency|transport SETTINGS.json
+    python tests/bench/bench_world.py gateway|office|agency SETTINGS.json
 
 is one of those processes, started by the bench. Measures nothing itself.
 """
@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from digipoort_as4 import agency, gateway, limits, local
@@ -32,13 +33,12 @@ from digipoort_as4.agency import AgencySettings
 from digipoort_as4.config import KeyFiles, Settings
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import BytesPayload, Document, Payload, Spool
+from digipoort_as4.payload import BytesPayload, Document, Payload
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.sqlite import SqliteStore
-from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.transport.tls import client_context, server_context
 from digipoort_as4.wssecurity.algorithms import Algorithms
@@ -53,8 +53,6 @@ SHAPES = {2048: "g1", 3072: "g4"}
 """Size of the RSA keys → shape of the PKI whose end entities have it; in both, connection and messages alike."""
 BODY = 10_240
 """Octets of the signed SOAP Body: 10 kB."""
-ANSWER = 5_500
-"""Octets that the transport alone answers with: as many as an aanleverResponse."""
 
 
 # --- parties ----------------------------------------------------------------------------------------------------------
@@ -151,7 +149,7 @@ def sign(signer: FileSigner, number: int, documents: Sequence[Document] = ()) ->
     if not documents:
         octets = vat_return(BODY * 3 // 4 - 600, number)
         documents = [document("inhoud", "aangifte.xbrl", BytesPayload(octets))]
-    written = koppelvlak.write_aanlever_request(aanlever_request(number, documents), uuid.uuid4().hex)
+    written = koppelvlak.write(aanlever_request(number, documents), uuid.uuid4().hex)
     addressing = Addressing(
         to=f"https://localhost{AANLEVEREN.path}",
         action=OPERATION.request_action,
@@ -243,10 +241,10 @@ def running(what: str, settings: Settings, log: Path, **more: Any) -> Iterator[s
     """One of the processes of `main`, from its first answer to its end.
 
     Args:
-        what: gateway, office, agency or transport.
+        what: gateway, office or agency.
         settings: its own.
         log: its output; beside it lie its settings.
-        more: for the agency: `hub_oin`, `zet_status_url`; for a gateway: `profile`, a file.
+        more: for the agency: `hub_oin`, `zet_status_url`; for others `profile` or `samples`, a file.
     """
     given = log.with_suffix(".json")
     given.write_text(json.dumps(_plain({**_as_dict(settings), "more": more})))
@@ -317,7 +315,13 @@ async def run_gateway(settings: Settings, stop: asyncio.Event, more: dict[str, A
     office = gateway.open_office(settings, store, journal)
     context = server_context(TlsFiles(settings.tls.certificate, settings.tls.key), settings.ca)
     server = await listen(gateway.Gateway(office), context, office.spool, port=settings.port, journal=journal)
+    samplers: list[Sampler] = []
+    if "samples" in more:  # begins when told to, so that it sees no warming up
+        wanted = Path(more["samples"])
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: samplers.append(Sampler(wanted)))
     await stop.wait()
+    for sampler in samplers:
+        sampler.end()
     await server.close()
     await store.close()
 
@@ -332,18 +336,55 @@ async def run_agency(settings: Settings, stop: asyncio.Event, more: dict[str, An
     await agency.run(AgencySettings("belastingdienst", settings, more["hub_oin"], more["zet_status_url"]), stop)
 
 
-async def run_transport(settings: Settings, stop: asyncio.Event, more: dict[str, Any]) -> None:
-    """TLS, HTTP and event loop alone: the same listener, an answer as long, and nothing between."""
-    answer = HttpAnswer(200, {"content-type": "text/xml; charset=utf-8"}, BytesPayload(b"x" * ANSWER))
+class Sampler:
+    """Where the CPU of a process goes: its main thread's stack is looked at after every few ms of CPU.
 
-    async def handle(request: HttpRequest) -> HttpAnswer:
-        return answer
+    What other threads use (COMMIT waits for the disk in one) is a row of its own.
+    """
 
-    context = server_context(TlsFiles(settings.tls.certificate, settings.tls.key), settings.ca)
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    server = await listen(handle, context, Spool(settings.folder / "spool"), port=settings.port)
-    await stop.wait()
-    await server.close()
+    ROWS = (
+        ("sign the receipt: RSA", "pki/keys.py:sign"),
+        ("build and seal the receipt: the rest", "wssecurity/seal_message.py"),
+        ("verify: RSA and the form of SignedInfo", "wssecurity/signature.py:check_value"),
+        ("schema (XSD)", "wus/schema.py"),
+        ("reading and writing the koppelvlak", "wus/koppelvlak.py"),
+        ("journal", "digipoort_as4/journal.py"),
+        ("store: statements and look-ups", "digipoort_as4/storage/"),
+        ("parse and guard", "soap/xml_guard.py"),
+        ("parse and guard", "soap/inhoud.py"),
+        ("verify: all else", "digipoort_as4/wssecurity/"),
+        ("verify: all else", "digipoort_as4/pki/"),
+        ("services: the rest", "digipoort_as4/wus/"),
+        ("services: the rest", "digipoort_as4/gateway.py"),
+    )
+    """The first row counts that some function on the stack belongs to."""
+    OTHER, THREADS = "TLS, HTTP, event loop", "store: COMMIT, in its thread"
+    EVERY = 0.004
+    """Seconds of CPU; Linux counts no finer here."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin."""
+        self.path, self.spent = path, dict.fromkeys([*(name for name, _ in self.ROWS), self.OTHER, self.THREADS], 0.0)
+        self.own, self.all = time.thread_time(), time.process_time()
+        signal.signal(signal.SIGPROF, self.look)
+        signal.setitimer(signal.ITIMER_PROF, self.EVERY, self.EVERY)
+
+    def look(self, number: int, frame: FrameType | None) -> None:
+        """Give the CPU used since the last look to what the main thread does now."""
+        stack = []
+        while frame is not None:
+            stack.append(f"{frame.f_code.co_filename}:{frame.f_code.co_name}")
+            frame = frame.f_back
+        row = next((name for name, part in self.ROWS if any(part in line for line in stack)), self.OTHER)
+        own, everything = time.thread_time(), time.process_time()
+        self.spent[row] += own - self.own
+        self.spent[self.THREADS] += max(0.0, everything - self.all - (own - self.own))
+        self.own, self.all = own, everything
+
+    def end(self) -> None:
+        """Write what was found."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self.path.write_text(json.dumps(self.spent))
 
 
 Run = Callable[[Settings, asyncio.Event, dict[str, Any]], Awaitable[None]]
@@ -351,7 +392,6 @@ PROCESSES: dict[str, Run] = {
     "gateway": run_gateway,
     "office": run_office,
     "agency": run_agency,
-    "transport": run_transport,
 }
 
 
