@@ -127,7 +127,7 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
     """Post a signed envelope; the same octets again while they are valid and patience lasts.
 
     Raises:
-        TransportError: TLS was refused, or nobody listens: nothing was accepted.
+        TransportError: TLS was refused, or nobody listens, at every attempt: nothing was accepted.
         AnswerLost: sent at least once, and no answer came.
     """
     give_up = min(valid_until, connection.clock() + connection.patience)
@@ -136,6 +136,8 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
         try:
             return post_once(connection, url, request, action)
         except requests.exceptions.SSLError as reason:
+            if sent:  # an earlier attempt may have been accepted, whatever TLS says of this one
+                raise AnswerLost(request, innermost(reason)) from reason
             expected = "a server certificate below the ca of post-office.json, and our client certificate trusted there"
             found = innermost(reason)
             raise failure(TransportError, f"{url}: TLS was refused", found=found, expected=expected) from reason

@@ -34,6 +34,8 @@ ROUNDS = 5
 CALM = 2
 """Seconds between rounds. The disk is busy for a moment after 500 messages, and other work on the machine may spoil a
 round; a silent agency that delays others spoils all."""
+PATIENCE = 5
+"""Seconds; a delivery takes a hundredth of a second, and a call to the silent agency ten."""
 SILENT = "uwv"
 
 
@@ -70,7 +72,7 @@ def deliver(lane: Lane, oin: str) -> float:
     assert answer is not None
     kenmerk = kenmerk_of(answer)
     with open_view(lane.data) as view:
-        wait_until(lambda: "400" in [one.code for one in view.statuses(kenmerk)], 20, "not delivered")
+        wait_until(lambda: "400" in [one.code for one in view.statuses(kenmerk)], PATIENCE, "not delivered")
         times = {one.code: one.at for one in view.statuses(kenmerk)}
     return (times["400"] - times["105"]).total_seconds()
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from helpers_sdk import BASE, HUB_OIN, KENMERK, Peer, connection, drop, fault, receipt
 
 from digipoort_as4.errors import Refused, SignatureError, TransportError, UsageError
@@ -146,6 +147,20 @@ def test_without_any_answer_the_outcome_is_unknown(sdk_pki: Path, peer: Peer) ->
     assert peer.requests[0].octets == b"".join(lost.value.request.open())
     assert any("same octets" in note for note in lost.value.__notes__)
     assert 6 == lost.value.exit_code
+
+
+def test_tls_that_is_refused_after_a_lost_answer_leaves_the_outcome_unknown(sdk_pki: Path, peer: Peer) -> None:
+    """The first attempt was sent; that the second meets a server we do not trust says nothing about it."""
+    peer.scripts = [drop]
+    others = requests.certs.where()
+
+    with pytest.raises(AnswerLost):
+        asking = connection(
+            sdk_pki, "bakkerij-jansen", peer.url, sleep=lambda _: setattr(asking.session, "verify", others)
+        )
+        submit(asking, BERICHT)
+
+    assert 1 == len(peer.requests)
 
 
 def test_nobody_listening_is_not_an_unknown_outcome(sdk_pki: Path) -> None:
