@@ -343,7 +343,7 @@ def serve_until_told(read: Callable[[], AgencySettings]) -> int:
             loop.add_signal_handler(number, stop.set)
         await run(read(), stop)
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     try:
         asyncio.run(work())
     except DigipoortError as error:

@@ -62,7 +62,9 @@ class Journal:
             self._file = None
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # leaves only DEL unescaped
+
+
 def _line(facts: dict[str, Fact]) -> str:
-    # ensure_ascii escapes every control character but DEL.
     cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
-    return json.dumps(cut, ensure_ascii=True, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return _encode(cut).replace("\x7f", "\\u007f")

@@ -351,7 +351,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--name", default="")
     given = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     raise_file_limit()
     run = serve(given.dir) if given.what == "serve" else serve_agency(given.dir, given.name)
     try:

@@ -192,7 +192,8 @@ def _decode_group(characters: bytes, *, padded: bool) -> bytes:
         octets = binascii.a2b_base64(characters, strict_mode=True)
     except binascii.Error as error:
         raise _not_base64() from error
-    if (not padded and b"=" in characters) or binascii.b2a_base64(octets, newline=False) != characters:
+    # strict mode leaves two things: padding where more follows, and bits set in what padding cuts off
+    if binascii.b2a_base64(octets, newline=False) != characters if padded else b"=" in characters:
         raise _not_base64()
     return octets
 

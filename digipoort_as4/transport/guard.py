@@ -42,6 +42,8 @@ async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:
     """The chunks of a body; TimeoutError when none comes for `grace`, or when they are below `rate` after it."""
     clock, grace = asyncio.get_running_loop().time, guard.grace.total_seconds()
     start, received = clock(), 0
+    if content.is_eof():  # a small body came with its header: nobody is waited for
+        yield content.read_nowait()
     while not content.at_eof():
         # Whoever sent much may rest, but never longer than the grace time.
         deadline = min(clock() + grace, start + grace + received / guard.rate)

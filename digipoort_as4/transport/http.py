@@ -19,7 +19,7 @@ class HttpRequest:
     method: str  # upper case
     path: str  # decoded, without the query
     query: str  # raw, without the question mark
-    headers: Mapping[str, str]  # names in lower case; of a repeated header the first value
+    headers: Mapping[str, str]  # asked for in lower case; of a repeated header the first value
     body: Payload  # in memory up to limits.INLINE_BODY, above it a spool file that goes after the answer
     tls_certificate: bytes | None = None  # DER of the peer's; None without TLS or when it showed none
     trouble: str = ""

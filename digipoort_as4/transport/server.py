@@ -161,14 +161,11 @@ class _Body:
 
 
 def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
-    headers: dict[str, str] = {}
-    for name, value in incoming.headers.items():
-        headers.setdefault(name.lower(), value)
     return HttpRequest(
         method=incoming.method,
         path=incoming.path,
         query=incoming.rel_url.raw_query_string,
-        headers=headers,
+        headers=incoming.headers,
         body=body,
         tls_certificate=peer_certificate(incoming.transport),
         trouble=trouble,

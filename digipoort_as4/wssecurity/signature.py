@@ -249,7 +249,7 @@ def _children(parent: etree._Element, tags: list[str]) -> list[etree._Element]:
 
 
 def _allow(element: etree._Element, names: frozenset[str]) -> None:
-    for name in element.attrib:
+    for name in element.keys():  # noqa: SIM118 - half the time of `in element.attrib`
         if name not in names:
             raise _shape(local_name(element.tag), f"attribuut {local_name(name)[:60]}", "geen ander attribuut")
 
