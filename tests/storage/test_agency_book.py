@@ -125,3 +125,13 @@ async def test_every_commit_waits_for_the_disk(book: AgencyBook, tmp_path: Path)
 
     assert [[("wal",)], [(2,)]] == values
     assert (tmp_path / "agency.sqlite").exists()
+
+
+async def test_a_commit_copies_no_log_pages_home(book: AgencyBook, tmp_path: Path) -> None:
+    """SQLite's own checkpoint would run inside COMMIT from 1,000 pages on, and hide a failing disk from us."""
+    before = (tmp_path / "agency.sqlite").stat().st_size
+    long = RememberReply(HUB, "urn:uuid:1", StoredReply("c2ln", b"x" * 8_000_000), REPLY.until)
+    assert await book.take(TAKEN, long)
+
+    assert before == (tmp_path / "agency.sqlite").stat().st_size
+    assert 8_000_000 < (tmp_path / "agency.sqlite-wal").stat().st_size
