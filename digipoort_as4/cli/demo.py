@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -144,7 +145,10 @@ def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:
         yield "a tampered message was accepted"
         return
     fact("fault", str(fault), fault.code)
-    fact("stored", f"{more} processes")
+    cause, where = refused_for(place, str(fault))
+    fact("journal", f"says why: {cause}, {where}; {more} processes were stored")
+    if cause != "digest" or "Body" not in where:
+        yield f"the journal says {cause} {where}, expected the digest of the Body"
     if fault.code != "ALS100" or story.FIXED_TEXT not in str(fault):
         yield f"fault {fault.code} {fault}, expected ALS100 {story.FIXED_TEXT}"
     if more:
@@ -160,6 +164,15 @@ def tell_tampered_answer(place: PostOffice, first: Played) -> Iterator[str]:
     broken = [part.part for part in report.examination.references if not part.ok]
     if report.opinion is None or report.opinion.whole or not report.agrees or broken != ["Body"]:
         yield f"on the tampered answer xmlsec says: {story.verdict_of(report)}"
+
+
+def refused_for(place: PostOffice, text: str) -> tuple[str, str]:
+    """Cause and place that the operator's journal has under the number a fault names; empty when it has none."""
+    for line in (place.folder / "data" / "journal.jsonl").read_text(encoding="utf-8").splitlines():
+        told = json.loads(line)
+        if told["event"] == "refused" and told["number"] in text:
+            return str(told["cause"]), str(told["where"])
+    return "", ""
 
 
 def stored(place: PostOffice) -> int:
