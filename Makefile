@@ -28,7 +28,7 @@ lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict
 	$(VENV)/bin/mypy -p digipoort_as4
 
 bench: $(VENV)/dev ## CPU per message beside the cryptographic floor
-	$(VENV)/bin/python -m tests.bench
+	$(VENV)/bin/python tests/bench/bench_messages.py
 
 wheel: $(VENV)/dev ## dist/*.whl
 	$(PIP) wheel --no-deps --no-build-isolation -w dist .
