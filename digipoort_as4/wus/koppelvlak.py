@@ -495,8 +495,8 @@ class _Writer:
             content = "".join(self.element(ROWS[name], row) for row in value)
         elif isinstance(value, Document):
             inhoud = self._placeholders.get(value.key) or b"".join(base64_of(value.payload)).decode("ascii")
-            named = (("mimeType", value.mime_type), ("bestandsnaam", value.bestandsnaam), ("inhoud", inhoud))
-            content = "".join(self.element(*each) for each in named)
+            named = self.element("mimeType", value.mime_type) + self.element("bestandsnaam", value.bestandsnaam)
+            content = f"{named}<inhoud>{inhoud}</inhoud>"  # base64 needs no escaping, and there is much of it
         else:
             content = self.content(value)
         return f"<{name}>{content}</{name}>"
