@@ -182,7 +182,12 @@ class Agency:
         """
         desk = self.desk
         for row in desk.book.open_hand_overs():
-            if await asyncio.to_thread(desk.inbox.hand_over, row.staged, row.folder):
+            try:
+                shown = await asyncio.to_thread(desk.inbox.hand_over, row.staged, row.folder)
+            except StorageFailure as failure:
+                desk.book.fail(str(failure))  # at once: until the process has ended, requests still come in
+                raise
+            if shown:
                 await desk.book.done(row, desk.now())
                 desk.journal.write("handed-over", kenmerk=row.kenmerk, berichtkenmerk=row.berichtkenmerk)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sqlite3
 import ssl
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from helpers_agency import (
     until,
 )
 
+from digipoort_as4.errors import StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Delivery
 from digipoort_as4.payload import BytesPayload
@@ -321,6 +323,23 @@ async def test_a_disk_that_takes_nothing_is_no_receipt(world: World) -> None:
     assert 0 == await stored(restarted)
     assert 200 == (await world.post(restarted, octets)).status
     await until(lambda: restarted.folders() == [delivery.berichtkenmerk])
+
+
+async def test_a_disk_that_fails_at_the_hand_over_is_the_end_of_receipts(world: World) -> None:
+    """From the failed hand-over on every request is refused, also before the process has ended."""
+    agency, delivery = await start(world)
+    for task in agency.tasks:
+        task.cancel()  # the test hands over itself
+    octets = await world.sealed(delivery)
+    assert 200 == (await world.post(agency, octets)).status
+    shutil.rmtree(agency.inbox)
+
+    with pytest.raises(StorageFailure):
+        await agency.agency.hand_over_all()
+
+    (agency.inbox / ".staging").mkdir(parents=True)
+    later = await world.sealed(await world.queue("belastingdienst"))
+    assert 503 == (await world.post(agency, later)).status
 
 
 async def test_what_the_hub_found_reaches_the_back_end(world: World) -> None:
