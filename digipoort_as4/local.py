@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from digipoort_as4 import agency, config, gateway, limits
+from digipoort_as4 import agency, commands, config, gateway, limits
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
@@ -38,6 +38,7 @@ from digipoort_as4.pki.test_pki import Identity
 from digipoort_as4.sdk.office import CONSENTS, FILE, PKI, record_of
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
+from digipoort_as4.transport import control
 from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
@@ -425,11 +426,13 @@ async def _run(
     server = await listen(
         door, context, office.spool, settings.host, settings.port, limits.WUS_BODY, journal=office.journal
     )
+    desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url, oin=office.oin)
     working = asyncio.create_task(loop.run())
     working.add_done_callback(lambda _: stop.set())
     await stop.wait()
     loop.stop()
+    desk.close()
     await server.close(gateway.GRACE)
     await working
     office.journal.write("stopped")

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "digipoort_as4"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"cli", "local", "gateway", "worker", "agency"}),
+    frozenset({"cli", "local", "gateway", "worker", "agency", "commands", "pytest_plugin"}),
     frozenset({"console", "sdk"}),
     frozenset({"wus", "as4"}),
     frozenset({"validation"}),
