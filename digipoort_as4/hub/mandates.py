@@ -13,7 +13,7 @@ from typing import Any, Final
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.mistakes import Mistakes
-from digipoort_as4.hub.routes import Route
+from digipoort_as4.hub.routes import RETOUR, Route
 
 FILE: Final = "parties.toml"
 REGISTER: Final = "register of mandates"  # What the store keeps, changed by `digipoort mandates`
@@ -104,6 +104,8 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
 
     Source: decision 2. There is no wildcard: an own identity, a standing mandate, or a route open to known parties.
     """
+    if route.direction == RETOUR:
+        return Authority(aanlevering.sender_oin == route.owner_oin, f"only {route.body} sends on this retour route")
     if party is None:
         return Authority(False, f"{aanlevering.sender_oin} is not in {FILE}")
     if route.senders == "known":
@@ -147,6 +149,16 @@ def weigh(
     if for_whom:
         return Authority(False, f"{party.name} has a {mandate}, but not for this berichtsoort")
     return Authority(False, f"{party.name} has no {mandate}")
+
+
+def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ...]:
+    """Whose messages a party may collect, its own and by mandate: (identities.key, berichtsoort or None)."""
+    if party is None:
+        return ()
+    own = (*party.identities, Identiteit(party.oin, "OIN"))
+    standing = [m for m in party.mandates if m.kind == OPHALEN and m.start <= at < m.end]
+    given = [(identities.key(m.belanghebbende), name) for m in standing for name in sorted(m.berichtsoorten)]
+    return (*((identities.key(one), None) for one in own), *given)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

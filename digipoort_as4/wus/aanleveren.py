@@ -12,7 +12,7 @@ from typing import Final
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
-from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess
+from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
 from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
 from digipoort_as4.storage.store import Store
@@ -25,7 +25,7 @@ from digipoort_as4.wus.operations import Operation
 FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this order (digipoort 3.2)
 
 
-async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
+async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified aanleverRequest: read → look up facts → decide → build → commit.
 
     Returns:
@@ -43,7 +43,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         effects = build_effects(accepted, kenmerk, now, earlier)
         decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
         reply = answers.still(await answers.conclude(decision, opened, office.store))
-    if reply is decision.reply:
+    if reply.octets is decision.reply:
         note("accepted", opened, operation, office, _told(accepted, kenmerk, earlier))
     else:
         note("repeated", opened, operation, office)
@@ -80,15 +80,7 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
     """
     if sent.kenmerk is not None:
         raise PeerError("kenmerk-given", where="kenmerk", found="een kenmerk", expected="geen", fix="Laat kenmerk weg.")
-    route = snapshot.routes.find(sent.berichtsoort)
-    if route is None:
-        raise PeerError(
-            "berichtsoort-unknown",
-            where="berichtsoort",
-            found=sent.berichtsoort,
-            expected="een berichtsoort van deze aansluiting, precies zo gespeld",
-            fix="Controleer de spelling, ook hoofdletters.",
-        )
+    route = snapshot.routes.require(sent.berichtsoort)
     ausp.check_address(sent.autorisatie_adres)
     aanlevering = sent.aanlevering(sender_oin)
     return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
