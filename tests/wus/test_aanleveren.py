@@ -376,7 +376,7 @@ async def test_bad_signing_certificates_get_the_fixed_text(world: World, pki: Pa
 
 async def test_an_unknown_sender_gets_the_fixed_text(world: World, pki: Path) -> None:
     """A trusted certificate of an OIN that is no party."""
-    await refused(world, Sender(pki, "uwv").aanleveren(), UNTRUSTED, fixed=True)
+    await refused(world, Sender(pki, "digipoort").aanleveren(), UNTRUSTED, fixed=True)
     assert world.journal()[0]["cause"] == "party-unknown"
 
 
