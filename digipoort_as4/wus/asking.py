@@ -6,7 +6,7 @@ Sends nothing, retries nothing, and reads no operation's fields.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -43,6 +43,7 @@ class Question:
     operation: Operation
     message_id: str  # ours; the answer's RelatesTo
     sealed: Sealed
+    large: Mapping[str, Payload] = field(default_factory=dict)  # what stands as a placeholder in the sealed skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def build_question(
     addressing = Addressing(to=url, action=operation.request_action, message_id=message_id)
     life = limits.TIMESTAMP_LIFE
     sealed = seal(written.octets, addressing, signer, Algorithms(), now, life, new_id, written.large)
-    return Question(oin, operation, message_id, sealed)
+    return Question(oin, operation, message_id, sealed, written.large)
 
 
 def headers_of(operation: Operation) -> dict[str, str]:
@@ -94,9 +95,18 @@ def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpos
 
 
 def open_answer(
-    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime
+    answer: HttpAnswer,
+    question: Question,
+    trust: Trust,
+    policy: SignaturePolicy,
+    at: datetime,
+    *,
+    repeated: bool = False,
 ) -> Opened | FaultAnswer:
     """Verify an answer.
+
+    Args:
+        repeated: the question may have been answered before, so the answer may be old; it names our question.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.
@@ -117,7 +127,8 @@ def open_answer(
         raise PeerError("envelope", where="HTTP 500", found="geen Fault", expected="een Fault of HTTP 200")
     # DK-WUS WA001: an answer without To is for whoever asked
     opened = open_message(message, replace(policy, to_required=False), trust, at)
-    check_timestamp(opened, policy, at)
+    if not repeated:
+        check_timestamp(opened, policy, at)
     _check_fit(opened, question)
     return opened
 

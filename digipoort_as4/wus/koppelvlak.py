@@ -274,7 +274,9 @@ def _names(model: type) -> tuple[str, ...]:
     return ELEMENTS.get(model, (model.__name__[0].lower() + model.__name__[1:],))
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """How one field of a model stands in the XSD."""
+
     name: str
     element: str
     kind: Any  # str, datetime, Document or a model
@@ -283,23 +285,23 @@ class _Field(NamedTuple):
 
 
 @cache
-def _fields(model: type) -> tuple[_Field, ...]:
+def fields_of(model: type) -> tuple[Field, ...]:
     """How the fields of a model stand in the XSD."""
     hints = get_type_hints(model)
     return tuple(_field(field.name, hints[field.name]) for field in fields(model))
 
 
-def _field(name: str, hint: Any) -> _Field:
+def _field(name: str, hint: Any) -> Field:
     inner = get_args(hint)  # of X | None, and of tuple[X, ...]
     first, *others = name.split("_")
     element = first + "".join(word.capitalize() for word in others)
-    return _Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
+    return Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
 
 
 def values(message: Any) -> Iterator[tuple[str, Any]]:
     """Element names and values of a model in the order of the XSD; what is None or an empty list is left out."""
     model: Any = type(message)
-    for field in _fields(model):
+    for field in fields_of(model):
         value = getattr(message, field.name)
         if field.kind is Document and value:
             yield "berichtInhoud", value[0]
@@ -412,10 +414,10 @@ class _Reader:
         if build is str:
             return cast(M, _collapse(element.text))
         children = {local_name(child.tag): child for child in element}
-        message: M = build(**{field.name: self._value(field, children) for field in _fields(build)})
+        message: M = build(**{field.name: self._value(field, children) for field in fields_of(build)})
         return message
 
-    def _value(self, field: _Field, children: Mapping[str, etree._Element]) -> Any:
+    def _value(self, field: Field, children: Mapping[str, etree._Element]) -> Any:
         if field.kind is Document:
             return self._documents(children)
         if field.many:
