@@ -61,7 +61,8 @@ class Sidecar:
         return tuple(service.path for service in SERVICES if service.name in self.connection.services)
 
     def _relay(self, request: HttpRequest, service: Service) -> HttpAnswer:
-        message = xml_guard.parse(*inhoud.extract(request.body, fresh_id().rpartition(":")[2].replace("-", "")))
+        token = fresh_id().rpartition(":")[2].replace("-", "")
+        message = xml_guard.parse(*inhoud.extract(request.body, token), headless=True)
         operation = read_operation(message, service)
         large = {text.placeholder: self.spool.write(inhoud.decode(text.text)) for text in message.large}
         try:

@@ -27,11 +27,12 @@ PATH = "/wus/2.0/aanleverservice/1.2"
 KEY = "een-geheim-van-zestien"
 
 
-def envelope(inhoud: bytes = b"<x/>", header: str = "") -> bytes:
+def envelope(inhoud: bytes = b"<x/>", header: str | None = None) -> bytes:
     """What any SOAP stack writes without WS-Security."""
     text = base64.b64encode(inhoud).decode()
     return (
-        f'<s:Envelope xmlns:s="{SOAP11}"><s:Header>{header}</s:Header><s:Body><aanleverRequest xmlns="{KV}">'
+        f'<s:Envelope xmlns:s="{SOAP11}">{"" if header is None else f"<s:Header>{header}</s:Header>"}'
+        f'<s:Body><aanleverRequest xmlns="{KV}">'
         "<berichtsoort>Omzetbelasting</berichtsoort><aanleverkenmerk>mijn-1</aanleverkenmerk>"
         "<identiteitBelanghebbende><nummer>001000044B37</nummer><type>BTW</type></identiteitBelanghebbende>"
         "<rolBelanghebbende>Bedrijf</rolBelanghebbende><berichtInhoud><mimeType>text/xml</mimeType>"
