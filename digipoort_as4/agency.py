@@ -32,8 +32,7 @@ from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
-from digipoort_as4.wssecurity.open_message import SignaturePolicy
-from digipoort_as4.wus import faults, ontvangen
+from digipoort_as4.wus import faults, ontvangen, profiles
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
@@ -62,12 +61,14 @@ class AgencySettings:
     zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
+    profile: str = profiles.DEFAULT  # rule set of the connection with the hub, both ways
 
 
 def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
 
-    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say.
+    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
+    agency.profile is the rule set of the connection.
 
     Raises:
         ConfigError: no such agency, or a mistake in its file.
@@ -87,9 +88,10 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
     )
     own = home / "agency.toml"
-    chosen = _read(own, tomllib.loads).get("zet_status", {}) if own.exists() else {}
-    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen, own)}
-    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses)
+    chosen = _read(own, tomllib.loads) if own.exists() else {}
+    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
+    profile = str(chosen.get("agency", {}).get("profile", profiles.DEFAULT))
+    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses, profile)
 
 
 def _validating(oin: str) -> dict[str, str]:
@@ -124,7 +126,7 @@ def read_settings(path: Path) -> AgencySettings:
 
     Args:
         path: agency.toml. [agency] has name, hub_oin, zet_status_url and settings, which names a file in the form of
-            digipoort.toml; [zet_status] has berichtsoort = "500", "510" or "none".
+            digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
 
     Raises:
         ConfigError: lists what is missing or wrong.
@@ -136,7 +138,8 @@ def read_settings(path: Path) -> AgencySettings:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
     base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
     statuses = _check_statuses(whole.get("zet_status", {}), path)
-    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses)
+    profile = str(table.get("profile", profiles.DEFAULT))
+    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses, profile)
 
 
 # --- the agency -------------------------------------------------------------------------------------------------------
@@ -300,7 +303,7 @@ def open_agency(
         oin=read_oin(signer.certificate),
         hub_oin=settings.hub_oin,
         trust=trust,
-        policy=SignaturePolicy(),
+        profile=profiles.load(base.profiles).find(settings.profile, f"agency {settings.name}"),
         signer=signer,
         book=book,
         inbox=Inbox(base.folder / "inbox"),

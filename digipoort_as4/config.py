@@ -55,7 +55,9 @@ class Settings:
     routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
     consents: Path | None = None
+    profiles: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
+    agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection, if named
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
@@ -143,6 +145,7 @@ KEYS: Final[dict[str, Reader]] = {
     "data.routes": _file,
     "data.parties": _file,
     "data.consents": _file,
+    "data.profiles": _file,
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
@@ -218,9 +221,17 @@ def _table(name: str, table: Any, mistakes: list[str]) -> dict[str, Any]:
     return {}
 
 
+def _endpoint(row: Any) -> tuple[Any, Any]:
+    """URL and profile of an agency: a text is the URL alone."""
+    return (row.get("url", ""), row.get("profile", "")) if isinstance(row, Mapping) else (row, "")
+
+
 def _agencies(table: Mapping[str, Any]) -> list[str]:
     mistakes = []
-    for oin, url in table.items():
+    for oin, row in table.items():
+        url, profile = _endpoint(row)
+        if not isinstance(profile, str):
+            mistakes.append(f"agencies.{oin}: profile must be a text")
         if len(oin) != 20 or not oin[:8].isdigit():
             mistakes.append(f"agencies.{oin}: an agency is named by its OIN, 20 positions")
         try:
@@ -255,7 +266,8 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         tls=keys("tls"),
         signing=keys("signing"),
         ca=values["trust.ca"],
-        agencies=tables["agencies"],
+        agencies={oin: _endpoint(row)[0] for oin, row in tables["agencies"].items()},
+        agency_profiles={oin: _endpoint(row)[1] for oin, row in tables["agencies"].items() if _endpoint(row)[1]},
         foutcodes=tables["foutcodes"],
         **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
     )
