@@ -20,6 +20,7 @@ from typing import Any, Final
 from digipoort_as4 import config, gateway, limits
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
+from digipoort_as4.hub.mandates import BEDRIJVEN
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import Purpose, read_oin
@@ -61,7 +62,7 @@ class AgencySettings:
     zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
-    profile: str = profiles.DEFAULT  # rule set of the connection with the hub, both ways
+    profile: str = BEDRIJVEN  # rule set of the connection with the hub, both ways
 
 
 def local_settings(folder: Path, name: str) -> AgencySettings:
@@ -90,7 +91,7 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
     own = home / "agency.toml"
     chosen = _read(own, tomllib.loads) if own.exists() else {}
     statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
-    profile = str(chosen.get("agency", {}).get("profile", profiles.DEFAULT))
+    profile = str(chosen.get("agency", {}).get("profile", BEDRIJVEN))
     return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses, profile)
 
 
@@ -138,7 +139,7 @@ def read_settings(path: Path) -> AgencySettings:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
     base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
     statuses = _check_statuses(whole.get("zet_status", {}), path)
-    profile = str(table.get("profile", profiles.DEFAULT))
+    profile = str(table.get("profile", BEDRIJVEN))
     return AgencySettings(table["name"], base, table["hub_oin"], url, statuses, profile)
 
 

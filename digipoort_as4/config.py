@@ -57,7 +57,7 @@ class Settings:
     consents: Path | None = None
     profiles: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
-    agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection, if named
+    agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
@@ -149,7 +149,7 @@ KEYS: Final[dict[str, Reader]] = {
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
-TABLES: Final = ("agencies", "foutcodes")
+TABLES: Final = ("agencies", "agency_profiles", "foutcodes")
 """Tables whose keys the operator chooses."""
 
 
@@ -172,6 +172,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
+    strangers = tables["agency_profiles"].keys() - tables["agencies"].keys()
+    mistakes += [f"agency_profiles.{oin}: there is no such agency" for oin in sorted(strangers)]
     given = {key: (value, path.name) for key, value in _flat(tree).items()}
     names = {f"DIGIPOORT_{key.upper().replace('.', '_')}": key for key in KEYS}
     given |= {key: (environment[name], name) for name, key in names.items() if name in environment}
@@ -221,17 +223,9 @@ def _table(name: str, table: Any, mistakes: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _endpoint(row: Any) -> tuple[Any, Any]:
-    """URL and profile of an agency: a text is the URL alone."""
-    return (row.get("url", ""), row.get("profile", "")) if isinstance(row, Mapping) else (row, "")
-
-
 def _agencies(table: Mapping[str, Any]) -> list[str]:
     mistakes = []
-    for oin, row in table.items():
-        url, profile = _endpoint(row)
-        if not isinstance(profile, str):
-            mistakes.append(f"agencies.{oin}: profile must be a text")
+    for oin, url in table.items():
         if len(oin) != 20 or not oin[:8].isdigit():
             mistakes.append(f"agencies.{oin}: an agency is named by its OIN, 20 positions")
         try:
@@ -266,8 +260,8 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         tls=keys("tls"),
         signing=keys("signing"),
         ca=values["trust.ca"],
-        agencies={oin: _endpoint(row)[0] for oin, row in tables["agencies"].items()},
-        agency_profiles={oin: _endpoint(row)[1] for oin, row in tables["agencies"].items() if _endpoint(row)[1]},
+        agencies=tables["agencies"],
+        agency_profiles=tables["agency_profiles"],
         foutcodes=tables["foutcodes"],
         **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
     )

@@ -204,23 +204,16 @@ def open_unsigned(
         expected, fix = "geen: deze aansluiting is zonder WS-Security (2W-be)", "Laat wsse:Security weg."
         raise PeerError("header-unknown", where="wsse:Security", found="een header", expected=expected, fix=fix)
     certificate, purpose = load_certificate(tls[0]), tls[1]
-    path = trust.judge(certificate, at, purpose).path
-    covered = {"certificate": certificate.sha256.hex(), "tls": purpose.name, "message": digest.hex()}
-    return Opened(
-        message=message,
-        policy=policy,
-        operation=_read_operation(message.body),
-        addressing=addressing.read(elements, to_required=policy.to_required),
-        created=None,
-        expires=None,
+    seen = Examination(
         signer=certificate,
-        certificate_path=path,
+        certificate_path=trust.judge(certificate, at, purpose).path,
         oin=read_oin(certificate),
+        addressing=addressing.read(elements, to_required=policy.to_required),
+        operation=_read_operation(message.body),
         signature_value=f"sha256:{digest.hex()}",
         algorithms=Algorithms(),
-        coverage=_record(covered),
-        proof=_PROOF,
     )
+    return _made(message, policy, seen, {"tls": purpose.name, "message": digest.hex()})
 
 
 def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
@@ -548,17 +541,27 @@ def _read_operation(body: etree._Element) -> etree._Element:
 
 def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) -> Opened:
     """An Opened from an examination without findings, in which therefore nothing is missing."""
+    references = seen.references
+    if not (seen.signature_value_ok and seen.created and references and all(verdict.ok for verdict in references)):
+        raise TypeError("a step let through what it had not verified")
+    shown = [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references]
+    return _made(
+        message, policy, seen, {"signature": seen.algorithms and seen.algorithms.signature, "references": shown}
+    )
+
+
+def _made(message: SoapMessage, policy: SignaturePolicy, seen: Examination, covered: Mapping[str, object]) -> Opened:
     if (
         seen.operation is None
         or seen.addressing is None
-        or seen.created is None
         or seen.signer is None
         or seen.oin is None
         or seen.signature_value is None
         or seen.algorithms is None
-        or not (seen.signature_value_ok and seen.certificate_path and all(verdict.ok for verdict in seen.references))
+        or not seen.certificate_path
     ):
         raise TypeError("a step let through what it had not verified")
+    record = {"certificate": seen.signer.sha256.hex(), **covered}
     return Opened(
         message=message,
         policy=policy,
@@ -571,22 +574,9 @@ def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) ->
         oin=seen.oin,
         signature_value=seen.signature_value,
         algorithms=seen.algorithms,
-        coverage=_coverage(seen.signer, seen.algorithms, seen.references),
+        coverage=json.dumps(record, ensure_ascii=False, separators=(",", ":")),
         proof=_PROOF,
     )
-
-
-def _coverage(signer: Certificate, algorithms: Algorithms, references: tuple[ReferenceVerdict, ...]) -> str:
-    record = {
-        "certificate": signer.sha256.hex(),
-        "signature": algorithms.signature,
-        "references": [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references],
-    }
-    return _record(record)
-
-
-def _record(record: Mapping[str, object]) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def _missing(what: str) -> PeerError:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import Parties
+from digipoort_as4.hub.mandates import BEDRIJVEN, Parties
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -42,7 +42,7 @@ class Snapshot:
     def profile_of(self, oin: str) -> Profile:
         """The rule set of the connection with the party or agency of this OIN."""
         party = self.parties.knows(oin)
-        return self.profiles.find(self.agency_profiles.get(oin) or (party.profile if party else profiles.DEFAULT))
+        return self.profiles.find(self.agency_profiles.get(oin) or (party.profile if party else BEDRIJVEN))
 
     def policy_of(self, oin: str) -> SignaturePolicy:
         """What is asked of the security of messages of the party with this OIN (decisions 9 and 10)."""

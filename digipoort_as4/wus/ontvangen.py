@@ -21,7 +21,7 @@ from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.storage.agency_book import AgencyBook, HandOver, Wish
 from digipoort_as4.storage.inbox import Inbox, folder_name
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp
+from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
 from digipoort_as4.wus import answers, antwoordbericht, faults, intake, koppelvlak
 from digipoort_as4.wus.asking import Post
 from digipoort_as4.wus.faults import Hint
@@ -54,11 +54,6 @@ class Desk:
     new_id: Callable[[], str]  # a fresh lower-case UUID
     journal: Journal
 
-    @property
-    def policy(self) -> SignaturePolicy:
-        """What is asked of the security of the hub's messages."""
-        return self.profile.policy
-
 
 async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     """Answer one request: a signed afleverResponse once everything is durable, or a fault.
@@ -89,7 +84,7 @@ async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Open
     """
     trust, now = desk.trust(), desk.now()
     check_hub(intake.read_tls_party(request.tls_certificate, trust, now), "TLS", desk.hub_oin)
-    opened = await intake.open_request(message, request, desk.policy, trust, now)
+    opened = await intake.open_request(message, request, desk.profile.policy, trust, now)
     check_hub(opened.oin, "handtekening", desk.hub_oin)
     intake.read_operation(opened, request, AFLEVEREN, desk.profile, desk.oin)
     return opened
@@ -106,7 +101,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
     repeated = find_repeat(opened, desk)
     if repeated is not None:
         return repeated
-    check_timestamp(opened, desk.policy, desk.now())
+    check_timestamp(opened, desk.profile.policy, desk.now())
     with intake.Quarantine(desk.spool) as quarantine:
         asked = await intake.read_documents(AfleverRequest, opened, Intake(quarantine, desk.new_id))
         check_recipient(asked, desk.oin)

@@ -40,7 +40,7 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
             build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.now(), desk.profile
         )
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
-        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, desk.now()), desk.now())
+        return judge(wish, open_answer(answer, question, desk.trust(), desk.profile.policy, desk.now()), desk.now())
     except (PeerError, TransportError) as error:
         return later(wish, str(error), desk.now())
 
