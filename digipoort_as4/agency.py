@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import config, gateway, limits
+from digipoort_as4 import config, gateway
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
 from digipoort_as4.hub.mandates import BEDRIJVEN
@@ -30,6 +30,7 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.agency_book import AgencyBook, Wish
 from digipoort_as4.storage.inbox import Inbox
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
@@ -281,7 +282,8 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
         await agency.start()
         context = server_context(tls, base.ca)
         spool = agency.desk.spool
-        server = await serve(agency, context, spool, base.host, base.port, limits.WUS_BODY, journal=journal)
+        guard = Guard(session=base.tls_session)
+        server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:
         await peers.close()

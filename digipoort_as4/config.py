@@ -10,10 +10,12 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from digipoort_as4 import limits
 from digipoort_as4.errors import ConfigError
 
 PROFILES: Final = ("local", "production")
@@ -51,6 +53,7 @@ class Settings:
     profile: str = "local"
     host: str = "127.0.0.1"
     port: int = 8443
+    tls_session: timedelta = limits.TLS_SESSION  # after which a peer must connect anew (DK-WUS WT008)
     public_url: str = ""  # what peers call us, without a path; empty: https://localhost and the port
     routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
@@ -108,6 +111,12 @@ def _port(value: Any, base: Path) -> int:
     return number
 
 
+def _seconds(value: Any, base: Path) -> timedelta:
+    if not str(value).isdigit() or not 0 < int(value) <= 86_400:
+        raise ValueError("expected a whole number of seconds, at most those of a day")
+    return timedelta(seconds=int(value))
+
+
 def _url(value: Any, base: Path) -> str:
     text = _text(value, base)
     if urlsplit(text).scheme != "https" or not urlsplit(text).hostname:
@@ -131,6 +140,7 @@ KEYS: Final[dict[str, Reader]] = {
     "listen.host": _text,
     "listen.port": _port,
     "listen.public_url": _url,
+    "listen.tls_session": _seconds,
     "tls.certificate": _file,
     "tls.key": _file,
     "tls.password_file": _secret,

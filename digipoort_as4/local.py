@@ -40,6 +40,7 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
@@ -423,8 +424,9 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
+    guard = Guard(session=settings.tls_session)
     server = await listen(
-        door, context, office.spool, settings.host, settings.port, limits.WUS_BODY, journal=office.journal
+        door, context, office.spool, settings.host, settings.port, journal=office.journal, guard=guard
     )
     desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url, oin=office.oin)
