@@ -285,3 +285,25 @@ def test_the_agency_table_wins(world: World) -> None:
     snapshot = world.office.snapshot()
     assert not snapshot.policy_of(JANSEN).signed
     assert snapshot.policy_of("00000099000000999000").signed
+
+
+# --- what comes with encryption ---------------------------------------------------------------------------------------
+
+XENC = "http://www.w3.org/2001/04/xmlenc#"
+
+
+@pytest.mark.parametrize("profile", ["bedrijven", SIGNED])
+async def test_an_encrypted_message_is_refused(world: World, jansen: Sender, profile: str) -> None:
+    """WB005, WB008, ENC001 to ENC004 and 2W-be-SE: nothing is decrypted, neither a Body nor with a key in Security."""
+    let(world, profile)
+    from_ = WSA_ANONYMOUS if profile == "bedrijven" else FROM["from_"]
+    body = f'<x:EncryptedData xmlns:x="{XENC}"><x:CipherData/></x:EncryptedData>'
+    hidden = jansen.seal(AANLEVEREN.operations[0], AANLEVEREN, koppelvlak.Written(body.encode(), {}), from_=from_)
+    key = f'<x:EncryptedKey xmlns:x="{XENC}"/></wsse:Security>'.encode()
+    with_key = read_all(jansen.aanleveren(from_=from_).body).replace(b"</wsse:Security>", key)
+
+    for octets, word in ((hidden, "EncryptedData"), (with_key, "EncryptedKey")):
+        text = fault_of(await world.post(jansen.aanleveren(octets))).fout.foutbeschrijving
+        assert word in text
+    assert "process" not in world.stored()
+    assert 200 == (await world.post(jansen.aanleveren(from_=from_))).status
