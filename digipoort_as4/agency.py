@@ -41,6 +41,7 @@ from digipoort_as4.wus.ontvangen import Desk
 from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
 from digipoort_as4.wus.terugmelden import tell
 
+OWN: Final = "agency.toml"  # in an agency's folder: what it decides itself
 STATUSES: Final = ("none", "500", "510")  # what an agency may be told to set
 TOLD_AT_ONCE: Final = 8  # zetStatus requests under way together
 PAUSE: Final = timedelta(seconds=1)  # between two looks at the statuses that are due, when nothing wakes the loop
@@ -89,11 +90,15 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
     )
-    own = home / "agency.toml"
-    chosen = _read(own, tomllib.loads) if own.exists() else {}
+    chosen, own = read_own(home), home / OWN
     statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
     profile = str(chosen.get("agency", {}).get("profile", BEDRIJVEN))
     return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses, profile)
+
+
+def read_own(home: Path) -> dict[str, Any]:
+    """What the file agency.toml in an agency's folder says; empty without one."""
+    return _read(home / OWN, tomllib.loads) if (home / OWN).exists() else {}
 
 
 def _validating(oin: str) -> dict[str, str]:
@@ -282,7 +287,7 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
         await agency.start()
         context = server_context(tls, base.ca)
         spool = agency.desk.spool
-        guard = Guard(session=base.tls_session)
+        guard = Guard(session=timedelta(seconds=base.tls_session))
         server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:

@@ -10,12 +10,10 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from digipoort_as4 import limits
 from digipoort_as4.errors import ConfigError
 
 PROFILES: Final = ("local", "production")
@@ -53,7 +51,7 @@ class Settings:
     profile: str = "local"
     host: str = "127.0.0.1"
     port: int = 8443
-    tls_session: timedelta = limits.TLS_SESSION  # after which a peer must connect anew (DK-WUS WT008)
+    tls_session: int = 3_600  # seconds after which a peer must connect anew (DK-WUS WT008)
     public_url: str = ""  # what peers call us, without a path; empty: https://localhost and the port
     routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
@@ -104,17 +102,14 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _port(value: Any, base: Path) -> int:
-    number = int(value) if isinstance(value, (int, str)) and str(value).isdigit() else -1
-    if not 0 < number < 65536:
-        raise ValueError("expected a number from 1 to 65535")
-    return number
+def _up_to(highest: int) -> Reader:
+    def read(value: Any, base: Path) -> int:
+        number = int(value) if isinstance(value, (int, str)) and str(value).isdigit() else -1
+        if not 0 < number <= highest:
+            raise ValueError(f"expected a number from 1 to {highest}")
+        return number
 
-
-def _seconds(value: Any, base: Path) -> timedelta:
-    if not str(value).isdigit() or not 0 < int(value) <= 86_400:
-        raise ValueError("expected a whole number of seconds, at most those of a day")
-    return timedelta(seconds=int(value))
+    return read
 
 
 def _url(value: Any, base: Path) -> str:
@@ -138,9 +133,9 @@ KEYS: Final[dict[str, Reader]] = {
     "profile": _profile,
     "folder": _path,
     "listen.host": _text,
-    "listen.port": _port,
+    "listen.port": _up_to(65_535),
     "listen.public_url": _url,
-    "listen.tls_session": _seconds,
+    "listen.tls_session": _up_to(86_400),
     "tls.certificate": _file,
     "tls.key": _file,
     "tls.password_file": _secret,
@@ -182,8 +177,9 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
-    strangers = tables["agency_profiles"].keys() - tables["agencies"].keys()
-    mistakes += [f"agency_profiles.{oin}: there is no such agency" for oin in sorted(strangers)]
+    for oin, name in tables["agency_profiles"].items():
+        if oin not in tables["agencies"] or not isinstance(name, str):
+            mistakes.append(f"agency_profiles.{oin}: expected an OIN of [agencies], and the name of its profile")
     given = {key: (value, path.name) for key, value in _flat(tree).items()}
     names = {f"DIGIPOORT_{key.upper().replace('.', '_')}": key for key in KEYS}
     given |= {key: (environment[name], name) for name, key in names.items() if name in environment}

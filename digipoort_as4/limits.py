@@ -13,8 +13,6 @@ HEADER_TIMEOUT: Final = timedelta(seconds=10)  # From connection to last header;
 MINIMUM_RATE: Final = 1 * KIB  # Octets per second of body after the grace time; slower is closed (threats M02)
 RATE_GRACE: Final = timedelta(seconds=10)
 KEEPALIVE: Final = timedelta(seconds=30)  # A connection waiting for its next request; aiohttp's own default is an hour
-TLS_SESSION: Final = timedelta(hours=1)
-"""A connection older than this is closed after its answer; DK-WUS WT008 leaves the length to the parties."""
 ANSWER_STALL: Final = timedelta(seconds=30)  # A peer that takes no octet of our answer is cut off (threats M03)
 LINGER: Final = timedelta(seconds=5)
 """How long the rest of a refused body is read and thrown away, so that the peer sees our answer and not a reset."""

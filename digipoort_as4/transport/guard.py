@@ -32,7 +32,7 @@ class Guard:
     rate: int = limits.MINIMUM_RATE  # octets per second of body after `grace`
     grace: timedelta = limits.RATE_GRACE  # also the longest pause within a body
     keepalive: timedelta = limits.KEEPALIVE
-    session: timedelta = limits.TLS_SESSION
+    session: timedelta = timedelta(hours=1)  # after which a connection ends with its answer (DK-WUS WT008)
     answer_stall: timedelta = limits.ANSWER_STALL
     linger: timedelta = limits.LINGER
     connections: int = limits.CONNECTIONS

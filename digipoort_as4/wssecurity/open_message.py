@@ -93,9 +93,9 @@ class Opened:
     signer: Certificate  # Who signed; of an unsigned message who connected
     certificate_path: tuple[Certificate, ...]  # Leaf to anchor
     oin: str  # OIN or HRN of the signer, 20 positions
-    signature_value: str
-    """Base64 without white space: the same for the same signature, however it was wrapped. Of an unsigned message
-    `sha256:` and its digest, which names a verbatim repeat as well."""
+    signature_value: (
+        str  # Base64 without white space, however it was wrapped; unsigned: `sha256:` and the digest in hex
+    )
     algorithms: Algorithms  # The family in which the answer is signed
     coverage: str  # JSON for the evidence: which reference covered which part, with what, and whose certificate
     proof: object = field(repr=False, compare=False)
@@ -104,11 +104,6 @@ class Opened:
         """Refuse to be made by anyone but open_message."""
         if self.proof is not _PROOF:
             raise TypeError("an Opened is made by wssecurity.open_message only")
-
-    @property
-    def family(self) -> str:
-        """For the journal: algorithms of the signature, as `sha256/sha256`, or `unsigned`."""
-        return f"{self.algorithms.signature}/{self.algorithms.digest}" if self.policy.signed else "unsigned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,25 +169,16 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
 
 
 def open_unsigned(
-    message: SoapMessage,
-    policy: SignaturePolicy,
-    trust: Trust,
-    at: datetime,
-    tls: tuple[bytes, Purpose],
-    digest: bytes,
+    message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime, tls: tuple[bytes, Purpose], digest: bytes
 ) -> Opened:
     """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
-
-    1. the policy asks for no signature, and there is none: a signature that nobody verifies must not look verified
-    2. the TLS certificate: path, policy, revocation, purpose, OIN
-    3. reading of addressing and operation
 
     Args:
         tls: DER of the certificate that the other end of the connection proved, and what it must be good for.
         digest: SHA-256 of the message as it came, 32 octets.
 
     Raises:
-        PeerError: the first finding.
+        PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
         TypeError: the policy asks for a signature; our own mistake.
 
     Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
@@ -545,9 +531,8 @@ def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) ->
     if not (seen.signature_value_ok and seen.created and references and all(verdict.ok for verdict in references)):
         raise TypeError("a step let through what it had not verified")
     shown = [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references]
-    return _made(
-        message, policy, seen, {"signature": seen.algorithms and seen.algorithms.signature, "references": shown}
-    )
+    signature = seen.algorithms.signature if seen.algorithms else ""
+    return _made(message, policy, seen, {"signature": signature, "references": shown})
 
 
 def _made(message: SoapMessage, policy: SignaturePolicy, seen: Examination, covered: Mapping[str, object]) -> Opened:

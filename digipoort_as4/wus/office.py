@@ -83,6 +83,6 @@ def note(
         operation=operation.name,
         oin=opened.oin,
         message_id=opened.addressing.message_id,
-        algorithms=opened.family,
+        algorithms=f"{opened.algorithms.signature}/{opened.algorithms.digest}" if opened.policy.signed else "none",
         **(facts or {}),
     )

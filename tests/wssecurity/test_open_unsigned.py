@@ -63,12 +63,7 @@ def test_the_tls_certificate_says_who_it_is() -> None:
     assert (OIN, business().certificate, ADDRESSING) == (found.oin, found.signer, found.addressing)
     assert (business().certificate, authority().certificate) == found.certificate_path
     assert "{http://logius.nl/digipoort/koppelvlakservices/1.2/}aanleverRequest" == found.operation.tag
-    assert (None, None, f"sha256:{digest}", "unsigned") == (
-        found.created,
-        found.expires,
-        found.signature_value,
-        found.family,
-    )
+    assert (None, None, f"sha256:{digest}") == (found.created, found.expires, found.signature_value)
     assert {
         "certificate": business().certificate.sha256.hex(),
         "tls": "TLS_CLIENT",

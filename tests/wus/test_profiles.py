@@ -113,7 +113,7 @@ async def test_without_ws_security_the_tls_certificate_says_who_it_is(world: Wor
     assert process is not None
     assert JANSEN == process.aanlevering.sender_oin
     assert 2 == world.stored()["evidence"]
-    assert "unsigned" == world.journal()[-1]["algorithms"]
+    assert "none" == world.journal()[-1]["algorithms"]
 
 
 async def test_a_verbatim_repeat_is_known_by_its_digest(world: World, pki: Path) -> None:
