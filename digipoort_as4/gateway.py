@@ -101,7 +101,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def watch_tables(settings: Settings, journal: Journal) -> Watched[Snapshot]:
     """Trust and the operator's tables."""
-    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES))
+    own = settings.profiles or profiles.FILE
+    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES), own)
     return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal)
 
 

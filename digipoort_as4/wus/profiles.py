@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -83,7 +82,6 @@ class Profiles:
             raise ConfigError("\n".join(found))
 
 
-@cache
 def load(path: Path | None = None) -> Profiles:
     """The profiles of a file, by default the shipped one; ConfigError when it cannot be used."""
     path = path or FILE
