@@ -27,7 +27,7 @@ from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.faults import soap_action
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
-from digipoort_as4.wus.profiles import Profile, check_addresses
+from digipoort_as4.wus.profiles import Profile, judge_addresses
 
 T = TypeVar("T")
 
@@ -156,7 +156,8 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service, profi
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
     _check_action("wsa:Action", opened.addressing.action, operation)
     _check_action("SOAPAction", soap_action(request) or operation.request_action, operation)
-    check_addresses(opened.addressing, opened.oin, our_oin, service, profile)
+    for finding in judge_addresses(opened.addressing, opened.oin, our_oin, service, profile):
+        raise finding
     return operation
 
 

@@ -6,7 +6,7 @@ Verifies no signature (wssecurity does, under the policy in here) and knows no p
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -113,33 +113,31 @@ def _profile(mistakes: Mistakes, name: str, row: Mapping[str, Any]) -> Profile:
 # --- addresses: DK-WUS WA001, digipoort 1.8 ---------------------------------------------------------------------------
 
 
-def check_addresses(found: Addressing, sender_oin: str, our_oin: str, service: Service, profile: Profile) -> None:
-    """WS-Addressing of a request is as the profile has it. Raises PeerError: header-value, header-missing."""
-    if found.from_ is None and service.name in profile.from_required:
-        fix = f"Voeg wsa:From toe, bijvoorbeeld met adres {WSA_ANONYMOUS}?OIN={sender_oin}."
-        raise PeerError("header-missing", where="wsa:From", found="geen", expected="eenmaal", fix=fix)
-    values = (found.to, found.from_, found.reply_to, found.relates_to)
-    for header, value, oin in zip(HEADERS, values, (our_oin, sender_oin, None, None), strict=True):
-        if value is not None:
-            _check_address(header, value, oin if profile.oin else None, service, profile.headers[header])
-
-
-def _check_address(header: str, value: str, oin: str | None, service: Service, allowed: tuple[str, ...]) -> None:
-    """One of the kinds allowed; where an OIN is wanted and one is named, it is that one.
+def judge_addresses(
+    found: Addressing, sender_oin: str, our_oin: str, service: Service, profile: Profile
+) -> Iterator[PeerError]:
+    """What is wrong with WS-Addressing of a request by this profile: header-value, header-missing.
 
     Of the service's address the last path segments decide: a gateway in front may go by another name, and a known
     client sends only them.
     """
-    address, _, query = value.partition("?")
+    if found.from_ is None and service.name in profile.from_required:
+        fix = f"Voeg wsa:From toe, bijvoorbeeld met adres {WSA_ANONYMOUS}?OIN={sender_oin}."
+        yield PeerError("header-missing", where="wsa:From", found="geen", expected="eenmaal", fix=fix)
+    values = (found.to, found.from_, found.reply_to, found.relates_to)
     wanted, known = service.path.split("/")[-2:], {text: kind for kind, text in KINDS.items() if text}
-    kind = known.get(address, "service" if _segments(address) == wanted else "any")
-    if "any" not in allowed and kind not in allowed:
-        texts = [KINDS[one] or f"een adres dat eindigt op /{'/'.join(wanted)}" for one in allowed]
-        expected, fix = " of ".join(texts) or "geen", f"Zet wsa:{header} op de verwachte waarde."
-        raise PeerError("header-value", where=f"wsa:{header}", found=value[:200], expected=expected, fix=fix)
-    named = [text for name, text in parse_qsl(query, keep_blank_values=True) if name.upper() == "OIN"]
-    if oin and named not in ([], [oin]):
-        raise PeerError("header-value", where=f"wsa:{header}", found=value[:200], expected=f"?OIN={oin}")
+    for header, value, oin in zip(HEADERS, values, (our_oin, sender_oin, None, None), strict=True):
+        if value is None:
+            continue
+        address, _, query = value.partition("?")
+        kind = known.get(address, "service" if _segments(address) == wanted else "any")
+        named = [text for name, text in parse_qsl(query, keep_blank_values=True) if name.upper() == "OIN"]
+        if not {kind, "any"}.intersection(profile.headers[header]):
+            texts = [KINDS[one] or f"een adres dat eindigt op /{'/'.join(wanted)}" for one in profile.headers[header]]
+            expected, fix = " of ".join(texts) or "geen", f"Zet wsa:{header} op de verwachte waarde."
+            yield PeerError("header-value", where=f"wsa:{header}", found=value[:200], expected=expected, fix=fix)
+        elif profile.oin and oin and named not in ([], [oin]):
+            yield PeerError("header-value", where=f"wsa:{header}", found=value[:200], expected=f"?OIN={oin}")
 
 
 def _segments(address: str) -> list[str]:

@@ -16,6 +16,7 @@ from helpers_wus import AGENCIES, JANSEN, KV, SOAP, WSA, Sender, World, fault_of
 from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.payload import BytesPayload, read_all
+from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA_ANONYMOUS, WSA_NONE
 from digipoort_as4.storage.tables import load_parties
 from digipoort_as4.transport.http import HttpRequest
@@ -181,6 +182,13 @@ async def test_addresses_are_as_the_profile_has_them(world: World, jansen: Sende
         assert f"Waar: {wrong}." in fault_of(answer).fout.foutbeschrijving
     else:
         assert 200 == answer.status, read_all(answer.body)
+
+
+def test_all_that_is_wrong_is_found() -> None:
+    """Not the first alone: who sets up a connection mends it once."""
+    found = Addressing("urn:x", "urn:action", "urn:uuid:1", relates_to="urn:y", reply_to=WSA_NONE)
+    wrong = profiles.judge_addresses(found, JANSEN, HUB, AANLEVEREN, profiles.load().find(SIGNED))
+    assert ["wsa:From", "wsa:To", "wsa:ReplyTo", "wsa:RelatesTo"] == [finding.where for finding in wrong]
 
 
 async def test_a_question_may_leave_from_out(world: World, jansen: Sender) -> None:
