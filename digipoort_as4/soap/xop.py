@@ -57,7 +57,7 @@ def unpack(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[L
     Raises:
         PeerError: multipart, xop, inhoud-too-large, and all of soap.inhoud and soap.xml_guard about the root.
 
-    Source: XOP 1.0 3.2 and 4.1; MTOM SOAP 1.1 binding 2; digipoort 1.7.
+    Source: XOP 1.0 3.2; MTOM SOAP 1.1 binding 2; digipoort 1.7.
     """
     package = multipart.read(body, content_type)
     _check_types(package.parameters, package.root)
