@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS wish (
 CREATE INDEX IF NOT EXISTS wish_due ON wish (due) WHERE due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS dispatch (
     folder TEXT PRIMARY KEY, message_id TEXT NOT NULL, sealed_at TEXT NOT NULL, due TEXT NOT NULL,
-    octets BLOB NOT NULL, large TEXT NOT NULL, attempts INTEGER NOT NULL, note TEXT NOT NULL,
+    octets BLOB NOT NULL, signature_value TEXT NOT NULL, large TEXT NOT NULL, attempts INTEGER NOT NULL, note TEXT NOT NULL,
     verdict TEXT NOT NULL, told TEXT NOT NULL, answer BLOB NOT NULL
 ) WITHOUT ROWID;
 PRAGMA user_version = 1;
@@ -91,6 +91,7 @@ class Dispatch:
     sealed_at: datetime
     due: datetime  # next attempt
     octets: bytes = b""  # as they are sent at each attempt, with placeholders for large documents
+    signature_value: str = ""
     large: str = "{}"  # JSON: placeholder to file name
     attempts: int = 0
     note: str = ""  # for the operator: what the last attempt met

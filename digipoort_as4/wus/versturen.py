@@ -34,13 +34,14 @@ def seal(folder: str, desk: Desk) -> Dispatch:
     new = Dispatch(folder, f"urn:uuid:{desk.new_id()}", sealed_at=desk.now(), due=desk.now())
     try:
         request = build_request(*desk.outbox.read(folder))
-        question = build_question(
-            request, OPERATION, desk.hub_oin, desk.aanleveren_url, desk.signer, desk.new_id, desk.now()
-        )
+        keys = (desk.signer, desk.new_id, desk.now(), desk.profile)
+        question = build_question(request, OPERATION, desk.hub_oin, desk.aanleveren_url, *keys)
     except UsageError as error:
         return _refused(new, {"reason": str(error)})
     files = {mark: payload.path.name for mark, payload in question.large.items() if isinstance(payload, FilePayload)}
-    return replace(new, message_id=question.message_id, octets=question.sealed.skeleton, large=json.dumps(files))
+    sealed = question.sealed
+    new = replace(new, message_id=question.message_id, signature_value=sealed.signature_value)
+    return replace(new, octets=sealed.skeleton, large=json.dumps(files))
 
 
 def build_request(envelope: Mapping[str, Any], documents: tuple[Document, ...]) -> AanleverRequest:
@@ -77,10 +78,10 @@ async def send(one: Dispatch, desk: Desk) -> Dispatch:
     one, old = replace(one, attempts=one.attempts + 1), now >= one.sealed_at + limits.TIMESTAMP_LIFE
     try:
         files = {mark: desk.outbox.file(one.folder, name) for mark, name in json.loads(one.large).items()}
-        sealed = Sealed(assemble(one.octets, files), one.octets, "")
-        question = Question(desk.hub_oin, OPERATION, one.message_id, sealed)
+        sealed = Sealed(assemble(one.octets, files), one.octets, one.signature_value)
+        question = Question(desk.hub_oin, OPERATION, one.message_id, sealed, desk.profile)
         answer = await desk.post(desk.hub_oin, desk.aanleveren_url, sealed.payload, headers_of(OPERATION))
-        opened = open_answer(answer, question, desk.trust(), desk.policy, desk.now(), repeated=True)
+        opened = open_answer(answer, question, desk.trust(), desk.profile.policy, desk.now(), repeated=True)
         if isinstance(opened, Opened):
             told = build_envelope(koppelvlak.read(AanleverResponse, opened))
             return replace(one, verdict=SENT, told=_json(told), answer=opened.message.octets)

@@ -393,7 +393,7 @@ class Line:
 async def test_the_book_keeps_a_dispatch(tmp_path: Path) -> None:
     """Every column, also after opening again; kept again it replaces; forgotten it is gone."""
     book = AgencyBook.open(tmp_path)
-    one = Dispatch("f", "urn:uuid:1", now(), now(), b"<x/>", '{"m": "a.pdf"}', 2, "note", "sent", "{}", b"<a/>")
+    one = Dispatch("f", "urn:uuid:1", now(), now(), b"<x/>", "c2ln", '{"m": "a.pdf"}', 2, "note", "sent", "{}", b"<a/>")
     await book.keep(one)
     await book.close()
     book = AgencyBook.open(tmp_path)
