@@ -32,7 +32,7 @@ from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Committed, Decision, MakeAvailable, Process, ReturnMessage, StartProcess
 from digipoort_as4.hub.mandates import OPHALEN, Mandate
 from digipoort_as4.limits import MIB
-from digipoort_as4.payload import Assembled, Spool, read_all
+from digipoort_as4.payload import Joined, Spool, read_all
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wus import koppelvlak, ophalen
 from digipoort_as4.wus.koppelvlak import AanleverResponse, BerichtLijstResultaat, BerichtResultaat, OpvraagRequest
@@ -222,7 +222,7 @@ async def test_the_verbatim_repeat_gets_the_same_octets(world: World, jansen: Se
     )
     request = jansen.opvragen("getNieuweBerichtenKenmerk", OpvraagRequest(kenmerk))
     first = await world.post(request)
-    assert isinstance(first.body, Assembled)
+    assert isinstance(first.body, Joined)
     await put_ready(world, belastingdienst)
     world.clock.move(timedelta(hours=1))
     again = await world.post(request)
