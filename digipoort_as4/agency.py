@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import config, gateway, limits
+from digipoort_as4 import config, gateway
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
 from digipoort_as4.journal import Journal
@@ -33,7 +33,7 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
 from digipoort_as4.wssecurity.open_message import SignaturePolicy
-from digipoort_as4.wus import faults, ontvangen
+from digipoort_as4.wus import faults, ontvangen, wsdl
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
@@ -155,7 +155,10 @@ class Agency:
         """One request."""
         if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
             return self._health(request.path)
-        if request.path != AFLEVEREN.path:
+        described = wsdl.answer(request, dict.fromkeys(AFLEVEREN.paths, AFLEVEREN), self.settings.base.public_url)
+        if described is not None:
+            return described
+        if request.path not in AFLEVEREN.paths:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
             hint, desk = Hint(AFLEVEREN, None), self.desk
             return faults.refuse(refusal, hint, faults.DEFAULT, desk.journal, desk.new_id())
@@ -277,7 +280,8 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
         await agency.start()
         context = server_context(tls, base.ca)
         spool = agency.desk.spool
-        server = await serve(agency, context, spool, base.host, base.port, limits.WUS_BODY, journal=journal)
+        place, proxies = (base.host, base.port), base.trusted_proxies
+        server = await serve(agency, context, spool, *place, journal=journal, proxies=proxies)
         await work_until(stop, agency, server)
     finally:
         await peers.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -18,6 +18,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
+from digipoort_as4.transport import forwarded
 from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate, speaking_tls
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest, stream
 
@@ -54,10 +55,11 @@ async def serve(
     *,
     journal: Journal | None = None,  # hears of dropped connections and broken handlers
     guard: Guard | None = None,
+    proxies: Sequence[forwarded.Network] = (),  # where proxies are that may say by which address a client came
 ) -> Server:
     """Start to listen; the server knows its port. Raises OSError: the address cannot be bound."""
     guard, journal = guard or Guard(), journal or Journal(None)
-    desk = _Desk(handler, spool, max_body, guard, journal)
+    desk = _Desk(handler, spool, max_body, guard, journal, proxies)
     door = Door(desk.handle, guard, journal)
     tls: dict[str, Any] = {}
     if context is not None:
@@ -70,9 +72,17 @@ async def serve(
 class _Desk:
     """Turns aiohttp's requests into ours and our answers into aiohttp's."""
 
-    def __init__(self, handler: Handler, spool: Spool, max_body: int, guard: Guard, journal: Journal) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        spool: Spool,
+        max_body: int,
+        guard: Guard,
+        journal: Journal,
+        proxies: Sequence[forwarded.Network],
+    ) -> None:
         self._handler, self._spool, self._max_body = handler, spool, max_body
-        self._guard, self._journal = guard, journal
+        self._guard, self._journal, self._proxies = guard, journal, proxies
 
     async def handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         """One request, one answer."""
@@ -82,7 +92,7 @@ class _Desk:
             return refusal
         body, trouble = await self._read(incoming)
         try:
-            answer = await self._ask(_request(incoming, body, trouble))
+            answer = await self._ask(_request(incoming, body, trouble, self._proxies))
             response = await _respond(incoming, answer)
         finally:
             Spool.discard(body)
@@ -160,14 +170,18 @@ class _Body:
             self._file = None
 
 
-def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
+def _request(
+    incoming: web.BaseRequest, body: Payload, trouble: str, proxies: Sequence[forwarded.Network]
+) -> HttpRequest:
+    headers, peer, scheme = incoming.headers, incoming.remote or "", incoming.scheme
     return HttpRequest(
         method=incoming.method,
         path=incoming.path,
         query=incoming.rel_url.raw_query_string,
-        headers=incoming.headers,
+        headers=headers,
         body=body,
         tls_certificate=peer_certificate(incoming.transport),
+        origin=forwarded.origin(scheme, peer, lambda name: headers.getall(name, []), proxies),
         trouble=trouble,
     )
 

@@ -160,13 +160,13 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
 
 def _check_to(to: str, service: Service) -> None:
     """The last path segments decide: a gateway in front may go by another name, and a known client sends only them."""
-    wanted = service.path.split("/")[-2:]
+    wanted = [path.split("/")[-2:] for path in service.paths]
     try:
         path = urlsplit(to).path
     except ValueError:
         path = ""
-    if path.rstrip("/").split("/")[-2:] != wanted:
-        expected, fix = f"een adres dat eindigt op /{'/'.join(wanted)}", "Zet wsa:To op het adres van deze service."
+    if path.rstrip("/").split("/")[-2:] not in wanted:
+        expected, fix = f"een adres dat eindigt op /{'/'.join(wanted[0])}", "Zet wsa:To op het adres van deze service."
         raise PeerError("header-value", where="wsa:To", found=to[:200], expected=expected, fix=fix)
 
 

@@ -9,10 +9,11 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Spool, read_all
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.forwarded import Network
 from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.server import Server, serve
@@ -64,10 +66,11 @@ async def running(
     context: ssl.SSLContext | None = None,
     max_body: int = 4 * limits.MIB,
     guard: Guard = QUICK,
+    proxies: Sequence[Network] = (),
 ) -> AsyncIterator[Server]:
     spool = Spool(folder / "spool")
     journal = Journal(folder / "journal.jsonl")
-    server = await serve(echo, context, spool, max_body=max_body, journal=journal, guard=guard)
+    server = await serve(echo, context, spool, max_body=max_body, journal=journal, guard=guard, proxies=proxies)
     try:
         yield server
     finally:
@@ -95,6 +98,22 @@ def post(body: bytes, *more: str, path: str = "/wus?wsdl") -> bytes:
 def causes(folder: Path) -> list[str]:
     lines = (folder / "journal.jsonl").read_text().splitlines()
     return [json.loads(line).get("cause", "") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "expected"),
+    [(["127.0.0.0/8"], "https://post.example"), (["192.0.2.1"], "http://localhost"), ([], "http://localhost")],
+)
+async def test_a_request_says_how_it_was_reached(proxies: list[str], expected: str, tmp_path: Path) -> None:
+    """A proxy counts by the address of its connection; Host is the rest (the rules are in test_forwarded.py)."""
+    echo = Echo()
+    forged, said = (
+        "Forwarded: host=evil.example;proto=https",
+        "Forwarded: for=198.51.100.7;host=post.example;proto=https",
+    )
+    async with running(tmp_path, echo, proxies=[ip_network(one) for one in proxies]) as server:
+        await talk(server, post(b"", "Connection: close", forged, said))
+    assert expected == echo.heard[0].origin
 
 
 async def test_a_request_arrives_whole(tmp_path: Path) -> None:
