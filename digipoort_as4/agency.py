@@ -29,6 +29,7 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.agency_book import AgencyBook, Wish
 from digipoort_as4.storage.inbox import Inbox
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
@@ -155,8 +156,8 @@ class Agency:
         """One request."""
         if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
             return self._health(request.path)
-        described = wsdl.answer(request, dict.fromkeys(AFLEVEREN.paths, AFLEVEREN), self.settings.base.public_url)
-        if described is not None:
+        served = dict.fromkeys(AFLEVEREN.paths, AFLEVEREN)
+        if described := wsdl.answer(request, served, self.settings.base.public_url):
             return described
         if request.path not in AFLEVEREN.paths:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
@@ -278,10 +279,8 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     try:
         agency = open_agency(settings, book, trust, peers, journal, woken)
         await agency.start()
-        context = server_context(tls, base.ca)
-        spool = agency.desk.spool
-        place, proxies = (base.host, base.port), base.trusted_proxies
-        server = await serve(agency, context, spool, *place, journal=journal, proxies=proxies)
+        context, guard = server_context(tls, base.ca), Guard(proxies=base.trusted_proxies)
+        server = await serve(agency, context, agency.desk.spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:
         await peers.close()

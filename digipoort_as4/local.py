@@ -40,6 +40,7 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
@@ -423,8 +424,8 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
-    place, proxies = (settings.host, settings.port), settings.trusted_proxies
-    server = await listen(door, context, office.spool, *place, journal=office.journal, proxies=proxies)
+    place, guard = (settings.host, settings.port), Guard(proxies=settings.trusted_proxies)
+    server = await listen(door, context, office.spool, *place, journal=office.journal, guard=guard)
     desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url or f"https://localhost:{server.port}", oin=office.oin)
     working = asyncio.create_task(loop.run())

@@ -9,7 +9,7 @@ import click
 
 from digipoort_as4.cli import streams
 from digipoort_as4.cli.common import json_option
-from digipoort_as4.wus.operations import SERVICES, Operation, Service
+from digipoort_as4.wus.operations import AFLEVEREN, SERVICES, ZET_STATUS, Service
 
 PAGE: Final = """# Coverage
 
@@ -20,6 +20,8 @@ This page is written by `make pages` from the table of operations (`wus/operatio
 *partial*: answered, but for what stands beside it.
 *not*: in the WSDL; a request gets a fault that names what is offered.
 """
+OURS: Final = (AFLEVEREN, ZET_STATUS)
+"""Their WSDLs are not public: names by analogy."""
 
 
 @click.command()
@@ -28,43 +30,27 @@ This page is written by `make pages` from the table of operations (`wus/operatio
 def coverage(as_json: bool, page: bool) -> None:
     """Say which operations are done, partial or not there yet."""
     if page:
-        streams.out(build_page())
+        streams.out("\n".join([PAGE, summary(), *(_section(service) for service in SERVICES)]))
         return
     for service in SERVICES:
         if not as_json:
             streams.out(f"{service.title}  {service.path}")
-        for operation in service.operations:
-            text = f"  {operation.state:<8} {operation.name:<27} {operation.lacks}".rstrip()
-            streams.show(as_json, record_of(service, operation), text)
-    streams.note(_summary())
+        for one in service.operations:
+            row = {"service": service.title, "operation": one.name, "state": one.state, "lacks": one.lacks}
+            more = {"paths": service.paths, "action": one.request_action, "official": service not in OURS}
+            streams.show(as_json, row | more, f"  {one.state:<8} {one.name:<27} {one.lacks}".rstrip())
+    streams.note(summary())
 
 
-def record_of(service: Service, operation: Operation) -> dict[str, object]:
-    """One row for programs."""
-    facts = {"service": service.title, "operation": operation.name, "state": operation.state, "lacks": operation.lacks}
-    return {**facts, "paths": service.paths, "action": operation.request_action, "official": service.official}
+def _section(service: Service) -> str:
+    names = "names ours, by analogy" if service in OURS else "names of the koppelvlak"
+    where = ", ".join(f"`{path}`" for path in service.paths)
+    rows = (f"| `{one.name}` | `{one.stem}Request` | {one.state} | {one.lacks} |" for one in service.operations)
+    head = f"\n## {service.title}\n\nFault `{service.fault}`; {names}; at {where}.\n"
+    return "\n".join([head, "| operation | request | state | lacks |", "|---|---|---|---|", *rows])
 
 
-def build_page() -> str:
-    """docs/coverage.md, without its last line break."""
-    return "\n".join([PAGE, _summary(), *(line for service in SERVICES for line in _section(service))])
-
-
-def _section(service: Service) -> list[str]:
-    origin = "names of the koppelvlak" if service.official else "names ours, by analogy"
-    lines = [
-        f"\n## {service.title}\n",
-        f"Fault `{service.fault}`; {origin}; at {', '.join(map(_code, service.paths))}.",
-    ]
-    lines += ["\n| operation | request | state | lacks |", "|---|---|---|---|"]
-    rows = ((one.name, f"{one.stem}Request", one.state, one.lacks) for one in service.operations)
-    return lines + [f"| {_code(name)} | {_code(request)} | {state} | {lacks} |" for name, request, state, lacks in rows]
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
-
-
-def _summary() -> str:
+def summary() -> str:
+    """How many operations are how far."""
     count = Counter(operation.state for service in SERVICES for operation in service.operations)
     return f"{sum(count.values())} operations: {count['done']} done, {count['partial']} partial, {count['not']} not."

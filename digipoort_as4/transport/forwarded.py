@@ -33,8 +33,8 @@ def origin(scheme: str, peer: str, header: Header, trusted: Sequence[Network]) -
     Source: RFC 7239. From the nearest proxy outwards, until one is not trusted.
     """
     host = "".join(header("Host")[:1])
-    for said in _hops(header) if _within(peer, trusted) else ():
-        scheme, host = said.get("proto", scheme).lower(), _with_port(said, host)
+    for said in _hops(header) if trusted and _within(peer, trusted) else ():
+        scheme, host = said.get("proto", scheme).lower(), said.get("host", host)
         if not _within(said.get("for", ""), trusted):
             break
     return f"{scheme}://{host}" if scheme in _PORTS and _HOST.fullmatch(host) else ""
@@ -46,20 +46,15 @@ def _hops(header: Header) -> Iterator[Mapping[str, str]]:
         for element in reversed(_ELEMENT.findall(forwarded)):
             yield {name.lower(): _plain(value) for name, value in _PAIR.findall(element)}
         return
-    names = {"proto": "X-Forwarded-Proto", "host": "X-Forwarded-Host", "port": "X-Forwarded-Port"}
-    said = {key: ",".join(header(name)).rpartition(",")[2].strip() for key, name in names.items()}
-    yield {key: value for key, value in said.items() if value}
+    last = (",".join(header(f"X-Forwarded-{name}")).rpartition(",")[2].strip() for name in ("Proto", "Host", "Port"))
+    proto, host, port = last
+    if host and port and not re.search(r":\d+$", host) and port != _PORTS.get(proto.lower()):
+        host = f"{host}:{port}"
+    yield {key: value for key, value in (("proto", proto), ("host", host)) if value}
 
 
 def _plain(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:].removesuffix('"')) if value.startswith('"') else value
-
-
-def _with_port(said: Mapping[str, str], host: str) -> str:
-    """The host with the port that X-Forwarded-Port adds to it, unless it is the scheme's own."""
-    host, port = said.get("host", host), said.get("port", "")
-    bare = bool(port) and not re.search(r":\d+$", host) and port != _PORTS.get(said.get("proto", "").lower())
-    return f"{host}:{port}" if bare else host
 
 
 def _within(peer: str, trusted: Sequence[Network]) -> bool:

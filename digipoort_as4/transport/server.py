@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -55,11 +55,10 @@ async def serve(
     *,
     journal: Journal | None = None,  # hears of dropped connections and broken handlers
     guard: Guard | None = None,
-    proxies: Sequence[forwarded.Network] = (),  # where proxies are that may say by which address a client came
 ) -> Server:
     """Start to listen; the server knows its port. Raises OSError: the address cannot be bound."""
     guard, journal = guard or Guard(), journal or Journal(None)
-    desk = _Desk(handler, spool, max_body, guard, journal, proxies)
+    desk = _Desk(handler, spool, max_body, guard, journal)
     door = Door(desk.handle, guard, journal)
     tls: dict[str, Any] = {}
     if context is not None:
@@ -72,17 +71,9 @@ async def serve(
 class _Desk:
     """Turns aiohttp's requests into ours and our answers into aiohttp's."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        spool: Spool,
-        max_body: int,
-        guard: Guard,
-        journal: Journal,
-        proxies: Sequence[forwarded.Network],
-    ) -> None:
+    def __init__(self, handler: Handler, spool: Spool, max_body: int, guard: Guard, journal: Journal) -> None:
         self._handler, self._spool, self._max_body = handler, spool, max_body
-        self._guard, self._journal, self._proxies = guard, journal, proxies
+        self._guard, self._journal = guard, journal
 
     async def handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         """One request, one answer."""
@@ -92,7 +83,7 @@ class _Desk:
             return refusal
         body, trouble = await self._read(incoming)
         try:
-            answer = await self._ask(_request(incoming, body, trouble, self._proxies))
+            answer = await self._ask(_request(incoming, body, trouble, self._guard))
             response = await _respond(incoming, answer)
         finally:
             Spool.discard(body)
@@ -170,10 +161,8 @@ class _Body:
             self._file = None
 
 
-def _request(
-    incoming: web.BaseRequest, body: Payload, trouble: str, proxies: Sequence[forwarded.Network]
-) -> HttpRequest:
-    headers, peer, scheme = incoming.headers, incoming.remote or "", incoming.scheme
+def _request(incoming: web.BaseRequest, body: Payload, trouble: str, guard: Guard) -> HttpRequest:
+    headers, reached = incoming.headers, (incoming.scheme, incoming.remote or "")
     return HttpRequest(
         method=incoming.method,
         path=incoming.path,
@@ -181,7 +170,7 @@ def _request(
         headers=headers,
         body=body,
         tls_certificate=peer_certificate(incoming.transport),
-        origin=forwarded.origin(scheme, peer, lambda name: headers.getall(name, []), proxies),
+        origin=forwarded.origin(*reached, lambda name: headers.getall(name, []), guard.proxies),
         trouble=trouble,
     )
 

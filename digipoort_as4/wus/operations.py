@@ -67,7 +67,6 @@ class Service:
     prefix: str  # what its foutcodes start with
     wsdl: str  # file name below schemas/
     also: tuple[str, ...] = ()  # paths that only this service has
-    official: bool = True  # False: its names are ours
 
     @property
     def path(self) -> str:
@@ -93,12 +92,10 @@ class Service:
         return next((operation for operation in self.operations if operation.request_action == action), None)
 
 
-def _service(
-    name: str, title: str, fault: str, prefix: str, *operations: Operation, also: str = "", official: bool = True
-) -> Service:
+def _service(name: str, title: str, fault: str, prefix: str, *operations: Operation, also: str = "") -> Service:
     base = f"{_NAMESPACE}{title.lower()}/1.2/{title}/"
     rows = tuple(replace(op, base=base) for op in operations)
-    return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", (also,) if also else (), official)
+    return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", (also,) if also else ())
 
 
 def _same(*names: str, offered: bool = True, lacks: str = "") -> tuple[Operation, ...]:
@@ -106,12 +103,10 @@ def _same(*names: str, offered: bool = True, lacks: str = "") -> tuple[Operation
 
 
 _AUSP: Final = "autorisatieAdres of an AuSP"
+_MTOM: Final = f"MTOM; {_AUSP}"
+_LISTS: Final = "constateringenLijst; additioneleElementenLijst"
 AANLEVEREN: Final = _service(
-    "aanleveren",
-    "AanleverService",
-    "aanleverFault",
-    "ALS",
-    Operation("aanleveren", "aanlever", "", lacks=f"MTOM; {_AUSP}"),
+    "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "", True, _MTOM)
 )
 STATUSINFORMATIE: Final = _service(
     "statusinformatie",
@@ -131,17 +126,10 @@ OPHALEN: Final = _service(
     also="/cpl/ophaalservice/services/OphaalService_V1_2",
 )
 AFLEVEREN: Final = _service(
-    "afleveren",
-    "AfleverService",
-    "afleverFault",
-    "AFS",
-    Operation("afleveren", "aflever", "", lacks="constateringenLijst; additioneleElementenLijst"),
-    official=False,
+    "afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", "", True, _LISTS)
 )
 """The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""
-ZET_STATUS: Final = _service(
-    "zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"), official=False
-)
+ZET_STATUS: Final = _service("zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"))
 """Names by analogy: ours. Its foutcodes are those of afleveren: no others are known between hub and agency."""
 
 SERVICES: Final = (AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS)  # sources: digipoort 1.2 and 1.3

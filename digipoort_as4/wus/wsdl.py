@@ -50,24 +50,14 @@ def answer(request: HttpRequest, services: Mapping[str, Service], public_url: st
         return _page(404, "text/plain", f"Dit profiel bestaat niet. Er zijn: {', '.join(SUITES)}.\n")
     if not base:
         return _page(400, "text/plain", "De header Host ontbreekt of is geen naam; zonder adres is er geen WSDL.\n")
-    return _page(200, "text/xml", build(service, base + request.path, profile, "singlewsdl" in asked))
-
-
-def build(service: Service, address: str, profile: str, single: bool) -> str:
-    """A WSDL with this soap:address.
-
-    Args:
-        service: whose.
-        address: absolute URL of the service.
-        profile: a key of SUITES.
-        single: with the schema inside, instead of an import relative to the WSDL.
-    """
-    location = escape(address).replace('"', "&quot;")
-    return _described(service, profile, single).replace(f"https://localhost{service.path}", location)
+    address = escape(base + request.path).replace('"', "&quot;")
+    found = _described(service, profile, "singlewsdl" in asked)
+    return _page(200, "text/xml", found.replace(f"https://localhost{service.path}", address))
 
 
 @cache
 def _described(service: Service, profile: str, single: bool) -> str:
+    """The WSDL below schemas/ with the profile's suite; `single`: with the schema inside instead of its import."""
     found = _read(service.wsdl).replace(SUITES["sha256"], SUITES[profile])
     schema = _read(XSD).partition("?>")[2]
     return _TYPES.sub(lambda _: schema, found) if single else found

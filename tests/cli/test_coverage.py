@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from digipoort_as4.cli.coverage import build_page, coverage
+from digipoort_as4.cli.coverage import coverage
 from digipoort_as4.wus.operations import SERVICES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 
 def test_the_page_is_the_generated_one() -> None:
     """`make pages` writes it."""
-    assert build_page() + "\n" == PAGE.read_text(encoding="utf-8")
+    assert CliRunner().invoke(coverage, ["--page"]).stdout == PAGE.read_text(encoding="utf-8")
 
 
 def test_programs_get_one_row_per_operation() -> None:

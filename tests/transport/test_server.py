@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +23,6 @@ from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Spool, read_all
 from digipoort_as4.transport.client import client_context, server_context
-from digipoort_as4.transport.forwarded import Network
 from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.server import Server, serve
@@ -66,11 +65,10 @@ async def running(
     context: ssl.SSLContext | None = None,
     max_body: int = 4 * limits.MIB,
     guard: Guard = QUICK,
-    proxies: Sequence[Network] = (),
 ) -> AsyncIterator[Server]:
     spool = Spool(folder / "spool")
     journal = Journal(folder / "journal.jsonl")
-    server = await serve(echo, context, spool, max_body=max_body, journal=journal, guard=guard, proxies=proxies)
+    server = await serve(echo, context, spool, max_body=max_body, journal=journal, guard=guard)
     try:
         yield server
     finally:
@@ -111,7 +109,8 @@ async def test_a_request_says_how_it_was_reached(proxies: list[str], expected: s
         "Forwarded: host=evil.example;proto=https",
         "Forwarded: for=198.51.100.7;host=post.example;proto=https",
     )
-    async with running(tmp_path, echo, proxies=[ip_network(one) for one in proxies]) as server:
+    guard = Guard(proxies=tuple(ip_network(one) for one in proxies))
+    async with running(tmp_path, echo, guard=guard) as server:
         await talk(server, post(b"", "Connection: close", forged, said))
     assert expected == echo.heard[0].origin
 
