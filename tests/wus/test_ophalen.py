@@ -255,7 +255,7 @@ def xml(filling: bytes) -> Any:
 async def test_whoever_asks_many_times_at_once_gets_new_content_once(
     world: World, jansen: Sender, de_boer: Sender, belastingdienst: Sender, first: bool
 ) -> None:
-    """Twenty different questions for the same new message: one answer has it, whether 400 comes with it or was there."""
+    """Twenty different questions for the same new message: one answer has it, with 400 or after it."""
     kenmerk = await put_ready(world, belastingdienst)
     if not first:
         with_mandate(world, "Installatiebedrijf De Boer", to_collect())
