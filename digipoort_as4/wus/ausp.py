@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub import mandates
+from digipoort_as4.hub import identities, mandates
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.mandates import Authority, Party
 from digipoort_as4.wus.office import Office
@@ -36,10 +36,11 @@ async def settle(
         An authority that is ok.
 
     Raises:
-        PeerError: autorisatie-adres for an address that is not registered, whoever asks; not-authorised.
+        PeerError: identity-number; autorisatie-adres for one that is not registered, whoever asks; not-authorised.
 
     Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3.
     """
+    identities.check("identiteitBelanghebbende", belanghebbende)
     check_address(autorisatie_adres)
     authority = mandates.weigh(asker, belanghebbende, berichtsoort, kind, office.now())
     if authority.ok:
@@ -47,7 +48,7 @@ async def settle(
     raise PeerError(
         "not-authorised",
         where="identiteitBelanghebbende",
-        found=f"{belanghebbende.type} {belanghebbende.nummer}",
+        found=identities.shown(belanghebbende),
         expected="een eigen nummer, of een belanghebbende die u voor deze berichtsoort heeft gemachtigd",
         fix="Laat de machtiging registreren, of noem in autorisatieAdres de dienst die haar kan bevestigen.",
         detail=authority.reason,

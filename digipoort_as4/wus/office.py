@@ -57,6 +57,7 @@ class Office:
     spool: Spool  # quarantine of large documents until the store has kept them
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
+    refresh: Callable[[], str] = lambda: ""  # have `snapshot` read anew at once; why that was refused, or empty
 
 
 def note(

@@ -26,18 +26,18 @@ from digipoort_as4.hub.aanlevering import Identiteit
 )
 def test_shape_by_type(kind: str, good: str, bad: str) -> None:
     """Each known type has its shape; the numbers are those of digipoort 4.2 and 6.4 with one position broken."""
-    assert "" == identities.shape_problem(Identiteit(good, kind))
-    assert "" != identities.shape_problem(Identiteit(bad, kind))
+    assert "" == identities.problem(Identiteit(good, kind))
+    assert "" != identities.problem(Identiteit(bad, kind))
 
 
 def test_digits_of_other_scripts_are_no_digits() -> None:
     """Full-width digits would be another number to whoever compares octets."""
-    assert "" != identities.shape_problem(Identiteit("3214130５", "KvK"))
+    assert "" != identities.problem(Identiteit("3214130５", "KvK"))
 
 
 def test_unknown_type_passes() -> None:
     """The koppelvlak has no list of types (1.2 dropped the enumeration)."""
-    assert "" == identities.shape_problem(Identiteit("anything at all", "Vest"))
+    assert "" == identities.problem(Identiteit("anything at all", "Vest"))
     assert "Any-Thing." == identities.normalise("Any-Thing.", "Vest")
 
 
