@@ -154,10 +154,8 @@ class View:
 
     def register(self, name: str) -> list[Register]:
         """All entries of a register in the order made."""
-        rows = self._rows(
-            "SELECT register, key, value, by, reason, at FROM register WHERE register = ? ORDER BY id", name
-        )
-        return [Register(*entry[:-1], from_stored(entry[-1])) for entry in rows]
+        rows = self._rows("SELECT key, value, by, reason, at FROM register WHERE register = ? ORDER BY id", name)
+        return [Register(name, key, value, by, reason, from_stored(at)) for key, value, by, reason, at in rows]
 
     def jobs(self, subject: str | None = None) -> list[WaitingJob]:
         """Jobs in the order queued: all, or those about one kenmerk or berichtkenmerk."""
