@@ -6,10 +6,10 @@ Decides nothing: the post office checks each entry with the readers of its table
 from __future__ import annotations
 
 import json
+import secrets
 import tomllib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -21,38 +21,27 @@ from digipoort_as4.hub.mistakes import nearest
 from digipoort_as4.hub.registers import MANDATE, ROUTE
 from digipoort_as4.transport import control
 
-Command = Callable[..., None]
+COLUMNS: Final = {
+    MANDATE: ("reference", "party", "kind", "for", "berichtsoorten", "from", "until", "stands"),
+    ROUTE: ("berichtsoort", "owner", "direction", "senders"),
+}
+"""What a line for people shows of a row."""
+by_option = click.option("--by", required=True, help="Who decides, for the record.")
+reason_option = click.option("--reason", required=True, help="Why, for the record.")
 
 
-def ask(folder: Path, command: str, **about: Any) -> Any:
+def ask(folder: Path, command: str, register: str, **about: Any) -> Any:
     """Have the post office of this folder do it; what it refuses is a mistake in what was given."""
-    return control.ask(folder / "data", command, about, ConfigError)
+    return control.ask(folder / "data", f"register.{command}", {"register": register, **about}, ConfigError)
 
 
-def who_and_why(command: Command) -> Command:
-    """The two options of every change."""
-    by = click.option("--by", required=True, help="Who decides, for the record.")
-    return by(click.option("--reason", required=True, help="Why, for the record.")(command))
-
-
-def tell(answer: Mapping[str, Any], what: str) -> None:
-    """The keys of what was kept, and whether it counts already."""
-    for key in answer["keys"]:
+def change(folder: Path, register: str, rows: dict[str, Any], by: str, reason: str, *, check: bool = False) -> None:
+    """Have rows set, or withdrawn where they are None; prints their keys."""
+    told = ask(folder, "change", register, rows=rows, by=by, reason=reason, check=check)
+    for key in rows:
         streams.out(key)
-    if answer["trouble"]:
-        streams.note(f"kept, but not read yet, because a file is wrong:\n{answer['trouble']}")
-    else:
-        streams.note(f"{what}; it counts from the next message on")
-
-
-def history_of(register: str, key: str | None, folder: Path, as_json: bool) -> None:
-    """What was ever decided, oldest first."""
-    for entry in ask(folder, "register.history", register=register, key=key)["entries"]:
-        text = f"{entry['at'][:16]}  {entry['key']}  {entry['what']} by {entry['by']}: {entry['reason']}"
-        streams.show(as_json, entry, text)
-
-
-# --- mandates ---------------------------------------------------------------------------------------------------------
+    if told["trouble"]:
+        streams.note(f"kept, but not read yet, because a file is wrong:\n{told['trouble']}")
 
 
 @click.group()
@@ -60,113 +49,90 @@ def mandates() -> None:
     """List, grant or withdraw mandates: who may send, follow or fetch what, for whom and how long."""
 
 
-@mandates.command("list")
-@dir_option
-@json_option
-def list_mandates(folder: Path, as_json: bool) -> None:
-    """Every mandate of parties.toml and of the register, and whether it stands now."""
-    for row in ask(folder, "mandates.list")["mandates"]:
-        whom, kinds = f"{row['for']['type']} {row['for']['nummer']}", ", ".join(row["berichtsoorten"])
-        time = f"{row['from'][:10]} to before {row['until'][:10]}  {'stands' if row['stands'] else 'does not stand'}"
-        place = row["reference"] or "parties.toml"
-        streams.show(as_json, row, f"{place}  {row['name']} {row['kind']} for {whom}: {kinds}  {time}")
+@click.group()
+def routes() -> None:
+    """List, show, check, set or withdraw routes: per berichtsoort who gets it and who may send it."""
+
+
+def add_shared(group: click.Group, register: str) -> None:
+    """The commands that both registers have."""
+
+    @group.command("list")
+    @dir_option
+    @json_option
+    def list_rows(folder: Path, as_json: bool) -> None:
+        """Every row that counts, of the file and of the register."""
+        for row in ask(folder, "list", register)["rows"]:
+            streams.show(as_json, row, "  ".join(_plain(row.get(name)) for name in COLUMNS[register] if name in row))
+
+    @group.command()
+    @click.argument("key", required=False)
+    @dir_option
+    @json_option
+    def history(key: str | None, folder: Path, as_json: bool) -> None:
+        """Everything that was ever decided with this command, or about KEY alone, oldest first."""
+        for entry in ask(folder, "history", register, key=key)["entries"]:
+            done = "set" if entry["value"] else "withdrawn"
+            text = f"{entry['at'][:19]}  {entry['key']}  {done} by {entry['by']}: {entry['reason']}"
+            streams.show(as_json, entry, text)
+
+    @group.command()
+    @click.argument("key")
+    @by_option
+    @reason_option
+    @dir_option
+    def withdraw(key: str, by: str, reason: str, folder: Path) -> None:
+        """Withdraw KEY; from the next message on it does not count."""
+        change(folder, register, {key: None}, by, reason)
+
+
+add_shared(mandates, MANDATE)
+add_shared(routes, ROUTE)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(map(str, value.values()))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @mandates.command(
     epilog="Example: digipoort mandates grant --party 00000099000000102000 --for KvK:90001101 --kind ophalen "
-    "--berichtsoort SBA --from 2026-01-01 --until 2026-12-31 --by 'J. Bos' --reason 'new client'"
+    "--berichtsoort ICP --from 2026-01-01 --until 2026-12-31 --by 'J. Bos' --reason 'new client'"
 )
 @click.option("--party", required=True, metavar="OIN", help="Who may act; a party of parties.toml.")
 @click.option("--for", "whom", required=True, metavar="TYPE:NUMBER", help="For whom.")
 @click.option("--kind", type=click.Choice(KINDS), default=AANLEVEREN, show_default=True, help="What it may do.")
 @click.option("--berichtsoort", "berichtsoorten", multiple=True, required=True, help="Which messages; may repeat.")
-@click.option("--from", "start", required=True, metavar="DATE", help="First day, UTC; or a time with its zone.")
-@click.option("--until", "end", required=True, metavar="DATE", help="Last day, UTC; or a time with its zone.")
+@click.option("--from", "from_", required=True, metavar="DATE", help="First day, UTC; or a time with its zone.")
+@click.option("--until", required=True, metavar="DATE", help="Last day, UTC; or a time with its zone.")
 @click.option("--reference", help="Unique; made up when not given.")
-@who_and_why
+@by_option
+@reason_option
 @dir_option
-def grant(
-    party: str,
-    whom: str,
-    kind: str,
-    berichtsoorten: tuple[str, ...],
-    start: str,
-    end: str,
-    reference: str | None,
-    by: str,
-    reason: str,
-    folder: Path,
-) -> None:
+def grant(folder: Path, by: str, reason: str, reference: str | None, whom: str, **row: Any) -> None:
     """Add a mandate to the register; prints its reference."""
-    number, type_ = identity_of(whom)
-    row = {
-        "party": party,
-        "for": {"type": type_, "nummer": number},
-        "kind": kind,
-        "berichtsoorten": list(berichtsoorten),
-        "from": start,
-        "until": end,
-        "reference": reference,
-    }
-    tell(ask(folder, "mandates.grant", row=row, by=by, reason=reason), "granted")
-
-
-@mandates.command()
-@click.argument("reference")
-@who_and_why
-@dir_option
-def withdraw(reference: str, by: str, reason: str, folder: Path) -> None:
-    """Withdraw the mandate REFERENCE of the register."""
-    tell(ask(folder, "mandates.withdraw", key=reference, by=by, reason=reason), "withdrawn")
-
-
-@mandates.command("history")
-@click.argument("reference", required=False)
-@dir_option
-@json_option
-def mandate_history(reference: str | None, folder: Path, as_json: bool) -> None:
-    """Everything ever granted or withdrawn, or of REFERENCE alone, oldest first."""
-    history_of(MANDATE, reference, folder, as_json)
-
-
-# --- routes -----------------------------------------------------------------------------------------------------------
-
-
-@click.group()
-def routes() -> None:
-    """List, check, set or retire routes: per berichtsoort who gets it, who may send it and what is checked."""
-
-
-@routes.command("list")
-@dir_option
-@json_option
-def list_routes(folder: Path, as_json: bool) -> None:
-    """Every berichtsoort, its berichtstroomeigenaar and where the row stands."""
-    told = ask(folder, "routes.list")
-    for row in told["routes"]:
-        place = "register" if row["berichtsoort"] in told["registered"] else "routes.toml"
-        streams.show(
-            as_json, row, f"{row['berichtsoort']}  {row['owner']}  {row.get('direction', 'aanlevering')}  {place}"
-        )
+    nummer, kind_of_number = identity_of(whom)
+    key, row["from"] = reference or f"m-{secrets.token_hex(4)}", row.pop("from_")
+    row |= {"reference": key, "for": {"type": kind_of_number, "nummer": nummer}}
+    change(folder, MANDATE, {key: row}, by, reason)
 
 
 @routes.command()
 @click.argument("berichtsoort")
 @dir_option
-@json_option
-def show(berichtsoort: str, folder: Path, as_json: bool) -> None:
+def show(berichtsoort: str, folder: Path) -> None:
     """The row of BERICHTSOORT in the form of routes.toml, to be edited and given to `digipoort routes set`."""
-    rows = {row["berichtsoort"]: row for row in ask(folder, "routes.list")["routes"]}
+    rows = {row["berichtsoort"]: row for row in ask(folder, "list", ROUTE)["rows"]}
     if berichtsoort not in rows:
         raise failure(UsageError, f"no route {berichtsoort!r}{nearest(berichtsoort, rows)}")
-    row = rows[berichtsoort]
-    streams.show(as_json, row, "\n".join(["[[route]]", *(f"{key} = {_toml(value)}" for key, value in row.items())]))
+    streams.out("[[route]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in rows[berichtsoort].items()))
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML has it; where that is not JSON's form: inline tables, and DEL."""
+    """A value in TOML's form, which is JSON's but for inline tables and DEL."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -177,44 +143,28 @@ def _toml(value: Any) -> str:
 @dir_option
 def check(file: Path, folder: Path) -> None:
     """Say what would be wrong with the [[route]] rows of FILE (`-`: stdin) in this post office; changes nothing."""
-    ask(folder, "routes.check", rows=_rows(file))
-    streams.note("these rows can be set")
+    change(folder, ROUTE, _rows(file), "nobody", "a check", check=True)
 
 
 @routes.command("set")
 @click.argument("file", type=FILE_OR_STDIN)
-@who_and_why
+@by_option
+@reason_option
 @dir_option
 def set_routes(file: Path, by: str, reason: str, folder: Path) -> None:
-    """Add or replace the [[route]] rows of FILE (`-`: stdin), all or none."""
-    tell(ask(folder, "routes.set", rows=_rows(file), by=by, reason=reason), "set")
+    """Add or replace the [[route]] rows of FILE (`-`: stdin), all or none; prints each berichtsoort."""
+    change(folder, ROUTE, _rows(file), by, reason)
 
 
-def _rows(file: Path) -> list[Any]:
+def _rows(file: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(octets_of(file).decode())
         rows = table.pop("route", [])
-        json.dumps(rows)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{file}: {error}") from error
-    if table or not isinstance(rows, list):
-        raise failure(ConfigError, f"{file} has more than [[route]] rows", found=", ".join(table))
-    return rows
-
-
-@routes.command()
-@click.argument("berichtsoort")
-@who_and_why
-@dir_option
-def retire(berichtsoort: str, by: str, reason: str, folder: Path) -> None:
-    """Take the route of BERICHTSOORT away; what was accepted and not yet processed ends with 321."""
-    tell(ask(folder, "routes.retire", key=berichtsoort, by=by, reason=reason), "retired")
-
-
-@routes.command("history")
-@click.argument("berichtsoort", required=False)
-@dir_option
-@json_option
-def route_history(berichtsoort: str | None, folder: Path, as_json: bool) -> None:
-    """Every route ever set or retired here, or of BERICHTSOORT alone, oldest first."""
-    history_of(ROUTE, berichtsoort, folder, as_json)
+        named = {str(row["berichtsoort"]): json.loads(json.dumps(row)) for row in rows}
+    except (ValueError, TypeError, KeyError) as error:
+        raise failure(ConfigError, f"{file} has no [[route]] rows", found=f"{type(error).__name__} {error}") from error
+    if table or not named or len(named) < len(rows):
+        found = ", ".join(table) or f"{len(rows)} rows"
+        expected = "one or more [[route]], each with another berichtsoort, and nothing else"
+        raise failure(ConfigError, f"{file} cannot be set", found=found, expected=expected)
+    return named

@@ -26,7 +26,7 @@ from digipoort_as4.storage.times import from_stored, to_stored
 
 DATABASE: Final = "store.sqlite3"
 PAYLOADS: Final = "payloads"
-REGISTERS: Final = (registers.MANDATE, registers.ROUTE)
+
 PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint
 
 PROCESS_COLUMNS: Final = f"""id, kenmerk, received_at, state, version, last_status_at, duplicate_of,
@@ -209,7 +209,7 @@ def registered(folder: Path) -> list[Register]:
         return []
     try:
         with open_view(folder) as view:
-            return [entry for name in REGISTERS for entry in view.register(name)]
+            return [entry for name in registers.REGISTERS for entry in view.register(name)]
     except sqlite3.Error as error:
         raise ConfigError(f"{folder}: the registers cannot be read: {error}") from error
 
