@@ -84,6 +84,7 @@ _CAUSES: Final = (
     Cause("operation-unknown", "De operatie wordt niet aangeboden.", dk_bp="0003"),
     # --- ours -----------------------------------------------------------------------------------------------------
     Cause("unavailable", "De service is tijdelijk niet beschikbaar.", technical=True, dk_bp="0051"),
+    Cause("ausp-unavailable", "De dienst in autorisatieAdres geeft nu geen antwoord.", technical=True, dk_bp="0051"),
     Cause("storage", "Het bericht kon niet duurzaam worden vastgelegd.", technical=True, dk_bp="0051"),
     Cause("revocation-unavailable", "De intrekkingsinformatie is niet beschikbaar.", technical=True, dk_bp="0051"),
 )

@@ -131,7 +131,7 @@ def read_snapshot(settings: Settings) -> Snapshot:
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
     now = Tables(routes, parties, consents).with_register(registered(settings.folder))
-    return Snapshot(read_trust(settings), now.routes, now.parties, now.consents, settings.agencies)
+    return Snapshot(read_trust(settings), now.routes, now.parties, now.consents, settings.agencies, settings.ausp)
 
 
 def read_trust(settings: Settings) -> Trust:

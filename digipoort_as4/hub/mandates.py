@@ -64,6 +64,7 @@ class Authority:
     ok: bool
     reason: str  # For the operator's journal, never for the asker
     berichtsoorten: frozenset[str] | None = None  # Those it covers; None: every one
+    trouble: bool = False  # True: nobody could say, and asking again later may help (status 230)
 
     def covers(self, berichtsoort: str) -> bool:
         """True when a message of this berichtsoort is within what was allowed."""

@@ -90,7 +90,7 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
             fix="Controleer de spelling, ook hoofdletters.",
         )
     identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende)
-    ausp.check_address(sent.autorisatie_adres)
+    ausp.check_address(sent.autorisatie_adres, snapshot.ausp)
     aanlevering = sent.aanlevering(sender_oin)
     return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
 

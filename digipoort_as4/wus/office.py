@@ -6,13 +6,15 @@ Makes none of them; gateway and worker do, and tests hand in their own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from digipoort_as4.config import AuspService
+from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import Parties
+from digipoort_as4.hub.mandates import Authority, Parties
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -35,6 +37,8 @@ class Snapshot:
     consents: Consents
     agencies: Mapping[str, str]
     """OIN → URL of the AfleverService of each body with an endpoint: possible recipients, and who may set statuses."""
+    ausp: Mapping[str, AuspService] = field(default_factory=dict)
+    """URL → what is registered of each Autorisatie Service Provider."""
     policy: SignaturePolicy = SignaturePolicy()  # noqa: RUF009 - frozen
     """For every connection; SHA-1 comes per party."""
 
@@ -42,6 +46,14 @@ class Snapshot:
         """What is asked of the signatures of the party whose TLS certificate has this OIN (decisions 9 and 10)."""
         party = self.parties.knows(oin)
         return replace(self.policy, sha1=party is not None and party.sha1)
+
+
+AskAusp = Callable[[str, str, Identiteit, str | None, str], Awaitable[Authority]]
+"""(address, OIN, belanghebbende, berichtsoort, kind): wus.ausp.Ausp.ask."""
+
+
+async def _nobody(*asked: object) -> Authority:
+    return Authority(False, "this process has no way to ask an AuSP", trouble=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Office:
     spool: Spool  # quarantine of large documents until the store has kept them
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
+    ask_ausp: AskAusp = _nobody
     refresh: Callable[[], str] = lambda: ""  # have `snapshot` read anew at once; why that was refused, or empty
 
 
