@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
     "mandates": Entry("registers:mandates", "List, grant or withdraw mandates: who may act for whom."),
     "routes": Entry("registers:routes", "List, check, set or retire routes: who gets which message."),
+    "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }

@@ -177,7 +177,7 @@ def read_answer(answer: HttpAnswer, kenmerk: str) -> tuple[bool, str]:
     """
     if answer.status != 200:
         raise TransportError(f"HTTP {answer.status}", sent=True)
-    message = xml_guard.parse(read_all(answer.body))
+    message = xml_guard.parse(read_all(answer.body), headless=True)
     compiled = schema.compiled("autorisatie-1.0.xsd")
     if len(message.body) != 1 or not compiled.validate(message.body[0]):
         raise PeerError("schema", where="Body", expected=f"{OPERATION}Response", detail=str(compiled.error_log)[:300])
