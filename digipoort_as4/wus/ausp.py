@@ -133,7 +133,7 @@ class Ausp:
             ok, reason = read_answer(answer, kenmerk)
         except (TransportError, PeerError, TimeoutError) as error:
             self._down[address] = self._office.now() + PAUSE
-            return Authority(False, f"{address}: {error or 'no answer in time'}", trouble=True)
+            return Authority(False, f"{address}: {str(error) or 'no answer in time'}", trouble=True)
         self._down.pop(address, None)
         if ok:
             self._remember(asked, now + service.cache)

@@ -17,14 +17,17 @@ from lxml import etree
 
 from digipoort_as4.config import AuspService, data_file
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub import mandates
-from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub import mandates, verwerken
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
+from digipoort_as4.hub.findings import Examined
 from digipoort_as4.hub.mandates import Authority
+from digipoort_as4.hub.routes import Route
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.peers import Peers
-from digipoort_as4.worker import judge_tls
+from digipoort_as4.validation import bench
+from digipoort_as4.worker import Paths, judge_tls
 from digipoort_as4.wus import ausp
 from digipoort_as4.wus.ausp import Ausp
 
@@ -317,3 +320,54 @@ async def test_a_belanghebbende_that_cannot_exist_is_refused_while_accepting(wor
     assert {} == world.stored()
     assert "001000045" not in (world.folder / "journal.jsonl").read_text()
     verified(await world.post(jansen.aanleveren(good, at=world.clock())), world)
+
+
+# --- while processing -------------------------------------------------------------------------------------------------
+
+
+class Validators:
+    """The real validators, in this process."""
+
+    async def examine(self, aanlevering: Aanlevering, route: Route) -> Examined:
+        return bench.examine(aanlevering, route)
+
+
+async def codes_after_processing(world: World, kenmerk: str) -> list[str]:
+    """Have the accepted message processed as the worker does, and tell its statuses after 110."""
+    now = world.clock()
+    (job,) = await world.store.claim(["verwerken"], now, now + timedelta(minutes=1), 1, 1)
+    paths = Paths(world.office, None, None, Validators())  # type: ignore[arg-type]
+    await verwerken.process(job, paths._processing())
+    return [status.code for status in await world.store.statuses(kenmerk)][3:]
+
+
+@pytest.mark.parametrize(
+    ("answer", "codes"),
+    # the document is no VAT return: validation refuses it, which shows that authority was there
+    [(verdict("true"), ["200", "311"]), (verdict("false"), ["210"]), (says(503, ""), ["230"])],
+    ids=["yes", "no", "trouble"],
+)
+async def test_200_210_and_230(world: World, pki: Path, jansen: Sender, answer: Answer, codes: list[str]) -> None:
+    """A message for somebody else, accepted, then processed with the AuSP that it names (digipoort 3.1)."""
+    async with served(pki) as provider, asking(world, provider):
+        provider.answer = answer
+        sent = vat_return(identiteit_belanghebbende=CLIENT, autorisatie_adres=provider.url)
+        opened = verified(await world.post(jansen.aanleveren(sent, at=world.clock())), world)
+        kenmerk = opened.operation.findtext("{*}kenmerk")
+        assert kenmerk is not None
+        assert codes == await codes_after_processing(world, kenmerk)
+        (question,) = provider.asked
+        XSD.assertValid(question)
+        assert "aanleveren" == question.findtext(f"{{{NS}}}handeling")
+        assert "Omzetbelasting" == question.findtext(f"{{{NS}}}berichtsoort")
+
+
+async def test_who_sends_for_itself_needs_no_ausp(world: World, pki: Path, jansen: Sender) -> None:
+    """The AuSP would say no and is not asked."""
+    async with served(pki) as provider, asking(world, provider):
+        provider.answer = verdict("false")
+        request = jansen.aanleveren(vat_return(autorisatie_adres=provider.url), at=world.clock())
+        kenmerk = verified(await world.post(request), world).operation.findtext("{*}kenmerk")
+        assert kenmerk is not None
+        assert "200" == (await codes_after_processing(world, kenmerk))[0]
+        assert [] == provider.asked
