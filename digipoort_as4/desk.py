@@ -14,7 +14,6 @@ from typing import Any
 from digipoort_as4.hub import registers
 from digipoort_as4.hub.decision import Decision, Register
 from digipoort_as4.hub.mistakes import Mistakes
-from digipoort_as4.hub.registers import Tables
 from digipoort_as4.transport.control import Command
 from digipoort_as4.wus.office import Office
 
@@ -32,7 +31,7 @@ class Desk:
 
     async def listed(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
         """The rows that count now, of the file and of the register."""
-        return {"rows": registers.listed(about["register"], self._tables(), self._office.now())}
+        return {"rows": registers.listed(about["register"], self._office.snapshot().tables(), self._office.now())}
 
     async def history(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
         """Every entry, oldest first; of about["key"] alone when that is not None."""
@@ -51,7 +50,7 @@ class Desk:
         """
         async with self._changing:
             entries, kept = self._entries(about), await self._office.store.register(about["register"])
-            registers.check(entries, kept, self._tables())
+            registers.check(entries, kept, self._office.snapshot().tables())
             if about["check"]:
                 return {"trouble": ""}
             await self._office.store.commit(Decision(b"", tuple(entries)))
@@ -68,7 +67,3 @@ class Desk:
             key: None if row is None else json.dumps(row, ensure_ascii=False) for key, row in about["rows"].items()
         }
         return [Register(register, key, value, by, reason, now) for key, value in written.items()]
-
-    def _tables(self) -> Tables:
-        at = self._office.snapshot()
-        return Tables(at.routes, at.parties, at.consents)

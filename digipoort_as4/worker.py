@@ -230,17 +230,15 @@ class Paths:
     def _processing(self) -> verwerken.Ports:
         office = self.office
 
-        def tables() -> verwerken.Tables:
-            at = office.snapshot()
-            return verwerken.Tables(at.routes, at.parties, at.consents, frozenset(at.agencies))
-
         def tell(event: str, **fields: str) -> object:
             return office.journal.write(event, level=logging.INFO, number="", **fields)
 
         async def confirm(aanlevering: Aanlevering, authority: Authority) -> Authority:
             return await ausp.confirm(aanlevering, authority, office)
 
-        return verwerken.Ports(office.store, self.bench, tables, office.now, office.new_id, tell, confirm)
+        return verwerken.Ports(
+            office.store, self.bench, lambda: office.snapshot().tables(), office.now, office.new_id, tell, confirm
+        )
 
 
 def judge_tls(office: Office) -> Judge:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,18 +25,19 @@ REGISTERS: Final = (MANDATE, ROUTE)
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What files and registers say together of who may send what, and where it goes."""
+    """What files and registers say together of who may send what, and where it goes; a frozen snapshot."""
 
     routes: Routes
     parties: Parties
     consents: Consents
+    agencies: Collection[str] = frozenset()  # OINs of the bodies that have an endpoint here
 
     def with_register(self, entries: Collection[Register]) -> Tables:
         """The same with entries of either register; ConfigError tells all mistakes of the kind it meets first."""
         routes = self.routes.with_rows(standing(entries, ROUTE))
         copies.check_against(self.consents, routes)
         parties = self.parties.with_mandates(row for row in standing(entries, MANDATE).values() if row)
-        return Tables(routes, parties, self.consents)
+        return replace(self, routes=routes, parties=parties)
 
 
 def standing(entries: Iterable[Register], register: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from digipoort_as4.errors import DigipoortError, PeerError
 from digipoort_as4.hub import copies, findings, mandates, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
-from digipoort_as4.hub.copies import Consent, Consents
+from digipoort_as4.hub.copies import Consent
 from digipoort_as4.hub.decision import (
     Advance,
     Decision,
@@ -31,8 +31,9 @@ from digipoort_as4.hub.decision import (
     Status,
 )
 from digipoort_as4.hub.findings import Examined
-from digipoort_as4.hub.mandates import Authority, Parties
-from digipoort_as4.hub.routes import CopyRule, Route, Routes, resolve_recipient, sort_documents
+from digipoort_as4.hub.mandates import Authority
+from digipoort_as4.hub.registers import Tables
+from digipoort_as4.hub.routes import CopyRule, Route, resolve_recipient, sort_documents
 from digipoort_as4.payload import Document
 
 ROUNDS: Final = 3  # How often a stale decision is taken anew; after that another worker has the job
@@ -70,16 +71,6 @@ class Journal(Protocol):
 
     def __call__(self, event: str, **fields: str) -> object:
         """Write one event."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The operator's tables, as one frozen snapshot."""
-
-    routes: Routes
-    parties: Parties
-    consents: Consents
-    agencies: frozenset[str]  # OINs of the bodies that have an endpoint here
 
 
 Confirm = Callable[[Aanlevering, Authority], Awaitable[Authority]]

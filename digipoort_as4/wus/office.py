@@ -15,6 +15,7 @@ from digipoort_as4.config import AuspService
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.mandates import Authority, Parties
+from digipoort_as4.hub.registers import Tables
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -41,6 +42,10 @@ class Snapshot:
     """URL → what is registered of each Autorisatie Service Provider."""
     policy: SignaturePolicy = SignaturePolicy()  # noqa: RUF009 - frozen
     """For every connection; SHA-1 comes per party."""
+
+    def tables(self) -> Tables:
+        """What decides about messages, without what decides about signatures."""
+        return Tables(self.routes, self.parties, self.consents, self.agencies)
 
     def policy_of(self, oin: str) -> SignaturePolicy:
         """What is asked of the signatures of the party whose TLS certificate has this OIN (decisions 9 and 10)."""

@@ -32,8 +32,9 @@ from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.decision import Committed, Decision, Outcome, Stale
 from digipoort_as4.hub.findings import Examined, Finding, StepVerdict
 from digipoort_as4.hub.mandates import Authority
+from digipoort_as4.hub.registers import Tables
 from digipoort_as4.hub.routes import Route, Routes
-from digipoort_as4.hub.verwerken import Ports, Tables, process
+from digipoort_as4.hub.verwerken import Ports, process
 from digipoort_as4.storage import tables
 from digipoort_as4.validation import bench
 
