@@ -28,7 +28,7 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.store import Store
 from digipoort_as4.storage.view import registered
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wus import operations, services
+from digipoort_as4.wus import operations, profiles, services
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
 
@@ -107,7 +107,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def watch_tables(settings: Settings, journal: Journal) -> Watched[Snapshot]:
     """Trust and the operator's tables."""
-    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES))
+    own = settings.profiles or profiles.FILE
+    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES), own)
     return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal)
 
 
@@ -131,7 +132,18 @@ def read_snapshot(settings: Settings) -> Snapshot:
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
     now = Tables(routes, parties, consents).with_register(registered(settings.folder))
-    return Snapshot(read_trust(settings), now.routes, now.parties, now.consents, settings.agencies, settings.ausp)
+    known = profiles.load(settings.profiles)
+    known.check(parties.by_oin.values(), settings.agency_profiles)
+    return Snapshot(
+        read_trust(settings),
+        now.routes,
+        now.parties,
+        consents,
+        settings.agencies,
+        settings.agency_profiles,
+        known,
+        settings.ausp,
+    )
 
 
 def read_trust(settings: Settings) -> Trust:

@@ -17,6 +17,7 @@ from digipoort_as4.hub.routes import Route
 
 FILE: Final = "parties.toml"
 REGISTER: Final = "register of mandates"  # What the store keeps, changed by `digipoort mandates`
+BEDRIJVEN: Final = "bedrijven"  # Profile of the connection of whoever names none
 ROLES: Final = ("bedrijf", "intermediair")
 AANLEVEREN: Final = "aanleveren"  # Send messages
 STATUS: Final = "status"  # See processes and statuses of messages that others sent for the belanghebbende
@@ -47,6 +48,7 @@ class Party:
     identities: tuple[Identiteit, ...]  # Its own numbers
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
+    profile: str = BEDRIJVEN  # Rule set of its connection, a name in wus/profiles.toml
     by_whom: Mapping[tuple[str, ...], list[Mandate]] = field(init=False, repr=False, compare=False)
     """mandates by kind and belanghebbende: an intermediary has thousands, and each message asks for one."""
 
@@ -163,7 +165,7 @@ def weigh(
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "identities", "mandate"), where)
+    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "profile", "identities", "mandate"), where)
     return Party(
         oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
@@ -171,6 +173,7 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
         identities=tuple(_identiteit(mistakes, i, where) for i in mistakes.tables(row, "identities", where)),
         mandates=tuple(_mandate(mistakes, m, f"{where}, mandate") for m in mistakes.tables(row, "mandate", where)),
         sha1=mistakes.flag(row, "sha1", where),
+        profile=mistakes.text({"profile": BEDRIJVEN, **row}, "profile", where),
     )
 
 
