@@ -7,6 +7,7 @@ description is ours (schemas/AutorisatieService_V1_0.wsdl): that of real AuSPs i
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import cache
@@ -133,11 +134,15 @@ class Ausp:
             ok, reason = read_answer(answer, kenmerk)
         except (TransportError, PeerError, TimeoutError) as error:
             self._down[address] = self._office.now() + PAUSE
-            return Authority(False, f"{address}: {str(error) or 'no answer in time'}", trouble=True)
-        self._down.pop(address, None)
-        if ok:
-            self._remember(asked, now + service.cache)
-        return Authority(ok, f"{address} said {'yes' if ok else 'no'}: {reason}")
+            said = Authority(False, f"{address}: {str(error) or 'no answer in time'}", trouble=True)
+        else:
+            self._down.pop(address, None)
+            if ok:
+                self._remember(asked, now + service.cache)
+            said = Authority(ok, f"{address} said {'yes' if ok else 'no'}: {reason}")
+        level = logging.WARNING if said.trouble else logging.INFO
+        self._office.journal.write("ausp-asked", level=level, oin=oin, kind=kind, detail=said.reason)
+        return said
 
     def _remember(self, asked: tuple[str | None, ...], until: datetime) -> None:
         self._granted.pop(asked, None)

@@ -169,6 +169,9 @@ async def test_a_yes_is_remembered_for_a_while_and_a_no_never(world: World, pki:
             assert (False, False) == (refused.ok, refused.trouble)
         assert "register 7" in refused.reason
         assert 4 == len(provider.asked)
+        lines = [line for line in world.journal() if line["event"] == "ausp-asked"]
+        assert ["yes", "yes", "no", "no"] == [str(line["detail"]).split("said ")[1].split(":")[0] for line in lines]
+        assert "001000068B12" not in str(lines)
 
 
 NONSENSE = {
@@ -217,6 +220,7 @@ async def test_slow_is_trouble_when_the_time_is_over(world: World, pki: Path) ->
         authority = await ask(caller, provider)
         assert authority.trouble
         assert "no answer in time" in authority.reason
+        assert "no answer in time" in str(world.journal()[-1]["detail"])
 
 
 async def test_down_is_trouble(world: World, pki: Path) -> None:
