@@ -95,7 +95,7 @@ def is_named(address: str | None) -> bool:
 def check_address(address: str | None, registered: Collection[str]) -> None:
     """Refuse an autorisatieAdres that is not registered. Raises PeerError: autorisatie-adres."""
     if address is not None and is_named(address) and address.rstrip("/") not in registered:
-        expected = "geen, " + ", ".join(sorted(registered)) + f" of {GEEN_AUSP}"
+        expected = f"geen, of {' of '.join([*sorted(registered), GEEN_AUSP])}"
         advice = f"Laat autorisatieAdres weg of vul {GEEN_AUSP} in."
         raise PeerError("autorisatie-adres", where="autorisatieAdres", found=address, expected=expected, fix=advice)
 
@@ -110,6 +110,8 @@ class Ausp:
         self._office, self._post = office, post
         self._granted: dict[tuple[str | None, ...], datetime] = {}  # until when
         self._down: dict[str, datetime] = {}  # by address: until when nobody asks
+        if office.snapshot().ausp:
+            _client()  # half a second: at the start, not while others wait
 
     async def ask(
         self, address: str, oin: str, belanghebbende: Identiteit, berichtsoort: str | None, kind: str

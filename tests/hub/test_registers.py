@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from helpers_hub import BAKKERIJ, DE_BOER
 
 from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub import registers
+from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.decision import Register
 from digipoort_as4.hub.registers import MANDATE, ROUTE, Tables
 from digipoort_as4.storage import tables
@@ -117,9 +119,11 @@ def test_a_wrong_route_is_told_by_the_reader_of_the_file() -> None:
 
 
 def test_a_route_that_a_consent_rests_on_is_not_taken_away() -> None:
-    """The consent would hang in the air; it must be withdrawn from consents.toml first."""
-    (consent, *_) = FILES.consents.rows
-    assert f"unknown berichtsoort {consent.berichtsoort!r}" in mistakes(entry(ROUTE, consent.berichtsoort, None))
+    """The consent would hang in the air; once it is withdrawn the route can go."""
+    (consent,) = FILES.consents.rows
+    gone = entry(ROUTE, consent.berichtsoort, None)
+    assert f"unknown berichtsoort {consent.berichtsoort!r}" in mistakes(gone)
+    registers.check([gone], (), replace(FILES, consents=Consents((replace(consent, withdrawn_at=AT),))))
 
 
 def test_the_list_shows_file_and_register() -> None:
