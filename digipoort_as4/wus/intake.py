@@ -18,8 +18,9 @@ from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import FilePayload, Spool, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
 from digipoort_as4.pki.path import Trust
-from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap import xml_guard, xop
 from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.multipart import read_content_type
 from digipoort_as4.soap.names import local_name
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message, open_unsigned
@@ -42,20 +43,21 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
     return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
-async def parse(request: HttpRequest, token: str) -> SoapMessage:
+async def parse(request: HttpRequest, token: str, *, mtom: bool = False) -> SoapMessage:
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
     Raises:
-        PeerError: what the transport met, method-not-allowed, content-encoding, content-type, and all of soap.inhoud
-            and soap.xml_guard.
+        PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it is
+            allowed), and all of soap.xop and soap.xml_guard.
 
-    Source: digipoort 1.3; decision 13.
+    Source: digipoort 1.3, 1.7; decision 13.
     """
-    _check_http(request)
-    return await off_loop(request.body.size, lambda: xml_guard.parse(*inhoud.extract(request.body, token)))
+    _check_http(request, mtom)
+    content_type = request.headers.get("content-type", "")
+    return await off_loop(request.body.size, lambda: xml_guard.parse(*xop.extract(request.body, content_type, token)))
 
 
-def _check_http(request: HttpRequest) -> None:
+def _check_http(request: HttpRequest, mtom: bool) -> None:
     if request.method != "POST":
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
@@ -63,21 +65,24 @@ def _check_http(request: HttpRequest) -> None:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise PeerError("content-encoding", where="Content-Encoding", found=encoding[:40], fix="Comprimeer niet.")
-    _check_content_type(request.headers.get("content-type", ""))
+    _check_content_type(request.headers.get("content-type", ""), mtom)
 
 
-def _check_content_type(header: str) -> None:
-    media_type, *parameters = (part.strip() for part in header.lower().split(";"))
-    if media_type != "text/xml":
+def _check_content_type(header: str, mtom: bool) -> None:
+    if mtom and xop.is_package(header):
+        return
+    media_type, parameters = read_content_type(header)
+    if media_type != xop.SOAP_XML:
+        as_mtom = "of als MTOM (multipart/related)" if mtom else "zonder MTOM: alleen aanleveren neemt dat aan"
         raise PeerError(
             "content-type",
             where="Content-Type",
             found=media_type[:60] or "geen",
             expected="text/xml; charset=utf-8",
-            fix="Verstuur SOAP 1.1 als text/xml, zonder MTOM.",
+            fix=f"Verstuur SOAP 1.1 als text/xml, {as_mtom}.",
         )
-    charset = next((p.partition("=")[2] for p in parameters if p.partition("=")[0].strip() == "charset"), "")
-    if charset.strip().strip("\"'") not in _CHARSETS:
+    charset = parameters.get("charset", "").lower()
+    if charset.strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
 
 
