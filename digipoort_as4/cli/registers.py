@@ -51,10 +51,10 @@ def mandates() -> None:
 
 @click.group()
 def routes() -> None:
-    """List, show, check, set or withdraw routes: per berichtsoort who gets it and who may send it."""
+    """List, show, check, set or retire routes: per berichtsoort who gets it and who may send it."""
 
 
-def add_shared(group: click.Group, register: str) -> None:
+def add_shared(group: click.Group, register: str, remove: str) -> None:
     """The commands that both registers have."""
 
     @group.command("list")
@@ -76,18 +76,18 @@ def add_shared(group: click.Group, register: str) -> None:
             text = f"{entry['at'][:19]}  {entry['key']}  {done} by {entry['by']}: {entry['reason']}"
             streams.show(as_json, entry, text)
 
-    @group.command()
+    @group.command(remove)
     @click.argument("key")
     @by_option
     @reason_option
     @dir_option
     def withdraw(key: str, by: str, reason: str, folder: Path) -> None:
-        """Withdraw KEY; from the next message on it does not count."""
+        """Take KEY out; from the next message on it does not count."""
         change(folder, register, {key: None}, by, reason)
 
 
-add_shared(mandates, MANDATE)
-add_shared(routes, ROUTE)
+add_shared(mandates, MANDATE, "withdraw")
+add_shared(routes, ROUTE, "retire")
 
 
 def _plain(value: Any) -> str:

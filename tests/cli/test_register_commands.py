@@ -56,7 +56,7 @@ def test_a_mandate_that_cannot_be_is_told_with_all_mistakes(person, post_office:
     assert "" == person.types("mandates", "history", "kapot").stdout
 
 
-def test_a_route_is_shown_edited_checked_set_and_withdrawn(person, post_office: Path, tmp_path: Path) -> None:
+def test_a_route_is_shown_edited_checked_set_and_retired(person, post_office: Path, tmp_path: Path) -> None:
     """A berichtsoort that nobody knew is accepted and delivered, and is nobody's again afterwards."""
     words = ("--berichtsoort", "Proefaangifte", "--belanghebbende", "BTW:001000044B37")
     before = person.types("send", RETURN, *words)
@@ -73,7 +73,7 @@ def test_a_route_is_shown_edited_checked_set_and_withdrawn(person, post_office: 
     assert "Proefaangifte  Belastingdienst" in person.types("routes", "list").stdout
     assert TAX_FLOW[:-1] == flow(person, *words)
 
-    assert 0 == person.types("routes", "withdraw", "Proefaangifte", *RECORD).returncode
+    assert 0 == person.types("routes", "retire", "Proefaangifte", *RECORD).returncode
     assert 4 == person.types("send", RETURN, *words).returncode
     assert [("proef", True), ("proef", False)] == history(person, "routes", "Proefaangifte")
 

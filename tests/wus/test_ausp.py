@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,24 +13,28 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from helpers_wus import JANSEN, Sender, World, fault_of, vat_return, verified
+from helpers_wus import BELASTINGDIENST, JANSEN, Sender, World, fault_of, vat_return, verified
 from lxml import etree
 
-from digipoort_as4.config import AuspService, data_file
-from digipoort_as4.errors import PeerError
+from digipoort_as4 import local
+from digipoort_as4.config import AuspService, KeyFiles, Settings, data_file
+from digipoort_as4.errors import PeerError, TransportError
 from digipoort_as4.hub import mandates, verwerken
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.findings import Examined
 from digipoort_as4.hub.mandates import Authority
 from digipoort_as4.hub.routes import Route
+from digipoort_as4.payload import read_all
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
-from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.storage.view import open_view
+from digipoort_as4.transport.client import Client, client_context, server_context
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.validation import bench
 from digipoort_as4.worker import Paths, judge_tls
 from digipoort_as4.wus import ausp
 from digipoort_as4.wus.ausp import Ausp
+from digipoort_as4.wus.operations import AANLEVEREN
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 NS = "urn:digipoort-as4:autorisatieservice:1.0"
@@ -375,3 +380,59 @@ async def test_who_sends_for_itself_needs_no_ausp(world: World, pki: Path, janse
         assert kenmerk is not None
         assert "200" == (await codes_after_processing(world, kenmerk))[0]
         assert [] == provider.asked
+
+
+# --- a whole post office ----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running(pki: Path, folder: Path, provider: Provider) -> AsyncIterator[str]:
+    """Gateway and worker as `digipoort up` runs them, with the provider in the settings; gives the URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    hub = test_pki.find_identity(pki, "digipoort")
+    settings = Settings(
+        folder=folder,
+        tls=KeyFiles(hub.tls_cert, hub.tls_key),
+        signing=KeyFiles(hub.signing_cert, hub.signing_key),
+        ca=test_pki.anchors(pki),
+        intermediates=(test_pki.intermediates(pki),),
+        crls=tuple(test_pki.crls(pki)),
+        port=port,
+        agencies={BELASTINGDIENST: "https://localhost:1/"},
+        ausp={provider.url: AuspService(provider.oin)},
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(local.run(settings, stop))
+    try:
+        yield f"https://localhost:{port}{AANLEVEREN.path}"
+    finally:
+        stop.set()
+        await task
+
+
+async def test_a_running_post_office_asks_the_ausp_of_its_settings(pki: Path, tmp_path: Path, jansen: Sender) -> None:
+    """From the socket to the status: 210, since the AuSP says no."""
+    one, folder = test_pki.find_identity(pki, "bakkerij-jansen"), tmp_path / "office"
+    context = client_context(TlsFiles(one.tls_cert, one.tls_key), test_pki.anchors(pki))
+    async with served(pki) as provider, running(pki, folder, provider) as url, Client(context) as client:
+        provider.answer = verdict("false")
+        sent = vat_return(identiteit_belanghebbende=CLIENT, autorisatie_adres=provider.url)
+        async with asyncio.timeout(30):
+            while True:
+                request = jansen.aanleveren(sent, at=datetime.now(UTC))
+                try:
+                    answer = await client.post(url, request.body, request.headers)
+                    break
+                except TransportError:  # not listening yet
+                    await asyncio.sleep(0.1)
+            assert 200 == answer.status, read_all(answer.body)
+            kenmerk = etree.fromstring(read_all(answer.body)).findtext(".//{*}kenmerk")
+            codes: list[str] = []
+            while "210" not in codes:
+                await asyncio.sleep(0.05)
+                with open_view(folder) as view:
+                    codes = [status.code for status in view.statuses(str(kenmerk))]
+    assert ["105", "100", "110", "210"] == codes
+    assert 1 == len(provider.asked)
