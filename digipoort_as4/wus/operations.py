@@ -67,6 +67,7 @@ class Service:
     prefix: str  # what its foutcodes start with
     wsdl: str  # file name below schemas/
     also: tuple[str, ...] = ()  # paths that only this service has
+    mtom: bool = False  # takes MTOM as well as text/xml (digipoort 1.7)
 
     @property
     def path(self) -> str:
@@ -103,10 +104,12 @@ def _same(*names: str, offered: bool = True, lacks: str = "") -> tuple[Operation
 
 
 _AUSP: Final = "autorisatieAdres of an AuSP"
-_MTOM: Final = f"MTOM; {_AUSP}"
 _LISTS: Final = "constateringenLijst; additioneleElementenLijst"
-AANLEVEREN: Final = _service(
-    "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "", True, _MTOM)
+AANLEVEREN: Final = replace(
+    _service(
+        "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "", True, _AUSP)
+    ),
+    mtom=True,
 )
 STATUSINFORMATIE: Final = _service(
     "statusinformatie",
