@@ -288,9 +288,9 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     try:
         agency = open_agency(settings, book, trust, peers, journal, woken)
         await agency.start()
-        context = server_context(tls, base.ca)
+        context, spool = server_context(tls, base.ca), agency.desk.spool
         guard = Guard(session=timedelta(seconds=base.tls_session), proxies=base.trusted_proxies)
-        server = await serve(agency, context, agency.desk.spool, base.host, base.port, journal=journal, guard=guard)
+        server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:
         await peers.close()

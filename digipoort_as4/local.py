@@ -427,10 +427,9 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
+    place = (settings.host, settings.port)
     guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
-    server = await listen(
-        door, context, office.spool, settings.host, settings.port, journal=office.journal, guard=guard
-    )
+    server = await listen(door, context, office.spool, *place, journal=office.journal, guard=guard)
     desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url or f"https://localhost:{server.port}", oin=office.oin)
     working = asyncio.create_task(loop.run())

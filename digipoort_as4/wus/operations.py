@@ -66,8 +66,8 @@ class Service:
     fault: str  # local name of the element in the fault's detail
     prefix: str  # what its foutcodes start with
     wsdl: str  # file name below schemas/
-    also: tuple[str, ...] = ()  # paths that only this service has
     mtom: bool = False  # takes MTOM as well as text/xml (digipoort 1.7)
+    also: tuple[str, ...] = ()  # paths that only this service has
 
     @property
     def path(self) -> str:
@@ -96,7 +96,7 @@ class Service:
 def _service(name: str, title: str, fault: str, prefix: str, *operations: Operation, also: str = "") -> Service:
     base = f"{_NAMESPACE}{title.lower()}/1.2/{title}/"
     rows = tuple(replace(op, base=base) for op in operations)
-    return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", (also,) if also else ())
+    return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", also=(also,) if also else ())
 
 
 def _same(*names: str, offered: bool = True, lacks: str = "") -> tuple[Operation, ...]:

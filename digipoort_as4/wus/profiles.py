@@ -125,7 +125,8 @@ def judge_addresses(
         fix = f"Voeg wsa:From toe, bijvoorbeeld met adres {WSA_ANONYMOUS}?OIN={sender_oin}."
         yield PeerError("header-missing", where="wsa:From", found="geen", expected="eenmaal", fix=fix)
     values = (found.to, found.from_, found.reply_to, found.relates_to)
-    wanted, known = [_segments(path) for path in service.paths], {text: kind for kind, text in KINDS.items() if text}
+    wanted = [path.split("/")[-2:] for path in service.paths]
+    known = {text: kind for kind, text in KINDS.items() if text}
     for header, value, oin in zip(HEADERS, values, (our_oin, sender_oin, None, None), strict=True):
         if value is None:
             continue
