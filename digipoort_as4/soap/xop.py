@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from lxml import etree
 
@@ -154,7 +154,7 @@ def pack(skeleton: bytes, large: Mapping[str, Payload], mark: str) -> multipart.
     parts: list[tuple[Mapping[str, str], Payload]] = []
     for number, (placeholder, payload) in enumerate(large.items(), 1):
         name = f"{number}.{mark}@digipoort"
-        include = f'<xop:Include xmlns:xop="{XOP}" href="cid:{quote(name)}"/>'
+        include = f'<xop:Include xmlns:xop="{XOP}" href="cid:{name}"/>'
         skeleton = skeleton.replace(placeholder.encode(), include.encode())
         headers = {"Content-Type": "application/octet-stream", "Content-Transfer-Encoding": "binary"}
         parts.append(({**headers, "Content-ID": f"<{name}>"}, payload))
