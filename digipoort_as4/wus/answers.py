@@ -28,7 +28,7 @@ from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wssecurity.seal_message import Sealed, seal
+from digipoort_as4.wssecurity.seal_message import Sealed, plain, seal
 from digipoort_as4.wus import intake
 from digipoort_as4.wus.faults import XML_TYPE
 from digipoort_as4.wus.operations import Operation
@@ -37,13 +37,16 @@ from digipoort_as4.wus.operations import Operation
 def seal_answer(
     body: bytes, operation: Operation, opened: Opened, signer: Signer, new_id: Callable[[], str], now: datetime
 ) -> Sealed:
-    """Sign an answer in the algorithm family of its request, with a MessageID of its own.
+    """Sign an answer in the algorithm family of its request, with a MessageID of its own, as the connection has it.
 
-    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11.
+    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014.
     """
     relates_to = opened.addressing.message_id
     addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
-    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id)
+    if not opened.policy.signed:
+        return plain(body, addressing)
+    confirms = opened.signature_value if opened.policy.confirmation else None
+    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id, confirms=confirms)
 
 
 def build_remembering(opened: Opened, reply: bytes, now: datetime) -> RememberReply:

@@ -65,7 +65,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         message = await intake.parse(request, office.new_id(), mtom=service.mtom)
         hint = hint.of(message)
         opened = await intake.verify(message, request, snapshot, office.now())
-        operation = intake.read_operation(opened, request, service)
+        operation = intake.read_operation(opened, request, service, snapshot.profile_of(opened.oin), office.oin)
         intake.check_known(opened, service, snapshot)
         reply = await intake.find_repeat(opened, office, operation)
         if reply is None:
