@@ -403,6 +403,7 @@ async def run_agency(settings: Settings, stop: asyncio.Event, more: dict[str, An
 
 async def run_sender(settings: Settings, stop: asyncio.Event, more: dict[str, Any]) -> None:
     """A business that posts large messages which lie ready in files, one after another, and ends."""
+    os.nice(19)  # it would have a processor of its own; here it takes what the others leave
     context = client_context(TlsFiles(settings.tls.certificate, settings.tls.key), settings.ca)
     for file, content_type in more["files"]:
         message = FilePayload(Path(file), 0, Path(file).stat().st_size)
