@@ -152,7 +152,7 @@ def _lines(body: Payload, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
                     "een regel die met de boundary begint en verder gaat",
                     "een boundary die nergens anders staat",
                 )
-            yield max(0, offset + found), offset + end.end(), bool(end[1])
+            yield offset + found, offset + end.end(), bool(end[1])
             at = end.end()
         keep = found if found >= 0 else max(at, len(window) - len(delimiter) + 1)
         window, offset = window[keep:], offset + keep
