@@ -23,7 +23,7 @@ class Cause:
     technical: bool = False  # True: our trouble, foutcode x400 and worth a retry. False: the request's, foutcode x100
     http: int = 500  # HTTP status of the answer
     dk_bp: str = ""  # Code of the Digikoppeling Best Practices for the same trouble, or empty
-    where: str = ""  # These four are told when the check that refuses knows no better
+    where: str = ""  # These four are told when the check that refuses says no better
     found: str = ""
     expected: str = ""
     fix: str = ""
@@ -54,11 +54,14 @@ class PeerError(DigipoortError):
     ) -> None:
         """Name the cause, a key of CAUSES, and say the four parts in Dutch; `detail` is for the journal only.
 
+        A part that is not given is what the table of causes says in general.
+
         Where is an element, header, reference or line; found is short, never a whole value of somebody else's; expected
         is what the standard or the route wants; fix is the way out, as an instruction.
         """
-        self.cause = CAUSES[name]
-        self.where, self.found, self.expected, self.fix, self.detail = where, found, expected, fix, detail
+        self.cause = cause = CAUSES[name]
+        self.where, self.found = where or cause.where, found or cause.found
+        self.expected, self.fix, self.detail = expected or cause.expected, fix or cause.fix, detail
         self.others: tuple[PeerError, ...] = ()  # Found in the same go, see `raise_all`
         super().__init__(f"{name}: {'; '.join(part for part in (where, found, expected, fix, detail) if part)}")
 

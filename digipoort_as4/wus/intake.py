@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import FilePayload, Spool
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
@@ -60,10 +60,18 @@ def _check_http(request: HttpRequest) -> None:
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
         raise PeerError(request.trouble)
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    headers = request.headers
+    raise_all(
+        findings_of(
+            lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
+            lambda: _check_content_type(headers.get("content-type", "")),
+        )
+    )
+
+
+def _check_encoding(encoding: str) -> None:
     if encoding not in {"", "identity"}:
-        raise PeerError("content-encoding", where="Content-Encoding", found=encoding[:40], fix="Comprimeer niet.")
-    _check_content_type(request.headers.get("content-type", ""))
+        raise PeerError("content-encoding", found=encoding[:40])
 
 
 def _check_content_type(header: str) -> None:
@@ -145,10 +153,14 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Op
         offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
         found = local_name(opened.operation.tag)[:80]
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
-    _check_action("wsa:Action", opened.addressing.action, operation)
-    _check_action("SOAPAction", soap_action(request) or operation.request_action, operation)
-    _check_to(opened.addressing.to, service)
-    _check_anonymous(opened)
+    raise_all(
+        findings_of(
+            lambda: _check_action("wsa:Action", opened.addressing.action, operation),
+            lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
+            lambda: _check_to(opened.addressing.to, service),
+            lambda: _check_anonymous(opened),
+        )
+    )
     return operation
 
 
@@ -173,10 +185,13 @@ def _check_to(to: str, service: Service) -> None:
 def _check_anonymous(opened: Opened) -> None:
     """We answer on the same connection and call nobody back."""
     headers = opened.addressing
-    named = (("wsa:ReplyTo", headers.reply_to), ("wsa:FaultTo", headers.fault_to), ("wsa:From", headers.from_))
-    for where, found in named:
-        if found not in (None, WSA_ANONYMOUS, WSA_NONE):
-            raise PeerError("header-value", where=where, found=found[:200], expected=f"{WSA_ANONYMOUS} of {WSA_NONE}")
+    named = {"wsa:ReplyTo": headers.reply_to, "wsa:FaultTo": headers.fault_to, "wsa:From": headers.from_}
+    expected, allowed = f"{WSA_ANONYMOUS} of {WSA_NONE}", (None, WSA_ANONYMOUS, WSA_NONE)
+    raise_all(
+        PeerError("header-value", where=where, found=(found or "")[:200], expected=expected)
+        for where, found in named.items()
+        if found not in allowed
+    )
 
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> bytes | None:

@@ -234,6 +234,11 @@ def fault_of(answer: HttpAnswer) -> koppelvlak.Fault:
     return fault
 
 
+def plain(cause: str) -> str:
+    """What a fault says, without the lines of the message it names: those have tests of their own."""
+    return re.sub(r", regel \d+(?=[.:])", "", cause)
+
+
 def verified(answer: HttpAnswer, world: World) -> Opened:
     """The answer as a careful client reads it."""
     assert answer.status == 200, read_all(answer.body).decode()
