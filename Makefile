@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -q
 INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint bench wheel lock clean
+.PHONY: help demo test faults lint bench codes wheel lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict
 
 bench: $(VENV)/dev ## CPU per message beside the cryptographic floor
 	$(VENV)/bin/python tests/bench/bench_messages.py
+
+codes: $(VENV)/runtime ## docs/errors.md from the table of codes
+	$(VENV)/bin/digipoort explain --page > docs/errors.md
 
 wheel: $(VENV)/dev ## dist/*.whl
 	$(PIP) wheel --no-deps --no-build-isolation -w dist .
