@@ -21,6 +21,7 @@ from helpers_wus import (
     Sender,
     World,
     document,
+    explained,
     fault_of,
     plain,
     resign,
@@ -254,6 +255,7 @@ async def refused(
     assert fault.fout is not None
     assert fault.fout.foutcode == code
     assert plain(text) in plain(fault.cause)
+    explained(fault)
     assert fault.fout.foutbeschrijving.startswith(REFUSED)
     (line,) = world.journal()
     if fixed:
