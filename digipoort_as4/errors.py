@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeVar
 
 from digipoort_as4 import codes
@@ -70,9 +71,16 @@ class PeerError(DigipoortError):
         return (self, *self.others)
 
 
+MOST: Final = 20
+"""Findings told in one go: whoever has more has one cause, and a peer must not buy work by mistakes."""
+
+
 def together(findings: Iterable[PeerError]) -> PeerError | None:
-    """One refusal that carries all findings, or None; the first names cause, foutcode and HTTP status."""
-    found = [each for finding in findings for each in finding.all()]
+    """One refusal that carries all findings, or None; the first names cause, foutcode and HTTP status.
+
+    At most MOST + 1 are taken from a lazy iterable, so that one more shows that there are more.
+    """
+    found = list(islice((each for finding in findings for each in finding.all()), MOST + 1))
     if not found:
         return None
     found[0].others = tuple(found[1:])

@@ -12,7 +12,7 @@ from typing import Final
 
 from lxml import etree
 
-from digipoort_as4.errors import PeerError, raise_all
+from digipoort_as4.errors import MOST, PeerError, raise_all
 from digipoort_as4.soap.names import WHITE_SPACE, WSA, WSA_ANONYMOUS, WSA_NONE, WSU, local_name, q
 
 HEADERS: Final = ("To", "Action", "MessageID", "RelatesTo", "ReplyTo", "From", "FaultTo")
@@ -51,16 +51,16 @@ def find(header: etree._Element) -> dict[str, etree._Element]:
 def sort(header: etree._Element) -> tuple[dict[str, etree._Element], list[PeerError]]:
     """The WS-Addressing headers by local name, and what is wrong with them: header-doubled, header-unknown."""
     found: dict[str, etree._Element] = {}
-    wrong = []
+    wrong: list[PeerError] = []
     for element in header:
         if not str(element.tag).startswith(f"{{{WSA}}}"):
             continue
         name = local_name(element.tag)
         cause = "header-unknown" if name not in HEADERS else "header-doubled" if name in found else None
-        if cause:
-            wrong.append(PeerError(cause, where=f"wsa:{name[:60]}, regel {element.sourceline}"))
-        else:
+        if cause is None:
             found[name] = element
+        elif len(wrong) <= MOST:
+            wrong.append(PeerError(cause, where=f"wsa:{name[:60]}, regel {element.sourceline}"))
     return found, wrong
 
 

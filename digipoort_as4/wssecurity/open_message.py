@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from lxml import etree
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError, raise_all, together
+from digipoort_as4.errors import MOST, PeerError, raise_all, together
 from digipoort_as4.pki.certificates import Certificate, Purpose, check_key, load_certificate, read_oin
 from digipoort_as4.soap import addressing
 from digipoort_as4.soap.addressing import Addressing
@@ -281,16 +281,15 @@ class _Security:
 
 def _read_headers(header: etree._Element, *, to_required: bool) -> _Headers:
     """Direct children of Header only: one Security for us, WS-Addressing, nothing else for us (WS007)."""
-    securities, wrong = [], []
+    securities, wrong = [], list[PeerError]()
     for element in header:
         if str(element.tag).startswith(f"{{{WSA}}}") or element.get(_ACTOR) not in _OURS:
             continue
         if element.tag == _SECURITY:
             securities.append(element)
-        else:
-            wrong.append(
-                PeerError("header-unknown", where=f"{local_name(element.tag)[:60]}, regel {element.sourceline}")
-            )
+        elif len(wrong) <= MOST:
+            where = f"{local_name(element.tag)[:60]}, regel {element.sourceline}"
+            wrong.append(PeerError("header-unknown", where=where))
     found, unfit = addressing.sort(header)
     security, lacking = _read_security(securities)
     wrong += unfit + lacking + addressing.missing(found, to_required=to_required)
@@ -306,14 +305,13 @@ def _read_security(securities: list[etree._Element]) -> tuple[_Security | None, 
         where, found = "wsse:Security", f"{len(securities)} keer"
         return None, [PeerError("header-doubled", where=where, found=found) if securities else _missing(where)]
     found_by: dict[object, list[etree._Element]] = {tag: [] for tag in (*_ONCE, _CONFIRMATION)}
-    wrong = []
+    wrong: list[PeerError] = []
     for child in securities[0]:
         if child.tag in found_by:
             found_by[child.tag].append(child)
-        else:
-            wrong.append(
-                _shape("wsse:Security", local_name(child.tag)[:60], "Timestamp, BinarySecurityToken, Signature")
-            )
+        elif len(wrong) <= MOST:
+            expected = "Timestamp, BinarySecurityToken, Signature"
+            wrong.append(_shape("wsse:Security", local_name(child.tag)[:60], expected))
     for tag, name in _ONCE.items():
         if not found_by[tag]:
             wrong.append(_missing(name))

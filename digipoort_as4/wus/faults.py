@@ -14,7 +14,7 @@ from typing import Any, Final
 from lxml import etree
 
 from digipoort_as4.codes import CODES
-from digipoort_as4.errors import CAUSES, Cause, ConfigError, DigipoortError, PeerError
+from digipoort_as4.errors import CAUSES, MOST, Cause, ConfigError, DigipoortError, PeerError
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.soap.message import SoapMessage
@@ -36,7 +36,6 @@ FAILED: Final = (
 FOLLOWS: Final = "De volgende fout is opgetreden:"
 LABELS: Final = {"where": "Waar", "found": "Gevonden", "expected": "Verwacht", "fix": "Oplossing"}
 """What stands before each part of a cause."""
-MOST: Final = 20  # findings told in one fault; whoever has more has one cause
 LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
 LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
@@ -137,7 +136,7 @@ def public_text(refusal: PeerError, journal_number: str) -> str:
     told = [_explained(finding) for finding in refusal.all() if _is_told(finding)]
     if len(told) == 1:
         return told[0]
-    more = [f"En nog {len(told) - MOST}."] if len(told) > MOST else []
+    more = ["Er zijn er nog meer."] if len(told) > MOST else []
     return "\n".join([*(f"({number}) {text}" for number, text in enumerate(told[:MOST], 1)), *more])
 
 

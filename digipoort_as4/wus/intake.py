@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import WSA_ANONYMOUS, WSA_NONE, local_name
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, open_message
-from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus import koppelvlak, schema
 from digipoort_as4.wus.faults import soap_action
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
@@ -87,6 +88,12 @@ def _check_content_type(header: str) -> None:
     charset = next((p.partition("=")[2] for p in parameters if p.partition("=")[0].strip() == "charset"), "")
     if charset.strip().strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
+
+
+async def locate(trouble: Exception, message: SoapMessage | None, request: HttpRequest) -> None:
+    """Add lines of the message to what a refusal says, where one can be known; `message` None was not read."""
+    if message and isinstance(trouble, PeerError):
+        await off_loop(request.body.size, partial(schema.locate, trouble, message))
 
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -15,7 +14,7 @@ from digipoort_as4.errors import CAUSES, PeerError, StorageFailure
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
-from digipoort_as4.wus import aanleveren, answers, faults, intake, schema, statusinformatie, zet_status
+from digipoort_as4.wus import aanleveren, answers, faults, intake, statusinformatie, zet_status
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, ZET_STATUS, Operation, Service
@@ -75,8 +74,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         return answers.send(reply)
     except (PeerError, StorageFailure, OSError) as trouble:
         oin = opened.oin if opened else None
-        if message and isinstance(trouble, PeerError):
-            await intake.off_loop(request.body.size, partial(schema.locate, trouble, message))
+        await intake.locate(trouble, message, request)
         return faults.refuse(trouble, hint, office.foutcodes, office.journal, office.new_id(), oin)
 
 

@@ -6,6 +6,7 @@ DK-BP 0008 is about answers: tests/agency/test_answers.py, "without RelatesTo".
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -312,7 +313,7 @@ async def test_all_mistakes_of_http_in_one_go(world: World, jansen: Sender) -> N
 
 
 async def test_more_than_twenty_mistakes_are_counted(world: World, jansen: Sender) -> None:
-    """25 of the schema: 20 told, and how many more there are."""
+    """25 of the schema: 20 told, and that there are more."""
     octets = koppelvlak.write(vat_return(), "t").octets.replace(b"<mimeType>", b"<mimeType a='1'>")
     many = "".join(f' a{n}="1"' for n in range(25)).encode()
     octets = octets.replace(b"<mimeType a='1'>", b"<mimeType" + many + b">")
@@ -320,8 +321,23 @@ async def test_more_than_twenty_mistakes_are_counted(world: World, jansen: Sende
     found = await fault(world, jansen.aanleveren(message))
     assert found.cause.splitlines()[0].startswith("(1) Het bericht voldoet niet aan het XML-schema. Waar: regel 2, ")
     assert found.cause.splitlines()[19].startswith("(20) ")
-    assert ["En nog 5."] == found.cause.splitlines()[20:]
+    assert ["Er zijn er nog meer."] == found.cause.splitlines()[20:]
     assert (21, "Het bericht") == (len(found.causes), found.causes[0][:11])
+
+
+@pytest.mark.parametrize("place", ["</soapenv:Header>", "</wsse:Security>"])
+@pytest.mark.parametrize("unknown", ["<e/>", "<w:e/>"])
+async def test_many_mistakes_buy_no_work(world: World, jansen: Sender, place: str, unknown: str) -> None:
+    """20,000 elements that are not understood, within 0.5 s of CPU; no more than 20 are told."""
+    more = (unknown * 20_000 + place).encode()
+    header = f'<soapenv:Header xmlns:w="{WSA}">'.encode()
+    request = changed(
+        jansen.aanleveren(), lambda o: o.replace(place.encode(), more).replace(b"<soapenv:Header>", header)
+    )
+    started = time.process_time()
+    found = await fault(world, request)
+    assert time.process_time() - started < 0.5
+    assert ["Er zijn er nog meer."] == found.cause.splitlines()[20:]
 
 
 @dataclass(frozen=True)
