@@ -16,6 +16,7 @@ from digipoort_as4.hub.mistakes import Mistakes
 from digipoort_as4.hub.routes import Route
 
 FILE: Final = "parties.toml"
+BEDRIJVEN: Final = "bedrijven"  # Profile of the connection of whoever names none
 ROLES: Final = ("bedrijf", "intermediair")
 
 
@@ -39,6 +40,7 @@ class Party:
     identities: tuple[Identiteit, ...]  # Its own numbers
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
+    profile: str = BEDRIJVEN  # Rule set of its connection, a name in wus/profiles.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "identities", "mandate"), where)
+    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "profile", "identities", "mandate"), where)
     return Party(
         oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
@@ -109,6 +111,7 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
         identities=tuple(_identiteit(mistakes, i, where) for i in mistakes.tables(row, "identities", where)),
         mandates=tuple(_mandate(mistakes, m, f"{where}, mandate") for m in mistakes.tables(row, "mandate", where)),
         sha1=mistakes.flag(row, "sha1", where),
+        profile=mistakes.text({"profile": BEDRIJVEN, **row}, "profile", where),
     )
 
 

@@ -37,18 +37,7 @@ class Addressing:
     fault_to: str | None = None
 
 
-def find(header: etree._Element) -> dict[str, etree._Element]:
-    """The WS-Addressing headers by local name.
-
-    Raises:
-        PeerError: header-doubled, or header-unknown for a name that WS-Addressing does not have; all at once.
-    """
-    found, wrong = sort(header)
-    raise_all(wrong)
-    return found
-
-
-def sort(header: etree._Element) -> tuple[dict[str, etree._Element], list[PeerError]]:
+def find(header: etree._Element) -> tuple[dict[str, etree._Element], list[PeerError]]:
     """The WS-Addressing headers by local name, and what is wrong with them: header-doubled, header-unknown."""
     found: dict[str, etree._Element] = {}
     wrong: list[PeerError] = []

@@ -12,23 +12,24 @@ from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub.decision import StoredReply
-from digipoort_as4.payload import FilePayload, Spool
+from digipoort_as4.payload import FilePayload, Spool, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
 from digipoort_as4.pki.path import Trust
-from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap import xml_guard, xop
 from digipoort_as4.soap.message import SoapMessage
-from digipoort_as4.soap.names import WSA_ANONYMOUS, WSA_NONE, local_name
+from digipoort_as4.soap.multipart import read_content_type
+from digipoort_as4.soap.names import local_name
 from digipoort_as4.transport.http import HttpRequest
-from digipoort_as4.wssecurity.open_message import Opened, open_message
+from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message, open_unsigned
 from digipoort_as4.wus import koppelvlak, schema
 from digipoort_as4.wus.faults import soap_action
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
+from digipoort_as4.wus.profiles import Profile, judge_addresses
 
 T = TypeVar("T")
 
@@ -43,20 +44,21 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
     return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
-async def parse(request: HttpRequest, token: str) -> SoapMessage:
+async def parse(request: HttpRequest, token: str, *, mtom: bool = False) -> SoapMessage:
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
     Raises:
-        PeerError: what the transport met, method-not-allowed, content-encoding, content-type, and all of soap.inhoud
-            and soap.xml_guard.
+        PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it is
+            allowed), and all of soap.xop and soap.xml_guard.
 
-    Source: digipoort 1.3; decision 13.
+    Source: digipoort 1.3, 1.7; decision 13.
     """
-    _check_http(request)
-    return await off_loop(request.body.size, lambda: xml_guard.parse(*inhoud.extract(request.body, token)))
+    _check_http(request, mtom)
+    content_type = request.headers.get("content-type", "")
+    return await off_loop(request.body.size, lambda: xml_guard.parse(*xop.extract(request.body, content_type, token)))
 
 
-def _check_http(request: HttpRequest) -> None:
+def _check_http(request: HttpRequest, mtom: bool) -> None:
     if request.method != "POST":
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
@@ -65,7 +67,7 @@ def _check_http(request: HttpRequest) -> None:
     raise_all(
         findings_of(
             lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
-            lambda: _check_content_type(headers.get("content-type", "")),
+            lambda: _check_content_type(headers.get("content-type", ""), mtom),
         )
     )
 
@@ -75,18 +77,21 @@ def _check_encoding(encoding: str) -> None:
         raise PeerError("content-encoding", found=encoding[:40])
 
 
-def _check_content_type(header: str) -> None:
-    media_type, *parameters = (part.strip() for part in header.lower().split(";"))
-    if media_type != "text/xml":
+def _check_content_type(header: str, mtom: bool) -> None:
+    if mtom and xop.is_package(header):
+        return
+    media_type, parameters = read_content_type(header)
+    if media_type != xop.SOAP_XML:
+        as_mtom = "of als MTOM (multipart/related)" if mtom else "zonder MTOM: alleen aanleveren neemt dat aan"
         raise PeerError(
             "content-type",
             where="Content-Type",
             found=media_type[:60] or "geen",
             expected="text/xml; charset=utf-8",
-            fix="Verstuur SOAP 1.1 als text/xml, zonder MTOM.",
+            fix=f"Verstuur SOAP 1.1 als text/xml, {as_mtom}.",
         )
-    charset = next((p.partition("=")[2] for p in parameters if p.partition("=")[0].strip() == "charset"), "")
-    if charset.strip().strip("\"'") not in _CHARSETS:
+    charset = parameters.get("charset", "").lower()
+    if charset.strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
 
 
@@ -128,11 +133,20 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
     Source: decisions 9 and 10; the certificates of the two may differ.
     """
     tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
-    policy = snapshot.policy_of(tls_oin)
-    opened = await off_loop(request.body.size, lambda: open_message(message, policy, snapshot.trust, now))
+    opened = await open_request(message, request, snapshot.policy_of(tls_oin), snapshot.trust, now)
     if opened.oin != tls_oin:
         raise PeerError("oin-differs", detail=f"TLS {tls_oin}, signature {opened.oin}")
     return opened
+
+
+async def open_request(
+    message: SoapMessage, request: HttpRequest, policy: SignaturePolicy, trust: Trust, now: datetime
+) -> Opened:
+    """Open a message under its connection's policy: by its signature, or by the TLS certificate alone."""
+    if policy.signed:
+        return await off_loop(request.body.size, lambda: open_message(message, policy, trust, now))
+    digest = await off_loop(request.body.size, lambda: sha256(request.body))
+    return open_unsigned(message, policy, trust, now, (request.tls_certificate or b"", Purpose.TLS_CLIENT), digest)
 
 
 def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
@@ -147,13 +161,13 @@ def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
         raise PeerError("party-unknown", detail=f"{opened.oin} is no party")
 
 
-def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Operation:
-    """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, wsa:To must be this service.
+def read_operation(opened: Opened, request: HttpRequest, service: Service, profile: Profile, our_oin: str) -> Operation:
+    """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, addresses be as agreed.
 
     Raises:
-        PeerError: operation-unknown, soap-action, header-value.
+        PeerError: operation-unknown, soap-action, header-value, header-missing.
 
-    Source: digipoort 1.3, 1.8.
+    Source: digipoort 1.3, 1.8; DK-WUS WA001.
     """
     operation = service.by_element(opened.operation)
     if operation is None or not operation.offered:
@@ -164,8 +178,7 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Op
         findings_of(
             lambda: _check_action("wsa:Action", opened.addressing.action, operation),
             lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
-            lambda: _check_to(opened.addressing.to, service),
-            lambda: _check_anonymous(opened),
+            lambda: raise_all(judge_addresses(opened.addressing, opened.oin, our_oin, service, profile)),
         )
     )
     return operation
@@ -175,30 +188,6 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
     if found != (expected := operation.request_action):
         fix = f"Zet {where} op de actie van {operation.name}."
         raise PeerError("soap-action", where=where, found=found[:200], expected=expected, fix=fix)
-
-
-def _check_to(to: str, service: Service) -> None:
-    """The last path segments decide: a gateway in front may go by another name, and a known client sends only them."""
-    wanted = service.path.split("/")[-2:]
-    try:
-        path = urlsplit(to).path
-    except ValueError:
-        path = ""
-    if path.rstrip("/").split("/")[-2:] != wanted:
-        expected, fix = f"een adres dat eindigt op /{'/'.join(wanted)}", "Zet wsa:To op het adres van deze service."
-        raise PeerError("header-value", where="wsa:To", found=to[:200], expected=expected, fix=fix)
-
-
-def _check_anonymous(opened: Opened) -> None:
-    """We answer on the same connection and call nobody back."""
-    headers = opened.addressing
-    named = {"wsa:ReplyTo": headers.reply_to, "wsa:FaultTo": headers.fault_to, "wsa:From": headers.from_}
-    expected, allowed = f"{WSA_ANONYMOUS} of {WSA_NONE}", (None, WSA_ANONYMOUS, WSA_NONE)
-    raise_all(
-        PeerError("header-value", where=where, found=(found or "")[:200], expected=expected)
-        for where, found in named.items()
-        if found not in allowed
-    )
 
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> bytes | None:

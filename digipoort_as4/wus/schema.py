@@ -74,7 +74,7 @@ def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
     """Maps a line of the tree to the line of the message: large texts take their line breaks with them."""
-    texts = {text.placeholder: text.text for text in large}
+    texts = {text.placeholder: text.text for text in large if not text.octets}
     inhouden: Any = operation.iter(q(KV, "inhoud"))  # its stub does not know that sourceline is a number
     moved = [(int(element.sourceline or 0), texts[element.text]) for element in inhouden if element.text in texts]
 
