@@ -31,7 +31,7 @@ bench: $(VENV)/dev ## CPU per message beside the cryptographic floor
 	$(VENV)/bin/python tests/bench/bench_messages.py
 
 codes: $(VENV)/runtime ## docs/errors.md from the table of codes
-	$(VENV)/bin/digipoort explain --page > docs/errors.md
+	$(VENV)/bin/python docs/errors_page.py > docs/errors.md
 
 wheel: $(VENV)/dev ## dist/*.whl
 	$(PIP) wheel --no-deps --no-build-isolation -w dist .
