@@ -6,10 +6,12 @@ Opens no key and no certificate; whoever needs one does, from the paths here.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -37,6 +39,15 @@ class KeyFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class AuspService:
+    """One registered Autorisatie Service Provider."""
+
+    oin: str  # in its TLS certificate
+    timeout: timedelta = timedelta(seconds=10)  # of one call
+    cache: timedelta = timedelta(minutes=5)  # a yes counts for this long without asking again; a no is never kept
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that an operator decides about the post office."""
 
@@ -52,12 +63,15 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8443
     tls_session: int = 3_600  # seconds after which a peer must connect anew (DK-WUS WT008)
-    public_url: str = ""  # what peers call us, without a path; empty: https://localhost and the port
+    public_url: str = ""  # what peers call us, without a path; empty: as each request does, see trusted_proxies
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    """Where proxies are whose Forwarded or X-Forwarded-* headers say how a client reached us."""
     routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
     consents: Path | None = None
     profiles: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
+    ausp: Mapping[str, AuspService] = field(default_factory=dict)  # by URL, as messages name it in autorisatieAdres
     agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
@@ -119,6 +133,10 @@ def _url(value: Any, base: Path) -> str:
     return text.rstrip("/")
 
 
+def _networks(value: Any, base: Path) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(_text(one, base), strict=False) for one in _list(value))
+
+
 def _profile(value: Any, base: Path) -> str:
     if value not in PROFILES:
         raise ValueError(f"expected one of {', '.join(PROFILES)}")
@@ -136,6 +154,7 @@ KEYS: Final[dict[str, Reader]] = {
     "listen.port": _up_to(65_535),
     "listen.public_url": _url,
     "listen.tls_session": _up_to(86_400),
+    "listen.trusted_proxies": _networks,
     "tls.certificate": _file,
     "tls.key": _file,
     "tls.password_file": _secret,
@@ -154,7 +173,7 @@ KEYS: Final[dict[str, Reader]] = {
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
-TABLES: Final = ("agencies", "agency_profiles", "foutcodes")
+TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")
 """Tables whose keys the operator chooses."""
 
 
@@ -177,6 +196,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
+    tables["ausp"] = dict(_ausp(url, row, mistakes) for url, row in tables["ausp"].items())
     for oin, name in tables["agency_profiles"].items():
         if oin not in tables["agencies"] or not isinstance(name, str):
             mistakes.append(f"agency_profiles.{oin}: expected an OIN of [agencies], and the name of its profile")
@@ -241,6 +261,22 @@ def _agencies(table: Mapping[str, Any]) -> list[str]:
     return mistakes
 
 
+def _ausp(url: str, row: Any, mistakes: list[str]) -> tuple[str, AuspService]:
+    where, row = f"ausp.{url}", dict(row) if isinstance(row, dict) else {}
+    oin = str(row.pop("oin", ""))
+    seconds = {name: row.pop(name) for name in ("timeout", "cache") if name in row}
+    if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+        mistakes.append(f"{where}: expected an https URL")
+    if len(oin) != 20 or not oin[:8].isdigit():
+        mistakes.append(f"{where}: oin is missing or has no 20 positions")
+    mistakes += [f"{where}: unknown key {name}; known: oin, timeout, cache" for name in row]
+    for name, value in seconds.items():
+        if type(value) is not int or not 0 <= value <= 86_400 or (name, value) == ("timeout", 0):
+            mistakes.append(f"{where}: {name} is a number of seconds, at most 86400, found {value!r}")
+            return url, AuspService(oin)
+    return url.rstrip("/"), AuspService(oin, **{name: timedelta(seconds=value) for name, value in seconds.items()})
+
+
 def _together(values: Mapping[str, Any]) -> list[str]:
     """What no key alone shows."""
     production = values.get("profile") == "production"
@@ -260,14 +296,14 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         for key, value in values.items()
         if key not in REQUIRED and not key.startswith(("tls.", "signing."))
     }
-    port = optional.get("port", Settings.__dataclass_fields__["port"].default)
     return Settings(
         folder=values["folder"],
         tls=keys("tls"),
         signing=keys("signing"),
         ca=values["trust.ca"],
         agencies=tables["agencies"],
+        ausp=tables["ausp"],
         agency_profiles=tables["agency_profiles"],
         foutcodes=tables["foutcodes"],
-        **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
+        **optional,
     )

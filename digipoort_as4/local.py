@@ -45,6 +45,7 @@ from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
+from digipoort_as4.wus.ausp import Ausp
 
 CONFIG: Final = "digipoort.toml"
 HUB: Final = "post-office"  # Name of the hub's process
@@ -404,6 +405,7 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
     office = gateway.open_office(settings, store, journal)
     tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
+    office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
     bench = Bench()
     try:
         await bench.start()
@@ -418,7 +420,7 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
 async def _run(
     settings: config.Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
 ) -> None:
-    office, door = paths.office, gateway.Gateway(paths.office)
+    office, door = paths.office, gateway.Gateway(paths.office, settings.public_url)
     loop = Worker(store, paths.lanes(), office.now, office.journal)
     store.on_commit = loop.wake
 
@@ -427,12 +429,11 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
-    guard = Guard(session=timedelta(seconds=settings.tls_session))
-    server = await listen(
-        door, context, office.spool, settings.host, settings.port, journal=office.journal, guard=guard
-    )
+    place = (settings.host, settings.port)
+    guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
+    server = await listen(door, context, office.spool, *place, journal=office.journal, guard=guard)
     desk = await control.listen(settings.folder, commands.commands_of(office))
-    office.journal.write("started", url=settings.public_url, oin=office.oin)
+    office.journal.write("started", url=settings.public_url or f"https://localhost:{server.port}", oin=office.oin)
     working = asyncio.create_task(loop.run())
     working.add_done_callback(lambda _: stop.set())
     await stop.wait()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -58,12 +61,51 @@ def test_a_good_file_is_read(written: Path) -> None:
     settings = config.load(written, {})
     assert written.parent / "data" == settings.folder
     assert 9443 == settings.port
-    assert "https://localhost:9443" == settings.public_url
+    assert ("", ()) == (settings.public_url, settings.trusted_proxies)
     assert b"geheim" == settings.signing.password
     assert settings.tls.password is None
     assert {"00000099000000012000": "https://localhost:1/afleverservice"} == settings.agencies
     assert {"aanleveren": {"schema": "ALS110"}} == settings.foutcodes
     assert "local" == settings.profile
+
+
+AUSP = """
+[ausp."https://ausp.example/autorisatie/"]
+oin = "00000099000000021000"
+timeout = 3
+"""
+
+
+def test_an_ausp_is_registered_by_its_address(written: Path) -> None:
+    """Without a slash at the end, as it is compared; seconds."""
+    written.write_text(GOOD + AUSP)
+    ausp = config.AuspService("00000099000000021000", timedelta(seconds=3), timedelta(seconds=300))
+    assert {"https://ausp.example/autorisatie": ausp} == config.load(written, {}).ausp
+    assert {} == config.load(_plain(written), {}).ausp
+
+
+def _plain(written: Path) -> Path:
+    written.write_text(GOOD)
+    return written
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("https://ausp", "http://ausp", "expected an https URL"),
+        ('"00000099000000021000"', '"21000"', "oin is missing or has no 20 positions"),
+        ("oin =", "ion =", "unknown key ion; known: oin, timeout, cache"),
+        ("timeout = 3", "timeout = 0", "timeout is a number of seconds"),
+        ("timeout = 3", "cache = -1", "cache is a number of seconds"),
+        ("timeout = 3", 'cache = "een uur"', "cache is a number of seconds"),
+    ],
+)
+def test_a_mistake_in_an_ausp_is_told(written: Path, old: str, new: str, told: str) -> None:
+    """The table without it is good (above)."""
+    assert old in AUSP
+    written.write_text(GOOD + AUSP.replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        config.load(written, {})
 
 
 def test_a_password_is_not_shown(written: Path) -> None:
@@ -73,8 +115,10 @@ def test_a_password_is_not_shown(written: Path) -> None:
 
 def test_the_environment_comes_first(written: Path) -> None:
     """DIGIPOORT_ and the key in capitals; DIGIPOORT_CONFIG names the file."""
-    settings = config.load(None, {"DIGIPOORT_CONFIG": str(written), "DIGIPOORT_LISTEN_PORT": "1234"})
+    told = {"DIGIPOORT_LISTEN_PORT": "1234", "DIGIPOORT_LISTEN_TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8"}
+    settings = config.load(None, {"DIGIPOORT_CONFIG": str(written), **told})
     assert 1234 == settings.port
+    assert [ip_network("192.0.2.1/32"), ip_network("10.0.0.0/8")] == list(settings.trusted_proxies)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +126,7 @@ def test_the_environment_comes_first(written: Path) -> None:
     [
         ("port = 9443", "prot = 9443", "listen.prot: unknown key; did you mean listen.port?"),
         ("port = 9443", "port = 99999", "listen.port (digipoort.toml): expected a number from 1 to 65535"),
+        ("port = 9443", 'trusted_proxies = ["10.0.0.0/33"]', "listen.trusted_proxies (digipoort.toml): '10.0.0.0/33'"),
         ('folder = "data"', "", "folder: is missing"),
         ('folder = "data"', 'folder = "data"\nprofile = "prod"', "expected one of local, production"),
         ('ca = "a.pem"', 'ca = "b.pem"', "b.pem is not there"),

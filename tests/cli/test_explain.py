@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def made() -> str:
-    """What `make codes` writes."""
+    """What `make pages` writes."""
     script = [sys.executable, ROOT / "docs" / "errors_page.py"]
     here = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(script, capture_output=True, encoding="utf-8", check=True, env=here).stdout
@@ -83,7 +83,7 @@ def test_programs_get_json() -> None:
 
 
 def test_the_page_is_the_table() -> None:
-    """docs/errors.md is what `make codes` writes."""
+    """docs/errors.md is what `make pages` writes."""
     assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == made()
 
 
