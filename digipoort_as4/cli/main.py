@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "down": Entry("office:down", "Stop them."),
     "send": Entry("send:send", "Send a document, signed, and check the signed receipt."),
     "status": Entry("status:status", "Ask what became of a message."),
+    "explain": Entry("explain:explain", "Say what a code means and what to do: status, foutcode, DK-BP, cause."),
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub import identities, statuses
-from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess
 from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
@@ -78,21 +78,29 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
 
     Source: decisions 3 and 8; digipoort 1.6. A repeated aanleverkenmerk is marked, never refused (design 5.5).
     """
-    if sent.kenmerk is not None:
-        raise PeerError("kenmerk-given", where="kenmerk", found="een kenmerk", expected="geen", fix="Laat kenmerk weg.")
-    route = snapshot.routes.find(sent.berichtsoort)
-    if route is None:
-        raise PeerError(
-            "berichtsoort-unknown",
-            where="berichtsoort",
-            found=sent.berichtsoort,
-            expected="een berichtsoort van deze aansluiting, precies zo gespeld",
-            fix="Controleer de spelling, ook hoofdletters.",
-        )
-    identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende)
-    ausp.check_address(sent.autorisatie_adres, snapshot.ausp)
     aanlevering = sent.aanlevering(sender_oin)
-    return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
+    raise_all(
+        findings_of(
+            lambda: _check_kenmerk(sent.kenmerk),
+            lambda: _find_recipient(aanlevering, snapshot),
+            lambda: identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende),
+            lambda: ausp.check_address(sent.autorisatie_adres, snapshot.ausp),
+        )
+    )
+    return replace(aanlevering, ontvanger=_find_recipient(aanlevering, snapshot))
+
+
+def _check_kenmerk(kenmerk: str | None) -> None:
+    if kenmerk is not None:
+        raise PeerError("kenmerk-given", found=kenmerk or "een leeg kenmerk", expected="geen")
+
+
+def _find_recipient(aanlevering: Aanlevering, snapshot: Snapshot) -> Identiteit:
+    route = snapshot.routes.find(aanlevering.berichtsoort)
+    if route is None:
+        expected = "een berichtsoort van deze aansluiting, precies zo gespeld"
+        raise PeerError("berichtsoort-unknown", found=aanlevering.berichtsoort or "leeg", expected=expected)
+    return resolve_recipient(route, aanlevering, snapshot.agencies)
 
 
 async def _keep(accepted: Aanlevering, store: Store) -> Aanlevering:

@@ -137,9 +137,11 @@ def open_answer(
 
 
 def _check_fit(opened: Opened, question: Question) -> None:
+    if opened.addressing.relates_to is None:
+        raise PeerError("relates-to-missing", expected=question.message_id)
     fits = (
         ("oin-differs", "certificaat van de handtekening", opened.oin, question.oin),
-        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to or "", question.message_id),
+        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to, question.message_id),
         ("header-value", "wsa:Action", opened.addressing.action, question.operation.response_action),
         ("operation-unknown", "Body", str(opened.operation.tag), question.operation.response),
     )

@@ -62,7 +62,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
 
     Source: decisions 8, 9, 19, 22; threats P1, P4, P5.
     """
-    hint = Hint.before(request, AFLEVEREN)
+    hint, message = Hint.before(request, AFLEVEREN), None
     try:
         message = await intake.parse(request, desk.new_id())  # parse
         hint = hint.of(message)
@@ -71,6 +71,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     except (PeerError, StorageFailure, OSError) as trouble:  # OSError: of the spool, where no promise lies
         if isinstance(trouble, StorageFailure):
             desk.book.fail(str(trouble))  # the process ends: a failed fsync may be told once and then forgotten
+        await intake.locate(trouble, message, request)
         return faults.refuse(trouble, hint, faults.DEFAULT, desk.journal, desk.new_id())
 
 

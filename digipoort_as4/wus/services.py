@@ -62,6 +62,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         return not_found(request, office)
     service, handler = found
     hint, opened, snapshot = Hint.before(request, service), None, office.snapshot()
+    message = None
     try:
         message = await intake.parse(request, office.new_id(), mtom=service.mtom)
         hint = hint.of(message)
@@ -75,6 +76,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         return answers.send(reply, mtom=xop.is_package(request.headers.get("content-type", "")))
     except (PeerError, StorageFailure, OSError) as trouble:
         oin = opened.oin if opened else None
+        await intake.locate(trouble, message, request)
         return faults.refuse(trouble, hint, office.foutcodes, office.journal, office.new_id(), oin)
 
 

@@ -21,7 +21,9 @@ from helpers_wus import (
     Sender,
     World,
     document,
+    explained,
     fault_of,
+    plain,
     resign,
     tree,
     vat_return,
@@ -252,11 +254,13 @@ async def refused(
     assert (answer.status, fault.element) == (status, "aanleverFault")
     assert fault.fout is not None
     assert fault.fout.foutcode == code
-    assert text in fault.cause
+    assert plain(text) in plain(fault.cause)
+    explained(fault)
     assert fault.fout.foutbeschrijving.startswith(REFUSED)
     (line,) = world.journal()
     if fixed:
-        assert fault.cause == f"{text} Vermeld bij navraag journaalnummer {line['number']}."
+        number = f"Vermeld bij navraag journaalnummer {line['number']}."
+        assert fault.cause == f"{text} {number} DK-BP 0002: Niet geautoriseerd."
     assert line["event"] == "refused"
     assert world.stored() == {}
 
@@ -416,8 +420,8 @@ CONTENT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "over-long twice": (
         {"rol_belanghebbende": "x" * 41, "aanleverkenmerk": "y" * 50},
-        "2 plaatsen. Gevonden: (1) regel 2, element aanleverkenmerk: 50 tekens, verwacht hoogstens 40; "
-        "(2) regel 2, element rolBelanghebbende: 41 tekens, verwacht hoogstens 40.",
+        "(2) Het bericht voldoet niet aan het XML-schema. Waar: regel 2, element rolBelanghebbende. "
+        "Gevonden: 41 tekens. Verwacht: hoogstens 40.",
     ),
     "too many documents": (
         {"documents": tuple(document(b"x", "bijlage" if n else "inhoud") for n in range(limits.DOCUMENTS + 1))},
