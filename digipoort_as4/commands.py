@@ -5,12 +5,44 @@ Decides nothing; each part adds its commands here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
+from digipoort_as4.clock import parse_duration, parse_moment
+from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.transport.control import Command
 from digipoort_as4.wus.office import Office
 
 
 def commands_of(office: Office) -> Mapping[str, Command]:
     """The commands of one post office."""
-    return {}
+    return {"clock": partial(move_clock, office)}
+
+
+async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Move the post office's clock, or (`about` empty) only tell it.
+
+    Args:
+        about: `advance` (a length of time), `at` (a moment with its zone), `reset` (true), `strict`, `crl`.
+
+    Returns:
+        now and wire (ISO 8601), and the fields of clock.Moved, once CRLs are renewed and the clock has moved.
+    """
+    clock = office.clock
+    if clock is None:
+        raise failure(UsageError, "this post office has the machine's clock", fix="digipoort up")
+    changes = {name: about[name] for name in ("strict", "crl") if name in about}
+    if about.get("reset"):
+        await asyncio.to_thread(clock.reset)
+    elif "advance" in about:
+        changes["shift"] = clock.moved().shift + parse_duration(about["advance"])
+    elif "at" in about:
+        changes["shift"] = parse_moment(about["at"]) - clock.machine()
+    if changes:
+        await asyncio.to_thread(clock.move, **changes)
+    told = {"now": clock().isoformat(), "wire": clock.wire().isoformat(), **clock.moved().record()}
+    if about:
+        office.journal.write("clock-moved", **told)
+    return told

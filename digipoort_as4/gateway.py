@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from digipoort_as4.clock import Clock
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.hub import copies
@@ -54,18 +55,26 @@ class Watched(Generic[T]):
     """
 
     def __init__(
-        self, name: str, files: Iterable[Path], read: Callable[[], T], version: Callable[[T], str], journal: Journal
+        self,
+        name: str,
+        files: Iterable[Path],
+        read: Callable[[], T],
+        version: Callable[[T], str],
+        journal: Journal,
+        clock: Clock,
     ) -> None:
         """Read everything once, or raise what `read` does; the journal hears of NAME-read and NAME-refused."""
         self._name, self._files, self._read, self._version, self._journal = name, tuple(files), read, version, journal
         self.look_again = LOOK_AGAIN
         self._looked, self._stamps, self._refusal = time.monotonic(), self._look(), ""
+        self._clock, self._moved = clock, clock.moved()
         self._value = read()
 
     def __call__(self) -> T:
         """The value of this moment."""
-        if time.monotonic() - self._looked >= self.look_again.total_seconds():
-            self._looked = time.monotonic()
+        moved = self._clock.moved()  # with a clock that was moved come CRLs that were renewed
+        if moved != self._moved or time.monotonic() - self._looked >= self.look_again.total_seconds():
+            self._looked, self._moved = time.monotonic(), moved
             if (stamps := self._look()) != self._stamps:
                 self._read_again(stamps)
         return self._value
@@ -98,15 +107,20 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def watch_tables(settings: Settings, journal: Journal) -> Watched[Snapshot]:
+def watch_tables(settings: Settings, journal: Journal, clock: Clock | None = None) -> Watched[Snapshot]:
     """Trust and the operator's tables."""
     files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES))
-    return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal)
+    return Watched("tables", files, lambda: read_snapshot(settings), _version_of, journal, clock or Clock())
 
 
-def watch_trust(settings: Settings, journal: Journal) -> Watched[Trust]:
+def _version_of(snapshot: Snapshot) -> str:
+    return snapshot.trust.version
+
+
+def watch_trust(settings: Settings, journal: Journal, clock: Clock | None = None) -> Watched[Trust]:
     """Anchors and CRLs alone, which is all that an agency needs: CRLs are renewed every few hours."""
-    return Watched("trust", _trust_files(settings), lambda: read_trust(settings), lambda one: one.version, journal)
+    files = _trust_files(settings)
+    return Watched("trust", files, lambda: read_trust(settings), lambda one: one.version, journal, clock or Clock())
 
 
 def _trust_files(settings: Settings) -> tuple[Path, ...]:
@@ -164,16 +178,18 @@ def health(good: bool, **facts: str) -> HttpAnswer:
     return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
 
-def open_office(settings: Settings, store: Store, journal: Journal) -> Office:
+def open_office(settings: Settings, store: Store, journal: Journal, clock: Clock | None = None) -> Office:
     """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
+    clock = clock or Clock(settings.clock)
     files = settings.signing
     signer = FileSigner.load(files.certificate, files.key, files.password)
     return Office(
         store=store,
-        snapshot=watch_tables(settings, journal),
+        snapshot=watch_tables(settings, journal, clock),
         signer=signer,
         oin=read_oin(signer.certificate),
-        now=now,
+        now=clock,
+        clock=clock,
         new_id=new_id,
         spool=Spool(settings.folder / "spool"),
         journal=journal,

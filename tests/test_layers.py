@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wssecurity"}),
     frozenset({"pki", "hub"}),
     frozenset({"soap"}),
-    frozenset({"errors", "limits", "config", "payload", "journal"}),
+    frozenset({"errors", "limits", "config", "payload", "journal", "clock"}),
 )
 """Top to bottom; a module imports from its own layer's own part and from any layer below."""
 
@@ -41,7 +41,7 @@ PEERS_APART = {
 
 SIDEWAYS = (
     {"cli", "local", "gateway", "worker", "agency", "commands", "pytest_plugin"},
-    {"errors", "limits", "config", "payload", "journal"},
+    {"errors", "limits", "config", "payload", "journal", "clock"},
 )
 """The processes start one another and the words at the bottom use one another; no other layer imports sideways."""
 

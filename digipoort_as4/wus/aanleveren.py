@@ -41,7 +41,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         accepted = await _keep(decide(sent, opened.oin, snapshot), office.store)
         kenmerk, now = office.new_id(), office.now()
         body = build(accepted, kenmerk, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
+        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())
         effects = build_effects(accepted, kenmerk, now, earlier)
         decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
         reply = answers.still(await answers.conclude(decision, opened, office.store))

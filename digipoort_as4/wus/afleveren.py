@@ -167,10 +167,8 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     """Seal afresh for this attempt: own MessageID and Timestamp, the same berichtkenmerk (decision 22)."""
     office, request = dispatch.office, build_request(facts.process, facts.delivery)
     recipient, size = facts.delivery.recipient_oin, sum(document.size for document in request.documents)
-    return await off_loop(
-        size,
-        lambda: build_question(request, OPERATION, recipient, facts.url, office.signer, office.new_id, office.now()),
-    )
+    sealing = (office.signer, office.new_id, office.wire_now())
+    return await off_loop(size, lambda: build_question(request, OPERATION, recipient, facts.url, *sealing))
 
 
 # --- 4 send -----------------------------------------------------------------------------------------------------------
@@ -195,7 +193,8 @@ def read(answer: HttpAnswer | NotLearnt, call: Question, facts: Facts, dispatch:
     if isinstance(answer, NotLearnt):
         return Result(answer)
     try:
-        opened = open_answer(answer, call, facts.view.trust, facts.view.policy, dispatch.office.now())
+        moments = (dispatch.office.now(), dispatch.office.wire_now())
+        opened = open_answer(answer, call, facts.view.trust, facts.view.policy, *moments)
         if isinstance(opened, FaultAnswer):
             return Result(Faulted(opened.foutcode, opened.foutbeschrijving), (("afleverFault", opened.octets, ""),))
         return Result(_read_response(opened, facts), (("afleverResponse", opened.message.octets, opened.coverage),))

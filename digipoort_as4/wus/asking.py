@@ -94,9 +94,12 @@ def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpos
 
 
 def open_answer(
-    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime
+    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime, wire: datetime
 ) -> Opened | FaultAnswer:
     """Verify an answer.
+
+    Args:
+        at: the moment for its certificate; `wire`: the one for its Timestamp, which a moved clock leaves alone.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.
@@ -117,7 +120,7 @@ def open_answer(
         raise PeerError("envelope", where="HTTP 500", found="geen Fault", expected="een Fault of HTTP 200")
     # DK-WUS WA001: an answer without To is for whoever asked
     opened = open_message(message, replace(policy, to_required=False), trust, at)
-    check_timestamp(opened, policy, at)
+    check_timestamp(opened, policy, wire)
     _check_fit(opened, question)
     return opened
 

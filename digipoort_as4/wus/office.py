@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from digipoort_as4.clock import Clock
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.hub.routes import Routes
@@ -57,6 +58,11 @@ class Office:
     spool: Spool  # quarantine of large documents until the store has kept them
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
+    clock: Clock | None = None  # what `now` reads, where it can be moved; None: nobody moves it
+
+    def wire_now(self) -> datetime:
+        """The time of Timestamps in messages: outside clients have the machine's, whatever ours was moved to."""
+        return self.now() if self.clock is None else self.clock.wire()
 
 
 def note(

@@ -68,7 +68,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         intake.check_known(opened, service, snapshot)
         reply = await intake.find_repeat(opened, office, operation)
         if reply is None:
-            check_timestamp(opened, snapshot.policy_of(opened.oin), office.now())
+            check_timestamp(opened, snapshot.policy_of(opened.oin), office.wire_now())
             reply = await handler(opened, operation, snapshot, office)
         return answers.send(reply)
     except (PeerError, StorageFailure, OSError) as trouble:

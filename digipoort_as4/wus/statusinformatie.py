@@ -44,7 +44,7 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
     facts = await _look_up(asked, opened.oin, office.store)
     process, told = decide(asked, operation, opened.oin, facts)
     body = build(told, process, operation)
-    sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
+    sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())
     effects = build_effects(told, process, operation, opened.oin)
     decision = answers.build_decision(effects, operation, opened, sealed, now)
     reply = answers.still(await answers.conclude(decision, opened, office.store))

@@ -37,10 +37,11 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
         if not url:
             raise TransportError("the address of the ZetStatusService is not known")
         question = build_question(
-            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.now()
+            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.wire_now()
         )
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
-        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, desk.now()), desk.now())
+        now = desk.now()
+        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, now, desk.wire_now()), now)
     except (PeerError, TransportError) as error:
         return later(wish, str(error), desk.now())
 

@@ -36,7 +36,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     for _ in range(ROUNDS):
         now = office.now()
         effects = await _find_effects(asked, opened.oin, snapshot, office.store, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
+        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())
         decision = answers.build_decision(effects, operation, opened, sealed, now, asked.kenmerk)
         reply = await answers.conclude(decision, opened, office.store)
         if reply is not None:
