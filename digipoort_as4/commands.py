@@ -12,13 +12,14 @@ from typing import Any
 
 from digipoort_as4.clock import parse_duration, parse_moment
 from digipoort_as4.errors import UsageError, failure
+from digipoort_as4.hub.mistakes import nearest
 from digipoort_as4.transport.control import Command
 from digipoort_as4.wus.office import Office
 
 
 def commands_of(office: Office) -> Mapping[str, Command]:
     """The commands of one post office."""
-    return {"clock": partial(move_clock, office)}
+    return {"clock": partial(move_clock, office), "scenario": partial(change_scenarios, office)}
 
 
 async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -46,3 +47,30 @@ async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, A
     if about:
         office.journal.write("clock-moved", **told)
     return told
+
+
+async def change_scenarios(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Set or clear rules of what is played, or (`about` empty) only list them.
+
+    Args:
+        about: `set` (keys of scenarios.READERS), or `clear` (a rule's number, or null for all).
+
+    Returns:
+        names: the aanleverkenmerken that play something, rules: those set, cleared: how many went.
+
+    Raises:
+        UsageError: what is wrong with the rule.
+    """
+    played, cleared = office.scenarios, 0
+    if (words := about.get("set")) is not None:
+        berichtsoort = words.get("berichtsoort")
+        routes = office.snapshot().routes
+        if berichtsoort and routes.find(berichtsoort) is None:
+            known = nearest(berichtsoort, [row.berichtsoort for row in routes.rows])
+            raise UsageError(f"berichtsoort {berichtsoort!r} is in no route{known}")
+        office.journal.write("scenario-set", **played.set(**words).record())
+    elif "clear" in about:
+        cleared = played.clear(about["clear"])
+        office.journal.write("scenario-cleared", count=cleared)
+    names = [rule.record() for rule in played.named.values()]
+    return {"names": names, "rules": [rule.record() for rule in played.rules], "cleared": cleared}

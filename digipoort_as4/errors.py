@@ -80,8 +80,11 @@ _CAUSES: Final = (
     Cause("kenmerk-unknown", "Het kenmerk is niet bekend."),
     Cause("status-refused", "De status kan nu niet worden gezet."),
     Cause("operation-unknown", "De operatie wordt niet aangeboden.", dk_bp="0003"),
+    Cause("duplicate", "Dit bericht is al eerder aangeleverd."),
+    Cause("scenario", "Dit antwoord is een scenario van de oefenomgeving."),
     # --- ours -----------------------------------------------------------------------------------------------------
     Cause("unavailable", "De service is tijdelijk niet beschikbaar.", technical=True, dk_bp="0051"),
+    Cause("scenario-technical", "Dit antwoord is een scenario van de oefenomgeving.", technical=True),
     Cause("storage", "Het bericht kon niet duurzaam worden vastgelegd.", technical=True, dk_bp="0051"),
     Cause("revocation-unavailable", "De intrekkingsinformatie is niet beschikbaar.", technical=True, dk_bp="0051"),
 )
@@ -99,6 +102,7 @@ class PeerError(DigipoortError):
     """The other side's request or answer is refused; the protocol turns this into its fault."""
 
     category, exit_code = "refused", 4
+    foutcode, http = "", 0  # of a scenario: in place of what the cause says
 
     def __init__(
         self, name: str, *, where: str = "", found: str = "", expected: str = "", fix: str = "", detail: str = ""

@@ -30,6 +30,7 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wus import operations, services
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
+from digipoort_as4.wus.scenarios import Scenarios
 
 LIVE: Final = "/livez"  # answers while the process can answer at all
 READY: Final = "/readyz"  # answers 200 while requests can be accepted: the store holds, the tables are read
@@ -178,7 +179,9 @@ def health(good: bool, **facts: str) -> HttpAnswer:
     return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
 
-def open_office(settings: Settings, store: Store, journal: Journal, clock: Clock | None = None) -> Office:
+def open_office(
+    settings: Settings, store: Store, journal: Journal, clock: Clock | None = None, scenarios: Scenarios | None = None
+) -> Office:
     """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
     clock = clock or Clock(settings.clock)
     files = settings.signing
@@ -190,11 +193,18 @@ def open_office(settings: Settings, store: Store, journal: Journal, clock: Clock
         oin=read_oin(signer.certificate),
         now=clock,
         clock=clock,
+        scenarios=scenarios or scenarios_of(settings),
         new_id=new_id,
         spool=Spool(settings.folder / "spool"),
         journal=journal,
         foutcodes=FaultTable.of(settings.foutcodes),
     )
+
+
+def scenarios_of(settings: Settings) -> Scenarios:
+    """What may be played: nothing in production."""
+    enabled = settings.scenarios and settings.profile != "production"
+    return Scenarios(enabled=enabled, busy=timedelta(seconds=settings.scenario_delay))
 
 
 def now() -> datetime:

@@ -46,6 +46,7 @@ from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
+from digipoort_as4.wus.scenarios import Scenarios
 
 CONFIG: Final = "digipoort.toml"
 HUB: Final = "post-office"  # Name of the hub's process
@@ -391,7 +392,9 @@ async def serve_agency(folder: Path, name: str) -> None:
     await agency.run(agency.local_settings(folder, name), stop_signal())
 
 
-async def run(settings: config.Settings, stop: asyncio.Event, clock: Clock | None = None) -> None:
+async def run(
+    settings: config.Settings, stop: asyncio.Event, clock: Clock | None = None, scenarios: Scenarios | None = None
+) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
     Raises:
@@ -403,7 +406,7 @@ async def run(settings: config.Settings, stop: asyncio.Event, clock: Clock | Non
     clock.before.append(lambda moved: renew_crls(settings, clock, moved))
     journal = Journal(settings.folder / "journal.jsonl", now=clock)
     store = SqliteStore.open(settings.folder, clock)
-    office = gateway.open_office(settings, store, journal, clock)
+    office = gateway.open_office(settings, store, journal, clock, scenarios)
     tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
     bench = Bench()

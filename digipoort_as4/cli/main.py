@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
     "clock": Entry("clock:clock", "Move the clock of the local post office: 72 hours in a second."),
+    "scenario": Entry("scenario:scenario", "Have the local post office misbehave on purpose."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }

@@ -38,7 +38,9 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     with intake.Quarantine(office.spool) as quarantine:
         sent = await intake.read_documents(AanleverRequest, opened, koppelvlak.Intake(quarantine, office.new_id))
         earlier = await _find_duplicate(sent, opened.oin, office.store)
-        accepted = await _keep(decide(sent, opened.oin, snapshot), office.store)
+        accepted = decide(sent, opened.oin, snapshot)
+        await office.scenarios.meet("aanleveren", accepted)
+        accepted = await _keep(accepted, office.store)
         kenmerk, now = office.new_id(), office.now()
         body = build(accepted, kenmerk, now)
         sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from digipoort_as4.clock import Clock
@@ -24,6 +25,7 @@ from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
 from digipoort_as4.wus import faults
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.scenarios import Scenarios
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Office:
     spool: Spool  # quarantine of large documents until the store has kept them
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
+    scenarios: Scenarios = field(default_factory=partial(Scenarios, enabled=False))
     clock: Clock | None = None  # what `now` reads, where it can be moved; None: nobody moves it
 
     def wire_now(self) -> datetime:

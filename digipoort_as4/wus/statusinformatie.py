@@ -43,6 +43,7 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
     asked = koppelvlak.read(StatussenRequest, opened)
     facts = await _look_up(asked, opened.oin, office.store)
     process, told = decide(asked, operation, opened.oin, facts)
+    await office.scenarios.meet("statusinformatie", process.aanlevering)
     body = build(told, process, operation)
     sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())
     effects = build_effects(told, process, operation, opened.oin)
