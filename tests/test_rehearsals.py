@@ -335,3 +335,33 @@ def test_every_scenario_is_documented() -> None:
     assert set(NAMED) == set(rows)
     for name, codes in FLOWS.items():
         assert ", ".join(codes) in rows[name]
+
+
+def commands_on_the_page() -> list[list[str]]:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    return [line.partition("#")[0].split()[2:] for line in page.splitlines() if line.startswith("$ digipoort ")]
+
+
+def test_the_pages_commands_work(office: Rehearsal) -> None:
+    """Each, in the order of docs/scenarios.md."""
+    assert 13 == len(commands_on_the_page())
+    for words in commands_on_the_page():
+        office.types(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "by", "told"),
+    [
+        (["--crl", "frozen"], "49h", "intrekkingsinformatie"),
+        (["--strict"], "11m", "Timestamp"),
+        (["--crl", "renewed"], "1100d", "journaalnummer"),
+    ],
+)
+def test_the_pages_table_is_true(office: Rehearsal, words: list[str], by: str, told: str) -> None:
+    """What expires by which command, for a client on the machine's time; without the last word it does not."""
+    outside = office.connection(utc_now)
+    office.types("clock", "set", *words)
+    office.send(outside)
+    office.types("clock", "advance", by)
+    with pytest.raises(Refused, match=told):
+        office.send(outside)

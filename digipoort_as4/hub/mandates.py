@@ -39,6 +39,7 @@ class Party:
     identities: tuple[Identiteit, ...]  # Its own numbers
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
+    refuse_duplicates: bool = False  # True: what it sends again under a new signature is refused instead of marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "identities", "mandate"), where)
+    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "refuse_duplicates", "identities", "mandate"), where)
     return Party(
         oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
@@ -109,6 +110,7 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
         identities=tuple(_identiteit(mistakes, i, where) for i in mistakes.tables(row, "identities", where)),
         mandates=tuple(_mandate(mistakes, m, f"{where}, mandate") for m in mistakes.tables(row, "mandate", where)),
         sha1=mistakes.flag(row, "sha1", where),
+        refuse_duplicates=mistakes.flag(row, "refuse_duplicates", where),
     )
 
 

@@ -39,6 +39,8 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         sent = await intake.read_documents(AanleverRequest, opened, koppelvlak.Intake(quarantine, office.new_id))
         earlier = await _find_duplicate(sent, opened.oin, office.store)
         accepted = decide(sent, opened.oin, snapshot)
+        if earlier and snapshot.refuses_duplicates(opened.oin):
+            raise duplicate(accepted, earlier)
         await office.scenarios.meet("aanleveren", accepted)
         accepted = await _keep(accepted, office.store)
         kenmerk, now = office.new_id(), office.now()
@@ -72,6 +74,17 @@ async def _find_duplicate(sent: AanleverRequest, sender_oin: str, store: Store) 
     if not sent.aanleverkenmerk:
         return None
     return await store.find_duplicate(sender_oin, sent.aanleverkenmerk, content_digest(sent.documents))
+
+
+def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
+    """The refusal of a probable duplicate, to the one who sent the earlier one (kenmerk) as well."""
+    return PeerError(
+        "duplicate",
+        where="aanleverkenmerk",
+        found=accepted.aanleverkenmerk or "",
+        expected=f"een ander aanleverkenmerk of andere documenten dan het bericht met kenmerk {earlier}",
+        fix=f"Vraag de statussen van kenmerk {earlier} op; het bericht is al aangenomen.",
+    )
 
 
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:

@@ -46,6 +46,11 @@ class Snapshot:
         party = self.parties.knows(oin)
         return replace(self.policy, sha1=party is not None and party.sha1)
 
+    def refuses_duplicates(self, oin: str) -> bool:
+        """Whether a probable duplicate of this party is refused instead of marked."""
+        party = self.parties.knows(oin)
+        return party is not None and party.refuse_duplicates
+
 
 @dataclass(frozen=True, slots=True)
 class Office:

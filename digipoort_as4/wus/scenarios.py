@@ -228,6 +228,7 @@ class Scenarios:
         """Forget one rule, or all of them; returns how many."""
         kept = tuple(one for one in self._set if number is not None and one.rule.number != number)
         cleared, self._set = len(self._set) - len(kept), kept
+        self._numbers = self._numbers if kept else 0
         return cleared
 
     def find(self, stage: str, unit: Aanlevering | None, attempts: int = 0) -> Rule | None:
