@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
     "clock": Entry("clock:clock", "Move the clock of the local post office: 72 hours in a second."),
     "scenario": Entry("scenario:scenario", "Have the local post office misbehave on purpose."),
+    "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }
