@@ -315,7 +315,6 @@ def open_agency(
         url=lambda: settings.zet_status_url,
         post=peers.post,
         now=clock,
-        clock=clock,
         new_id=gateway.new_id,
         journal=journal,
     )

@@ -62,19 +62,15 @@ class Moved:
         return {"shift": self.shift.total_seconds(), "strict": self.strict, "crl": self.crl}
 
 
-def _machine() -> datetime:
-    return datetime.now(UTC)
-
-
 class Clock:
     """Tells the time of the post office when called: aware UTC. What another process writes to its file counts at once.
 
     `before` is called with the new state before it counts and `after` when it does, both in the thread that moves it.
     """
 
-    def __init__(self, file: Path | None = None, machine: Callable[[], datetime] = _machine) -> None:
+    def __init__(self, file: Path | None = None, machine: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """The clock of the post office whose processes share `file`; None: of this object alone."""
-        self._file, self._machine = file, machine
+        self._file, self.machine = file, machine
         self._path = "" if file is None else str(file)
         self._moved, self._stamp = Moved(), (0, 0)
         self.before: list[Callable[[Moved], None]] = []
@@ -82,15 +78,11 @@ class Clock:
 
     def __call__(self) -> datetime:
         """The post office's time: of statuses, retries, leases, mandates, certificates and CRLs."""
-        return self._machine() + self.moved().shift
+        return self.machine() + self.moved().shift
 
     def wire(self) -> datetime:
         """The time of Timestamps in messages: the machine's, as outside clients have it, unless strict."""
-        return self() if self.moved().strict else self._machine()
-
-    def machine(self) -> datetime:
-        """The machine's time, whatever was moved."""
-        return self._machine()
+        return self() if self.moved().strict else self.machine()
 
     def moved(self) -> Moved:
         """What counts at this moment; one look at the file's times, and a reading when they changed."""
@@ -135,8 +127,13 @@ class Clock:
 
     def set(self, at: datetime) -> Moved:
         """Make it this moment (aware); time goes on from there."""
-        return self.move(shift=at - self._machine())
+        return self.move(shift=at - self.machine())
 
     def reset(self) -> Moved:
         """The machine's time again, not strict, CRLs renewed."""
         return self.move(shift=timedelta(), strict=False, crl=CRL[0])
+
+
+def wire_time(now: Callable[[], datetime]) -> datetime:
+    """The time of Timestamps by the clock of an office or a desk: where it can be moved, `Clock.wire`."""
+    return now.wire() if isinstance(now, Clock) else now()

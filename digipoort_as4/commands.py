@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from digipoort_as4.clock import parse_duration, parse_moment
+from digipoort_as4.clock import Clock, parse_duration, parse_moment
 from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.hub.mistakes import nearest
 from digipoort_as4.transport.control import Command
@@ -31,8 +31,8 @@ async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, A
     Returns:
         now and wire (ISO 8601), and the fields of clock.Moved, once CRLs are renewed and the clock has moved.
     """
-    clock = office.clock
-    if clock is None:
+    clock = office.now
+    if not isinstance(clock, Clock):
         raise failure(UsageError, "this post office has the machine's clock", fix="digipoort up")
     changes = {name: about[name] for name in ("strict", "crl") if name in about}
     if about.get("reset"):

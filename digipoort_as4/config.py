@@ -57,8 +57,6 @@ class Settings:
     consents: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
     clock: Path | None = None  # file of the clock that can be moved; None: the machine's. Never in production
-    scenarios: bool = True  # aanleverkenmerken such as Happyflow play scenarios; never in production
-    scenario_delay: int = 10  # seconds that a Zwaarbelast… scenario takes
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
@@ -122,19 +120,6 @@ def _profile(value: Any, base: Path) -> str:
     return str(value)
 
 
-def _flag(value: Any, base: Path) -> bool:
-    words = {"true": True, "false": False}  # the environment has only texts
-    if (flag := words.get(str(value).lower())) is None:
-        raise ValueError("expected true or false")
-    return flag
-
-
-def _seconds(value: Any, base: Path) -> int:
-    if not str(value).isdigit() or not 0 < int(value) <= 600:
-        raise ValueError("expected a number of seconds from 1 to 600")
-    return int(value)
-
-
 def _secret(value: Any, base: Path) -> bytes:
     return _file(value, base).read_bytes().rstrip(b"\r\n")
 
@@ -160,15 +145,12 @@ KEYS: Final[dict[str, Reader]] = {
     "data.parties": _file,
     "data.consents": _file,
     "data.clock": _path,
-    "scenarios": _flag,
-    "scenario_delay": _seconds,
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
 NOT_IN_PRODUCTION: Final = {
     "trust.test_pki": "never trusts the test PKI; name trust.ca, intermediates and crls",
     "data.clock": "has the machine's clock, which nobody moves",
-    "scenarios": "plays no scenarios",
 }
 TABLES: Final = ("agencies", "foutcodes")
 """Tables whose keys the operator chooses."""
@@ -275,7 +257,6 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         if key not in REQUIRED and not key.startswith(("tls.", "signing."))
     }
     port = optional.get("port", Settings.__dataclass_fields__["port"].default)
-    optional["scenarios"] = optional.get("scenarios", True) and values.get("profile") != "production"
     return Settings(
         folder=values["folder"],
         tls=keys("tls"),

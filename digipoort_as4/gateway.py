@@ -63,13 +63,14 @@ class Watched(Generic[T]):
         read: Callable[[], T],
         version: Callable[[T], str],
         journal: Journal,
-        clock: Clock,
+        clock: Clock | None,
     ) -> None:
         """Read everything once, or raise what `read` does; the journal hears of NAME-read and NAME-refused."""
         self._name, self._files, self._read, self._version, self._journal = name, tuple(files), read, version, journal
         self.look_again = LOOK_AGAIN
         self._looked, self._stamps, self._refusal = time.monotonic(), self._look(), ""
-        self._clock, self._moved = clock, clock.moved()
+        self._clock = clock or Clock()
+        self._moved = self._clock.moved()
         self._value = read()
 
     def __call__(self) -> T:
@@ -112,17 +113,13 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def watch_tables(settings: Settings, journal: Journal, clock: Clock | None = None) -> Watched[Snapshot]:
     """Trust and the operator's tables."""
     files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES))
-    return Watched("tables", files, lambda: read_snapshot(settings), _version_of, journal, clock or Clock())
-
-
-def _version_of(snapshot: Snapshot) -> str:
-    return snapshot.trust.version
+    return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal, clock)
 
 
 def watch_trust(settings: Settings, journal: Journal, clock: Clock | None = None) -> Watched[Trust]:
     """Anchors and CRLs alone, which is all that an agency needs: CRLs are renewed every few hours."""
     files = _trust_files(settings)
-    return Watched("trust", files, lambda: read_trust(settings), lambda one: one.version, journal, clock or Clock())
+    return Watched("trust", files, lambda: read_trust(settings), lambda one: one.version, journal, clock)
 
 
 def _trust_files(settings: Settings) -> tuple[Path, ...]:
@@ -205,8 +202,7 @@ def open_office(
         signer=signer,
         oin=read_oin(signer.certificate),
         now=clock,
-        clock=clock,
-        scenarios=scenarios or scenarios_of(settings),
+        scenarios=scenarios or scenarios_of(settings.profile),
         new_id=new_id,
         spool=Spool(settings.folder / "spool"),
         journal=journal,
@@ -214,10 +210,9 @@ def open_office(
     )
 
 
-def scenarios_of(settings: Settings) -> Scenarios:
+def scenarios_of(profile: str) -> Scenarios:
     """What may be played: nothing in production."""
-    enabled = settings.scenarios and settings.profile != "production"
-    return Scenarios(enabled=enabled, busy=timedelta(seconds=settings.scenario_delay))
+    return Scenarios(enabled=profile != "production")
 
 
 def now() -> datetime:

@@ -426,8 +426,8 @@ async def _run(
     office, door = paths.office, gateway.Gateway(paths.office)
     loop = Worker(store, paths.lanes(), office.now, office.journal)
     store.on_commit = loop.wake
-    if office.clock is not None:
-        office.clock.after.append(partial(asyncio.get_running_loop().call_soon_threadsafe, loop.wake))
+    if isinstance(office.now, Clock):
+        office.now.after.append(partial(asyncio.get_running_loop().call_soon_threadsafe, loop.wake))
 
     def failed() -> None:
         door.ready = False

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from cryptography import x509
 from digipoort_as4 import config, gateway, local
 from digipoort_as4.clock import Clock, Moved, parse_duration, parse_moment
 from digipoort_as4.errors import UsageError
+from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
+from digipoort_as4.storage.sqlite import SqliteStore
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -192,7 +195,7 @@ def test_tables_are_looked_at_again_when_the_clock_has_moved(settings: config.Se
     """Within the second in which files are otherwise not looked at, the renewed CRLs are read."""
     clock = Clock()
     clock.before.append(lambda moved: local.renew_crls(settings, clock, moved))
-    trust = gateway.watch_trust(settings, gateway.Journal(None), clock)
+    trust = gateway.watch_trust(settings, Journal(None), clock)
     trust.look_again = HOUR
     before = trust().version
     clock.advance(HOUR)
@@ -210,9 +213,8 @@ async def test_the_crls_are_kept_fresh_by_the_moved_clock(settings: config.Setti
     renewing.cancel()
 
 
-@pytest.mark.parametrize("key", ['[data]\nclock = "clock.json"', "scenarios = true"])
-def test_production_has_no_such_clock_and_plays_nothing(settings: config.Settings, tmp_path: Path, key: str) -> None:
-    """Refused when the settings are loaded; without the key they are read, and nothing is played."""
+def test_production_has_no_such_clock(settings: config.Settings, tmp_path: Path) -> None:
+    """Refused when the settings are loaded; without the key they are read, and so is the key in the local profile."""
     text = "\n".join(
         [
             'profile = "production"\nfolder = "data"',
@@ -223,10 +225,22 @@ def test_production_has_no_such_clock_and_plays_nothing(settings: config.Setting
     )
     file = tmp_path / "digipoort.toml"
     file.write_text(text)
-    loaded = config.load(file, {})
-    assert (None, False) == (loaded.clock, loaded.scenarios)
-    file.write_text(f"{key}\n{text}" if key.startswith("scen") else f"{text}\n{key}\n")
+    assert config.load(file, {}).clock is None
+    file.write_text(f'{text}\n[data]\nclock = "clock.json"\n')
     with pytest.raises(config.ConfigError, match="production"):
         config.load(file, {})
     file.write_text(file.read_text().replace("production", "local"))
-    assert config.load(file, {}).scenarios
+    assert tmp_path / "clock.json" == config.load(file, {}).clock
+
+
+@pytest.mark.parametrize(("profile", "status"), [("local", 1), ("production", 0)])
+async def test_production_plays_nothing(settings: config.Settings, tmp_path: Path, profile: str, status: int) -> None:
+    """Its office has no scenarios; the local profile has the eleven."""
+    store = SqliteStore.open(tmp_path, Clock())
+    made = replace(settings, profile="local", folder=tmp_path)
+    try:
+        office = gateway.open_office(made, store, Journal(None))
+        assert 11 == len(office.scenarios.named)
+        assert 11 * status == len(gateway.scenarios_of(profile).named)
+    finally:
+        await store.close()

@@ -57,6 +57,7 @@ class Accepted:
     """A verified afleverResponse without a fault."""
 
     status: AgencyStatus | None = None  # 500 or 510 when the response carried it; None otherwise
+    played: bool = False  # True: of a scenario, and counts although no verdict follows on this route
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,8 @@ def judge(
         return decide_finish(job)
     delivery = replace(delivery, attempts=delivery.attempts + 1)
     match attempt:
-        case Accepted(status):
-            changed, told, state = _accepted(delivery, status, agency_validates, now)
+        case Accepted(status, played):
+            changed, told, state = _accepted(delivery, status, agency_validates or played, now)
         case Faulted(foutcode, text):
             changed = replace(delivery, state="rejected", note=f"fault {foutcode}")
             told, state = [statuses.make("410", now, foutcode=foutcode[:20], foutbeschrijving=text)], "ended"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
@@ -45,7 +46,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         accepted = await _keep(accepted, office.store)
         kenmerk, now = office.new_id(), office.now()
         body = build(accepted, kenmerk, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())
+        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
         effects = build_effects(accepted, kenmerk, now, earlier)
         decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
         reply = answers.still(await answers.conclude(decision, opened, office.store))

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, TransportError
 from digipoort_as4.hub import copies
 from digipoort_as4.hub import delivery as hub_delivery
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Committed, Decision, Delivery, Effect, Job, KeepEvidence, Process
-from digipoort_as4.hub.delivery import Accepted, Attempt, Faulted, NotLearnt
+from digipoort_as4.hub.delivery import Attempt, Faulted, NotLearnt
 from digipoort_as4.journal import Journal
 from digipoort_as4.transport.http import HttpAnswer
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import antwoordbericht, koppelvlak
+from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.asking import FaultAnswer, Post, Question, build_question, headers_of, open_answer
 from digipoort_as4.wus.intake import off_loop
 from digipoort_as4.wus.koppelvlak import AfleverRequest, AfleverResponse
@@ -68,7 +69,6 @@ class Result:
 
     attempt: Attempt
     evidence: tuple[tuple[str, bytes, str], ...] = ()  # (kind, octets, coverage), for KeepEvidence
-    played: bool = False  # True: with a verdict of a scenario, which counts although no agency gives one on this route
 
 
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
@@ -88,7 +88,7 @@ async def deliver(job: Job, dispatch: Dispatch) -> bool:
     facts = await start(facts, dispatch)  # 2 start: 405 is durable before an octet leaves
     call = await seal_call(facts, dispatch)  # 3 build
     answer = await send(call, facts, dispatch)  # 4 send
-    result = await play(read(answer, call, facts, dispatch), facts, dispatch)  # 5 verify
+    result = read(answer, call, facts, dispatch)  # 5 verify
     await settle(facts, call, result, dispatch)  # 6 judge, 7 commit
     return not isinstance(result.attempt, NotLearnt)
 
@@ -168,7 +168,7 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     """Seal afresh for this attempt: own MessageID and Timestamp, the same berichtkenmerk (decision 22)."""
     office, request = dispatch.office, build_request(facts.process, facts.delivery)
     recipient, size = facts.delivery.recipient_oin, sum(document.size for document in request.documents)
-    sealing = (office.signer, office.new_id, office.wire_now())
+    sealing = (office.signer, office.new_id, wire_time(office.now))
     return await off_loop(size, lambda: build_question(request, OPERATION, recipient, facts.url, *sealing))
 
 
@@ -177,7 +177,8 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
 
 async def send(call: Question, facts: Facts, dispatch: Dispatch) -> HttpAnswer | Attempt:
     """Post to the agency, whose TLS certificate must be the recipient's; or play that this was done."""
-    played = await dispatch.office.scenarios.attempt(facts.process.aanlevering, facts.delivery)
+    scenarios, now = dispatch.office.scenarios, dispatch.office.now()
+    played = await scenarios.attempt(facts.process, facts.delivery, validates=facts.agency_validates, now=now)
     if played is not None:
         return played
     if not facts.url:
@@ -197,7 +198,7 @@ def read(answer: HttpAnswer | Attempt, call: Question, facts: Facts, dispatch: D
     if not isinstance(answer, HttpAnswer):
         return Result(answer)
     try:
-        moments = (dispatch.office.now(), dispatch.office.wire_now())
+        moments = (dispatch.office.now(), wire_time(dispatch.office.now))
         opened = open_answer(answer, call, facts.view.trust, facts.view.policy, *moments)
         if isinstance(opened, FaultAnswer):
             return Result(Faulted(opened.foutcode, opened.foutbeschrijving), (("afleverFault", opened.octets, ""),))
@@ -220,17 +221,6 @@ def _read_response(opened: Opened, facts: Facts) -> Attempt:
     return hub_delivery.read_response(response.statuscode, foutcode, foutbeschrijving, response.statusdetails)
 
 
-async def play(result: Result, facts: Facts, dispatch: Dispatch) -> Result:
-    """The same, or with the verdict of a scenario where the route has none; elsewhere zet_status plays it."""
-    if facts.agency_validates or not isinstance(result.attempt, Accepted):
-        return result
-    rule = await dispatch.office.scenarios.unasked(facts.process.aanlevering, facts.delivery)
-    if rule is None:
-        return result
-    ids = (facts.process.kenmerk, facts.delivery.berichtkenmerk, dispatch.office.new_id(), dispatch.office.now())
-    return replace(result, attempt=Accepted(rule.verdict(antwoordbericht.write(rule.code, *ids))), played=True)
-
-
 # --- 6 judge and 7 commit ---------------------------------------------------------------------------------------------
 
 
@@ -239,7 +229,7 @@ async def settle(facts: Facts, call: Question, result: Result, dispatch: Dispatc
     now, jitter = dispatch.office.now(), random.random()
 
     def decide(latest: Facts) -> Decision:
-        facts, validates = (latest.job, latest.process, latest.delivery), latest.agency_validates or result.played
+        facts, validates = (latest.job, latest.process, latest.delivery), latest.agency_validates
         judged = hub_delivery.judge(*facts, result.attempt, agency_validates=validates, now=now, jitter=jitter)
         return judged.plus(*evidence(latest, call, result, now))
 

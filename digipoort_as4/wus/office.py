@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from digipoort_as4.clock import Clock
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.hub.routes import Routes
@@ -66,11 +65,6 @@ class Office:
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
     scenarios: Scenarios = field(default_factory=partial(Scenarios, enabled=False))
-    clock: Clock | None = None  # what `now` reads, where it can be moved; None: nobody moves it
-
-    def wire_now(self) -> datetime:
-        """The time of Timestamps in messages: outside clients have the machine's, whatever ours was moved to."""
-        return self.now() if self.clock is None else self.clock.wire()
 
 
 def note(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from digipoort_as4.clock import Clock
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
@@ -53,11 +53,6 @@ class Desk:
     now: Callable[[], datetime]
     new_id: Callable[[], str]  # a fresh lower-case UUID
     journal: Journal
-    clock: Clock | None = None  # what `now` reads, where it can be moved
-
-    def wire_now(self) -> datetime:
-        """The time of Timestamps in messages, as Office.wire_now."""
-        return self.now() if self.clock is None else self.clock.wire()
 
 
 async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
@@ -106,7 +101,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
     repeated = find_repeat(opened, desk)
     if repeated is not None:
         return repeated
-    check_timestamp(opened, desk.policy, desk.wire_now())
+    check_timestamp(opened, desk.policy, wire_time(desk.now))
     with intake.Quarantine(desk.spool) as quarantine:
         asked = await intake.read_documents(AfleverRequest, opened, Intake(quarantine, desk.new_id))
         check_recipient(asked, desk.oin)
@@ -183,7 +178,7 @@ def build_wishes(hand_over: HandOver, wanted: Callable[[str], str], own_id: str)
 def seal_reply(asked: AfleverRequest, delivered_at: datetime, opened: Opened, desk: Desk) -> bytes:
     """The signed afleverResponse."""
     body = koppelvlak.write(AfleverResponse(asked.kenmerk, asked.berichtsoort, asked.berichtkenmerk, delivered_at))
-    return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, desk.wire_now()).skeleton
+    return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, wire_time(desk.now)).skeleton
 
 
 def build_envelope(asked: AfleverRequest) -> dict[str, object]:

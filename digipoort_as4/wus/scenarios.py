@@ -6,20 +6,21 @@ Knows no path: each asks here at one place of its own. Keeps rules in memory onl
 from __future__ import annotations
 
 import asyncio
-import difflib
 import random
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.clock import parse_duration
-from digipoort_as4.errors import PeerError, UsageError, failure
+from digipoort_as4.errors import ConfigError, PeerError, UsageError, failure
 from digipoort_as4.hub.aanlevering import Aanlevering
-from digipoort_as4.hub.decision import Delivery
-from digipoort_as4.hub.delivery import AgencyStatus, Attempt, Faulted, NotLearnt
+from digipoort_as4.hub.decision import Delivery, Process
+from digipoort_as4.hub.delivery import Accepted, AgencyStatus, Attempt, Faulted, NotLearnt
+from digipoort_as4.hub.mistakes import Mistakes
+from digipoort_as4.wus import antwoordbericht
 
 AGENCY: Final = "uitvragende-partij"
 STAGES: Final[dict[str, tuple[str, ...]]] = {
@@ -31,8 +32,11 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Where a rule can play, each with the statuscodes that it can bring about there."""
 LONGEST: Final = timedelta(minutes=10)  # of a delay: clients wait a minute, a delivery slot is held for all of it
-BUSY: Final = timedelta(seconds=10)  # of the Zwaarbelast… scenarios
+LONGEST_CODE: Final = 20  # of a foutcode: the XSD
 EXPIRED: Final = "AFS600"  # the foutcode that says the 72 hours are over (digipoort 3.3)
+TEXTS: Final = ("stage", "berichtsoort", "aanleverkenmerk", "fault", "code")
+NUMBERS: Final = {"http": 599, "attempts": 1_000, "times": 1_000_000, "seed": 2**32}  # each from 1
+KEYS: Final = (*TEXTS, *NUMBERS, "delay", "probability")
 TOLD: Final = "Gespeeld door de oefenomgeving."  # foutbeschrijving of what no agency said
 
 
@@ -56,20 +60,18 @@ class Rule:
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> Rule:
         """From words of JSON or TOML; a UsageError tells all that is wrong with them."""
-        mistakes: list[str] = []
-        values: dict[str, Any] = {}
-        for key, word in words.items():
-            try:
-                values[key] = READERS[key](word)
-            except KeyError:
-                mistakes.append(f"there is no {key!r}; known: {', '.join(READERS)}")
-            except (UsageError, ValueError, TypeError) as error:
-                mistakes.append(f"{key} is {word!r}: {error}")
+        mistakes, table = Mistakes("scenario"), {"delay": "", "probability": 1, **words}
+        mistakes.check_keys(words, KEYS, "rule")
+        values = _measured(table["delay"], table["probability"], mistakes)
+        values |= {key: mistakes.text(words, key, "rule") for key in TEXTS if key in words}
+        values |= {key: mistakes.number(words, key, "rule", 1, most) for key, most in NUMBERS.items() if key in words}
         rule = cls(**values)
-        if not mistakes and rule.stage:
-            mistakes += _together(rule)
-        if mistakes:
-            raise failure(UsageError, "; ".join(mistakes), fix="digipoort scenario set --help")
+        if words:
+            _check_together(rule, mistakes)
+        try:
+            mistakes.finish()
+        except ConfigError as error:
+            raise failure(UsageError, str(error), fix="digipoort scenario set --help") from error
         return rule
 
     def fits(self, stage: str, unit: Aanlevering | None, attempts: int) -> bool:
@@ -100,8 +102,9 @@ class Rule:
         reason = f"{self.name}: HTTP {self.http}" if self.http else self.name
         return NotLearnt(reason, sent=True) if self.http or self.code == "420" else None
 
-    def verdict(self, details: str) -> AgencyStatus:
+    def verdict(self, kenmerk: str, berichtkenmerk: str, now: datetime) -> AgencyStatus:
         """What the agency is said to have found; only of a rule with a code."""
+        details = antwoordbericht.write(self.code, kenmerk, berichtkenmerk, berichtkenmerk, now)
         return AgencyStatus(self.code, self.fault or None, TOLD if self.fault else None, details)
 
 
@@ -115,63 +118,34 @@ class Played(PeerError):
         self.foutcode, self.http = rule.fault, rule.http
 
 
-def _stage(word: Any) -> str:
-    if word in STAGES:
-        return str(word)
-    near = difflib.get_close_matches(str(word), STAGES, n=1)
-    raise ValueError(f"did you mean {near[0]}?" if near else f"expected one of {', '.join(STAGES)}")
+def _measured(delay: Any, probability: Any, mistakes: Mistakes) -> dict[str, Any]:
+    length = timedelta()
+    try:
+        length = parse_duration(str(delay)) if delay else length
+    except UsageError as error:
+        mistakes.add("delay", str(error))
+    if not timedelta() <= length <= LONGEST:
+        mistakes.add("delay", f"{delay} is not from 0s to 10m")
+    if type(probability) not in (int, float) or not 0 < probability <= 1:
+        mistakes.add("probability", f"{probability!r} is not above 0 and at most 1")
+        probability = 1
+    return {"delay": length, "probability": probability}
 
 
-def _text(longest: int) -> Callable[[Any], str]:
-    def read(word: Any) -> str:
-        if not isinstance(word, str) or not 0 < len(word.strip()) <= longest:
-            raise ValueError(f"expected 1 to {longest} characters")
-        return word
-
-    return read
-
-
-def _number(least: float, most: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
-    def read(word: Any) -> int | float:
-        if isinstance(word, bool) or not least <= (value := kind(word)) <= most:
-            raise ValueError(f"expected {least:g} to {most:g}")
-        return value
-
-    return read
-
-
-def _delay(word: Any) -> timedelta:
-    if not timedelta() < (delay := parse_duration(str(word))) <= LONGEST:
-        raise ValueError("expected more than nothing and at most 10m")
-    return delay
-
-
-READERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "stage": _stage,
-    "berichtsoort": _text(100),
-    "aanleverkenmerk": _text(40),
-    "delay": _delay,
-    "fault": _text(20),
-    "http": _number(400, 599),
-    "code": _text(3),
-    "attempts": _number(1, 1_000),
-    "times": _number(1, 1_000_000),
-    "probability": _number(0.001, 1, float),
-    "seed": _number(0, 2**32),
-}
-
-
-def _together(rule: Rule) -> list[str]:
+def _check_together(rule: Rule, mistakes: Mistakes) -> None:
     """What no word alone shows."""
-    mistakes = []
-    codes = STAGES[rule.stage]
+    mistakes.words([rule.stage], STAGES, "rule", "stage")
+    codes = STAGES.get(rule.stage, ())
     if rule.code and rule.code not in codes:
-        mistakes.append(f"code is {rule.code!r}: {rule.stage} has {' or '.join(codes) or 'none'}")
+        mistakes.add("code", f"{rule.code!r}: {rule.stage} has {' or '.join(codes) or 'none'}")
+    if len(rule.fault) > LONGEST_CODE:
+        mistakes.add("fault", f"{rule.fault!r} is longer than at most {LONGEST_CODE} characters")
+    if rule.http and rule.http < 400:
+        mistakes.add("http", f"{rule.http} is no refusal: 400 to 599")
     if rule.attempts and rule.stage != "afleveren":
-        mistakes.append("attempts: only deliveries are attempted again")
+        mistakes.add("attempts", "only deliveries are attempted again")
     if not (rule.delay or rule.fault or rule.http or rule.code):
-        mistakes.append("nothing would happen: give a delay, fault, http or code")
-    return mistakes
+        mistakes.add("rule", "nothing would happen: give a delay, fault, http or code")
 
 
 def _named() -> Mapping[str, Rule]:
@@ -198,11 +172,9 @@ class Scenarios:
         self,
         *,
         enabled: bool = True,  # False: nothing is played, nothing can be set
-        busy: timedelta = BUSY,  # how long the Zwaarbelast… scenarios take
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        named = NAMED if enabled else {}
-        self.named = {name: replace(rule, delay=busy) if rule.delay else rule for name, rule in named.items()}
+        self.named = NAMED if enabled else {}
         self._enabled, self._sleep = enabled, sleep
         self._set: tuple[_Set, ...] = ()
         self._numbers = 0
@@ -213,14 +185,11 @@ class Scenarios:
         return tuple(one.rule for one in reversed(self._set))
 
     def set(self, **words: Any) -> Rule:
-        """Add a rule (keys: READERS). Raises UsageError: its words make no sense, or nothing is played here."""
+        """Add a rule (words: KEYS). Raises UsageError: they make no sense, or nothing is played here."""
         if not self._enabled:
-            raise UsageError("this post office plays no scenarios (scenarios = false, or production)")
-        rule = Rule.of(words)
-        if not rule.stage:
-            raise failure(UsageError, "stage is missing", expected=f"one of {', '.join(STAGES)}")
+            raise UsageError("this post office plays no scenarios: it is one for production")
+        rule = replace(Rule.of(words or {"stage": ""}), number=self._numbers + 1)
         self._numbers += 1
-        rule = replace(rule, number=self._numbers)
         self._set = (_Set(rule, random.Random(rule.seed), rule.times), *self._set)
         return rule
 
@@ -263,18 +232,19 @@ class Scenarios:
                 raise Played(rule)
         return rule
 
-    async def attempt(self, unit: Aanlevering, delivery: Delivery) -> Attempt | None:
-        """What an attempt comes to instead of being made; None: make it. Copies, which nobody sees, are left alone."""
-        rule = None if delivery.copy else self.find("afleveren", unit, delivery.attempts)
-        if rule is None:
-            return None
-        await self._sleep(rule.delay.total_seconds())
-        return rule.attempt()
+    async def attempt(self, process: Process, delivery: Delivery, *, validates: bool, now: datetime) -> Attempt | None:
+        """What an attempt comes to instead of being made; None: make it. Copies, which nobody sees, are left alone.
 
-    async def unasked(self, unit: Aanlevering, delivery: Delivery) -> Rule | None:
-        """The rule that gives a verdict in place of an agency that gives none on this route."""
-        rule = None if delivery.copy else self.find(AGENCY, unit)
+        Where the agency's verdict would follow (`validates`), wus.zet_status plays it, and the message is delivered.
+        """
+        unit = process.aanlevering
+        if delivery.copy:
+            return None
+        if (rule := self.find("afleveren", unit, delivery.attempts)) is not None:
+            await self._sleep(rule.delay.total_seconds())
+            return rule.attempt()
+        rule = None if validates else self.find(AGENCY, unit)
         if rule is None or not rule.code:
             return None
         await self._sleep(rule.delay.total_seconds())
-        return rule
+        return Accepted(rule.verdict(process.kenmerk, delivery.berichtkenmerk, now), played=True)

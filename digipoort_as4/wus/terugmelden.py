@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from digipoort_as4 import limits
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, TransportError
 from digipoort_as4.storage.agency_book import Wish
 from digipoort_as4.wssecurity.open_message import Opened
@@ -37,11 +38,11 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
         if not url:
             raise TransportError("the address of the ZetStatusService is not known")
         question = build_question(
-            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.wire_now()
+            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, wire_time(desk.now)
         )
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
         now = desk.now()
-        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, now, desk.wire_now()), now)
+        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, now, wire_time(desk.now)), now)
     except (PeerError, TransportError) as error:
         return later(wish, str(error), desk.now())
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import Effect, Process
 from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, antwoordbericht, koppelvlak
+from digipoort_as4.wus import answers, koppelvlak
 from digipoort_as4.wus.koppelvlak import ZetStatusRequest, ZetStatusResponse
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import Operation
@@ -38,7 +39,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     for _ in range(ROUNDS):
         now = office.now()
         effects = await _find_effects(asked, status, opened.oin, snapshot, office.store, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, office.wire_now())
+        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
         decision = answers.build_decision(effects, operation, opened, sealed, now, asked.kenmerk)
         reply = await answers.conclude(decision, opened, office.store)
         if reply is not None:
@@ -56,8 +57,7 @@ async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
         fout = asked.status_foutcode
         foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)
         return AgencyStatus(asked.statuscode, foutcode, foutbeschrijving, asked.statusdetails)
-    ids = (asked.kenmerk, asked.berichtkenmerk or "", office.new_id(), office.now())
-    return rule.verdict(antwoordbericht.write(rule.code, *ids))
+    return rule.verdict(asked.kenmerk, asked.berichtkenmerk or "", office.now())
 
 
 async def _find_effects(

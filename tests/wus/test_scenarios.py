@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from helpers_wus import Sender, World, fault_of, vat_return, verified
+from helpers_wus import NOW, Sender, World, fault_of, vat_return, verified
 
 from digipoort_as4.errors import UsageError
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.decision import Delivery
-from digipoort_as4.hub.delivery import Faulted, NotLearnt
+from digipoort_as4.hub.decision import Delivery, Process
+from digipoort_as4.hub.delivery import Accepted, AgencyStatus, Faulted, NotLearnt
 from digipoort_as4.payload import read_all
 from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.scenarios import NAMED, STAGES, Scenarios
@@ -54,6 +53,14 @@ def played(world: World, slept: Slept) -> Scenarios:
     scenarios = Scenarios(sleep=slept)
     world.office = replace(world.office, scenarios=scenarios)
     return scenarios
+
+
+def process(aanleverkenmerk: str = "A-1", berichtsoort: str = "Omzetbelasting") -> Process:
+    return Process("k", unit(aanleverkenmerk, berichtsoort), NOW, "delivering", 1, NOW)
+
+
+async def attempt(played: Scenarios, delivery: Delivery, aanleverkenmerk: str = "A-1", validates: bool = True) -> Any:
+    return await played.attempt(process(aanleverkenmerk), delivery, validates=validates, now=NOW)
 
 
 def unit(aanleverkenmerk: str | None = "A-1", berichtsoort: str = "Omzetbelasting") -> Aanlevering:
@@ -101,14 +108,14 @@ async def test_statuses_are_refused_each_time(world: World, jansen: Sender, play
 
 
 async def test_a_busy_counter_answers_late(world: World, jansen: Sender, played: Scenarios, slept: Slept) -> None:
-    """Zwaarbelast…: ten seconds, then as always; the setting says otherwise."""
+    """Zwaarbelast…: ten seconds, then as always; a rule that names it says otherwise."""
     await hand_over(world, jansen, "ZwaarbelastAanleveren")
     assert [10.0] == slept.seconds
     kenmerk = await hand_over(world, jansen, "ZwaarbelastStatusInformatie")
     assert [10.0] == slept.seconds
     assert 200 == (await world.post(jansen.ask(kenmerk))).status
     assert [10.0, 10.0] == slept.seconds
-    world.office = replace(world.office, scenarios=Scenarios(busy=timedelta(seconds=2), sleep=slept))
+    played.set(stage="aanleveren", aanleverkenmerk="ZwaarbelastAanleveren", delay="2s")
     await hand_over(world, jansen, "ZwaarbelastAanleveren")
     assert 2.0 == slept.seconds[-1]
 
@@ -191,7 +198,7 @@ def test_chance_is_repeatable(slept: Slept) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "attempt"),
+    ("words", "expected"),
     [
         ({"fault": "AFS100"}, Faulted("AFS100", "Gespeeld door de oefenomgeving.")),
         ({"code": "410"}, Faulted("AFS400", "Gespeeld door de oefenomgeving.")),
@@ -201,22 +208,22 @@ def test_chance_is_repeatable(slept: Slept) -> None:
         ({"delay": "3s"}, None),
     ],
 )
-async def test_what_an_attempt_comes_to(played: Scenarios, slept: Slept, words: Any, attempt: Any) -> None:
+async def test_what_an_attempt_comes_to(played: Scenarios, slept: Slept, words: Any, expected: Any) -> None:
     """410, 420, the last 420, or a real attempt after a while; copies are always sent."""
     delivery = Delivery("b", "k", "0", False, ())
     played.set(stage="afleveren", **words)
-    assert attempt == await played.attempt(unit(), delivery)
-    assert ([3.0] if attempt is None else []) == slept.seconds
-    assert await played.attempt(unit(), replace(delivery, copy=True)) is None
+    assert expected == await attempt(played, delivery)
+    assert ([3.0] if expected is None else []) == slept.seconds
+    assert await attempt(played, replace(delivery, copy=True)) is None
 
 
 async def test_only_the_first_attempts(played: Scenarios) -> None:
     """TechnischProbleemAfleveren: once for each message; a rule may say how often."""
     delivery = Delivery("b", "k", "0", False, ())
-    assert isinstance(await played.attempt(unit("TechnischProbleemAfleveren"), delivery), NotLearnt)
-    assert await played.attempt(unit("TechnischProbleemAfleveren"), replace(delivery, attempts=1)) is None
+    assert isinstance(await attempt(played, delivery, "TechnischProbleemAfleveren"), NotLearnt)
+    assert await attempt(played, replace(delivery, attempts=1), "TechnischProbleemAfleveren") is None
     played.set(stage="afleveren", http=503, attempts=2)
-    found = [await played.attempt(unit(), replace(delivery, attempts=number)) is not None for number in range(4)]
+    found = [await attempt(played, replace(delivery, attempts=number)) is not None for number in range(4)]
     assert [True, True, False, False] == found
 
 
@@ -226,24 +233,27 @@ GOOD = {"stage": "afleveren", "berichtsoort": "Omzetbelasting", "delay": "3s", "
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"stage": "aanlevren"}, "did you mean aanleveren"),
-        ({"stage": "x"}, "expected one of aanleveren"),
+        ({"stage": "aanlevren"}, "did you mean 'aanleveren'"),
+        ({"stage": "x"}, "known: aanleveren, afleveren"),
         ({"delay": "3"}, "no length of time"),
-        ({"delay": "11m"}, "at most 10m"),
-        ({"delay": "-3s"}, "more than nothing"),
+        ({"delay": "11m"}, "not from 0s to 10m"),
+        ({"delay": "-3s"}, "not from 0s to 10m"),
         ({"http": 200}, "400 to 599"),
-        ({"http": "veel"}, "http is 'veel'"),
-        ({"http": True}, "400 to 599"),
-        ({"times": 0}, "1 to"),
-        ({"probability": 0}, "0.001 to 1"),
-        ({"probability": 1.5}, "0.001 to 1"),
-        ({"fault": "F" * 21}, "1 to 20 characters"),
+        ({"http": 600}, "http must be a whole number from 1 to 599"),
+        ({"http": "503"}, "http must be"),
+        ({"http": True}, "http must be"),
+        ({"times": 0}, "times must be a whole number from 1"),
+        ({"probability": 0}, "above 0 and at most 1"),
+        ({"probability": 1.5}, "above 0 and at most 1"),
+        ({"probability": "half"}, "above 0 and at most 1"),
+        ({"fault": ""}, "fault must be a text"),
+        ({"fault": "F" * 21}, "at most 20 characters"),
         ({"code": "500"}, "afleveren has 410 or 420"),
         ({"stage": "aanleveren", "code": "410"}, "aanleveren has none"),
         ({"stage": "aanleveren", "attempts": 1}, "only deliveries"),
-        ({"kans": 1}, "there is no 'kans'"),
+        ({"kans": 1}, "unknown key 'kans'"),
         ({"delay": None, "http": None}, "nothing would happen"),
-        ({"stage": None}, "stage is missing"),
+        ({"stage": None}, "unknown stage ''"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_explained(played: Scenarios, change: dict[str, Any], told: str) -> None:
@@ -258,10 +268,26 @@ def test_a_rule_that_makes_no_sense_is_explained(played: Scenarios, change: dict
 
 def test_all_mistakes_are_told_at_once(played: Scenarios) -> None:
     """Two words wrong, both named."""
-    with pytest.raises(UsageError, match=r"http is 1.*times is 0"):
+    with pytest.raises(UsageError, match=r"times must[\s\S]*1 is no refusal"):
         played.set(stage="afleveren", http=1, times=0)
 
 
 def test_every_stage_has_an_example() -> None:
     """The eleven together show four of the five stages; ophalen has none of its own."""
     assert set(STAGES) - {"ophalen"} == {rule.stage for rule in NAMED.values() if rule.stage}
+
+
+async def test_a_verdict_is_played_at_once_only_where_none_would_follow(played: Scenarios, slept: Slept) -> None:
+    """Elsewhere the message is delivered, and the agency's own zetStatus is turned into it."""
+    delivery = Delivery("b", "k", "0", False, ())
+    assert await attempt(played, delivery, "Foutuitvragendepartij") is None
+    found = await attempt(played, delivery, "Foutuitvragendepartij", validates=False)
+    assert isinstance(found, Accepted) and found.played and found.status is not None
+    assert ("510", None) == (found.status.code, found.status.foutcode)
+    assert "<RefersToMessageId>k</RefersToMessageId>" in (found.status.details or "")
+    copy = replace(delivery, copy=True)
+    assert await attempt(played, copy, "Foutuitvragendepartij", validates=False) is None
+    played.set(stage="uitvragende-partij", code="510", fault="X1", delay="2s")
+    found = await attempt(played, delivery, validates=False)
+    assert isinstance(found.status, AgencyStatus) and "X1" == found.status.foutcode
+    assert [2.0] == slept.seconds
