@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,6 +74,7 @@ class Clock:
         self._file, self.machine = file, machine
         self._path = "" if file is None else str(file)
         self._moved, self._stamp = Moved(), (0, 0)
+        self.lock = threading.RLock()  # of whoever moves it, or signs CRLs for where it stands
         self.before: list[Callable[[Moved], None]] = []
         self.after: list[Callable[[], object]] = []
 
@@ -105,18 +107,19 @@ class Clock:
 
     def move(self, **changes: Any) -> Moved:
         """Change fields of `Moved`; those not named stay. Raises UsageError: farther than a hundred years."""
-        moved = replace(self.moved(), **changes)
-        if moved.crl not in CRL:
-            raise failure(UsageError, f"crl cannot be {moved.crl!r}", expected=" or ".join(CRL))
-        if abs(moved.shift) > FARTHEST:
-            raise failure(UsageError, f"the clock moves at most {FARTHEST.days} days", fix="digipoort clock reset")
-        for prepare in self.before:
-            prepare(moved)
-        if self._file is not None:
-            part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
-            part.write_text(json.dumps(moved.record()) + "\n", encoding="ascii")
-            part.replace(self._file)
-        self._moved = moved
+        with self.lock:
+            moved = replace(self.moved(), **changes)
+            if moved.crl not in CRL:
+                raise failure(UsageError, f"crl cannot be {moved.crl!r}", expected=" or ".join(CRL))
+            if abs(moved.shift) > FARTHEST:
+                raise failure(UsageError, f"the clock moves at most {FARTHEST.days} days", fix="digipoort clock reset")
+            for prepare in self.before:
+                prepare(moved)
+            if self._file is not None:
+                part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
+                part.write_text(json.dumps(moved.record()) + "\n", encoding="ascii")
+                part.replace(self._file)
+            self._moved = moved
         for tell in self.after:
             tell()
         return moved
