@@ -17,10 +17,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import config, gateway, limits
+from digipoort_as4 import config, gateway
 from digipoort_as4.clock import Clock
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
+from digipoort_as4.hub.mandates import BEDRIJVEN
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import Purpose, read_oin
@@ -31,17 +32,18 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.agency_book import AgencyBook, Wish
 from digipoort_as4.storage.inbox import Inbox
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
-from digipoort_as4.wssecurity.open_message import SignaturePolicy
-from digipoort_as4.wus import faults, ontvangen
+from digipoort_as4.wus import faults, ontvangen, profiles
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
 from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
 from digipoort_as4.wus.terugmelden import tell
 
+OWN: Final = "agency.toml"  # in an agency's folder: what it decides itself
 STATUSES: Final = ("none", "500", "510")  # what an agency may be told to set
 TOLD_AT_ONCE: Final = 8  # zetStatus requests under way together
 PAUSE: Final = timedelta(seconds=1)  # between two looks at the statuses that are due, when nothing wakes the loop
@@ -64,12 +66,14 @@ class AgencySettings:
     zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
+    profile: str = BEDRIJVEN  # rule set of the connection with the hub, both ways
 
 
 def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
 
-    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say.
+    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
+    agency.profile is the rule set of the connection.
 
     Raises:
         ConfigError: no such agency, or a mistake in its file.
@@ -89,10 +93,15 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
         clock=folder / CLOCK,
     )
-    own = home / "agency.toml"
-    chosen = _read(own, tomllib.loads).get("zet_status", {}) if own.exists() else {}
-    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen, own)}
-    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses)
+    chosen, own = read_own(home), home / OWN
+    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
+    profile = str(chosen.get("agency", {}).get("profile", BEDRIJVEN))
+    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses, profile)
+
+
+def read_own(home: Path) -> dict[str, Any]:
+    """What the file agency.toml in an agency's folder says; empty without one."""
+    return _read(home / OWN, tomllib.loads) if (home / OWN).exists() else {}
 
 
 def _validating(oin: str) -> dict[str, str]:
@@ -127,7 +136,7 @@ def read_settings(path: Path) -> AgencySettings:
 
     Args:
         path: agency.toml. [agency] has name, hub_oin, zet_status_url and settings, which names a file in the form of
-            digipoort.toml; [zet_status] has berichtsoort = "500", "510" or "none".
+            digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
 
     Raises:
         ConfigError: lists what is missing or wrong.
@@ -139,7 +148,8 @@ def read_settings(path: Path) -> AgencySettings:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
     base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
     statuses = _check_statuses(whole.get("zet_status", {}), path)
-    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses)
+    profile = str(table.get("profile", BEDRIJVEN))
+    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses, profile)
 
 
 # --- the agency -------------------------------------------------------------------------------------------------------
@@ -281,7 +291,8 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
         await agency.start()
         context = server_context(tls, base.ca)
         spool = agency.desk.spool
-        server = await serve(agency, context, spool, base.host, base.port, limits.WUS_BODY, journal=journal)
+        guard = Guard(session=timedelta(seconds=base.tls_session))
+        server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:
         await peers.close()
@@ -305,7 +316,7 @@ def open_agency(
         oin=read_oin(signer.certificate),
         hub_oin=settings.hub_oin,
         trust=trust,
-        policy=SignaturePolicy(),
+        profile=profiles.load(base.profiles).find(settings.profile, f"agency {settings.name}"),
         signer=signer,
         book=book,
         inbox=Inbox(base.folder / "inbox"),

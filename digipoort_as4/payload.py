@@ -66,6 +66,41 @@ class FilePayload:
                 yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Payloads one behind the other."""
+
+    pieces: tuple[Payload, ...]
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return sum(piece.size for piece in self.pieces)
+
+    def open(self) -> Iterator[bytes]:
+        """The octets of each, in chunks."""
+        for piece in self.pieces:
+            yield from piece.open()
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Text:
+    """The canonical base64 text of octets, made while it is read."""
+
+    octets: Payload
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return 4 * ((self.octets.size + 2) // 3)
+
+    def open(self) -> Iterator[bytes]:
+        """The text in chunks."""
+        for text in base64_of(self.octets):
+            for start in range(0, len(text), limits.CHUNK):
+                yield text[start : start + limits.CHUNK]
+
+
 def slice_of(payload: Payload, start: int, size: int) -> Payload:
     """A stretch of a payload, from octet `start` on, as a payload of its own, without copying a file."""
     if isinstance(payload, FilePayload):

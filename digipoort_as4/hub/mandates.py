@@ -16,6 +16,7 @@ from digipoort_as4.hub.mistakes import Mistakes
 from digipoort_as4.hub.routes import Route
 
 FILE: Final = "parties.toml"
+BEDRIJVEN: Final = "bedrijven"  # Profile of the connection of whoever names none
 ROLES: Final = ("bedrijf", "intermediair")
 
 
@@ -40,6 +41,7 @@ class Party:
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
     refuse_duplicates: bool = False  # True: what it sends again under a new signature is refused instead of marked
+    profile: str = BEDRIJVEN  # Rule set of its connection, a name in wus/profiles.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "refuse_duplicates", "identities", "mandate"), where)
+    known = ("oin", "name", "role", "sha1", "profile", "refuse_duplicates", "identities", "mandate")
+    mistakes.check_keys(row, known, where)
     return Party(
         oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
@@ -111,6 +114,7 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
         mandates=tuple(_mandate(mistakes, m, f"{where}, mandate") for m in mistakes.tables(row, "mandate", where)),
         sha1=mistakes.flag(row, "sha1", where),
         refuse_duplicates=mistakes.flag(row, "refuse_duplicates", where),
+        profile=mistakes.text({"profile": BEDRIJVEN, **row}, "profile", where),
     )
 
 

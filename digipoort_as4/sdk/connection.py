@@ -50,6 +50,7 @@ class Connection:
     trust: Trust  # For the signature of answers
     hub_oin: str  # Only answers signed by this OIN are read
     algorithms: Algorithms = SHA256
+    mtom: bool = False  # Aanleveren as MTOM: large documents travel as octets, a quarter smaller than base64
     patience: timedelta = PATIENCE
     clock: Callable[[], datetime] = utc_now
     new_id: Callable[[], str] = fresh_id

@@ -8,6 +8,7 @@ received is what is verified, and zeep reads the tree that was verified. Retries
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,14 +21,16 @@ from zeep.transports import Transport
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import OutcomeUnknown, PeerError, Refused, SignatureError, TransportError, UsageError, failure
-from digipoort_as4.payload import Payload
+from digipoort_as4.payload import BytesPayload, Payload
 from digipoort_as4.sdk.connection import CONNECT_TIMEOUT, LIFE, READ_TIMEOUT, Connection
-from digipoort_as4.soap import xml_guard
+from digipoort_as4.soap import xml_guard, xop
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.multipart import Written
 from digipoort_as4.soap.names import KV, SOAP11, q
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
 from digipoort_as4.wssecurity.seal_message import seal
+from digipoort_as4.wus.operations import AANLEVEREN
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 8.0  # Seconds between attempts: doubled each time up to this
@@ -58,6 +61,8 @@ class Exchange:
     answer: bytes
     opened: Opened | None
     """What the signature of the answer covers; None for a fault, which is unsigned (digipoort 2.6)."""
+    request_type: str = XML_TYPE  # Content-Type; of MTOM with its boundary, without which the request cannot be read
+    answer_type: str = XML_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +109,32 @@ class WusTransport(Transport):
         action = headers["SOAPAction"].strip('"')
         sent_at, message_id = self.connection.clock(), self.connection.new_id()
         request = self._seal(address, envelope, action, sent_at, message_id)
-        answer = post(self.connection, address, request, action, sent_at + LIFE)
+        answer = post(self.connection, address, request.body, action, sent_at + LIFE, request.content_type)
         message = parse_answer(answer)
         fault = message.body.find(q(SOAP11, "Fault"))
         opened = None if fault is not None else verify(self.connection, message, message_id, action)
-        self.exchanges.append(Exchange(request, message_id, answer.content, opened))
+        types = request.content_type, answer.headers.get("content-type", "")
+        self.exchanges.append(Exchange(request.body, message_id, answer.content, opened, *types))
         if fault is not None:
             raise refusal(fault)
         return Answer(answer.status_code, xml_guard.serialise(message.envelope), {"Content-Type": XML_TYPE})
 
-    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
+    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Written:
         operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
         if operation is None:
             raise UsageError("the Body is empty")
         addressing = Addressing(to=address, action=action, message_id=message_id)
         mark = message_id.rpartition(":")[2]
         c, octets = self.connection, xml_guard.serialise(operation)
-        return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large).payload
+        sealed = seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, self.large)
+        if c.mtom and AANLEVEREN.by_action(action):
+            return xop.pack(sealed.skeleton, self.large, secrets.token_hex(16))
+        return Written(XML_TYPE, sealed.payload)
 
 
-def post(connection: Connection, url: str, request: Payload, action: str, valid_until: datetime) -> Answer:
+def post(
+    connection: Connection, url: str, request: Payload, action: str, valid_until: datetime, content_type: str = XML_TYPE
+) -> Answer:
     """Post a signed envelope; the same octets again while they are valid and patience lasts.
 
     Raises:
@@ -134,7 +145,7 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
     pause, tries, sent, why = FIRST_PAUSE, 0, False, ""
     while True:
         try:
-            return post_once(connection, url, request, action)
+            return post_once(connection, url, request, action, content_type)
         except requests.exceptions.SSLError as reason:
             if sent:  # an earlier attempt may have been accepted, whatever TLS says of this one
                 raise AnswerLost(request, innermost(reason)) from reason
@@ -152,9 +163,10 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def post_once(connection: Connection, url: str, request: Payload, action: str) -> Answer:
+def post_once(connection: Connection, url: str, request: Payload, action: str, content_type: str = XML_TYPE) -> Answer:
     """One POST; the answer's octets up to a limit."""
-    headers = {"Content-Type": XML_TYPE, "SOAPAction": f'"{action}"', "Accept": "text/xml"}
+    accept = "text/xml" if content_type == XML_TYPE else "multipart/related, text/xml"
+    headers = {"Content-Type": content_type, "SOAPAction": f'"{action}"', "Accept": accept}
     waits = (CONNECT_TIMEOUT.total_seconds(), READ_TIMEOUT.total_seconds())
     with connection.session.post(
         url, data=Octets(request), headers=headers, timeout=waits, allow_redirects=False, stream=True
@@ -164,7 +176,7 @@ def post_once(connection: Connection, url: str, request: Payload, action: str) -
             content += chunk
             if len(content) > ANSWER_LIMIT:
                 raise TransportError(f"{url}: the answer is larger than {ANSWER_LIMIT} octets")
-        return Answer(response.status_code, content, dict(response.headers))
+        return Answer(response.status_code, content, {name.lower(): value for name, value in response.headers.items()})
 
 
 def is_unsent(reason: requests.RequestException) -> bool:
@@ -184,8 +196,11 @@ def innermost(reason: BaseException) -> str:
 
 def parse_answer(answer: Answer) -> SoapMessage:
     """The one tree of an answer; a TransportError when no SOAP came back."""
+    content_type = answer.headers.get("content-type", "")
     try:
-        return xml_guard.parse(answer.content)
+        if not xop.is_package(content_type):
+            return xml_guard.parse(answer.content)
+        return xml_guard.parse(*xop.unpack(BytesPayload(answer.content), content_type, secrets.token_hex(16)))
     except PeerError as reason:
         what = f"the answer is no SOAP message (HTTP {answer.status_code})"
         raise failure(TransportError, what, found=str(reason)) from reason

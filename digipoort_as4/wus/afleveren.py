@@ -168,7 +168,7 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     """Seal afresh for this attempt: own MessageID and Timestamp, the same berichtkenmerk (decision 22)."""
     office, request = dispatch.office, build_request(facts.process, facts.delivery)
     recipient, size = facts.delivery.recipient_oin, sum(document.size for document in request.documents)
-    sealing = (office.signer, office.new_id, wire_time(office.now))
+    sealing = (office.signer, office.new_id, wire_time(office.now), facts.view.profile_of(recipient))
     return await off_loop(size, lambda: build_question(request, OPERATION, recipient, facts.url, *sealing))
 
 
@@ -199,7 +199,7 @@ def read(answer: HttpAnswer | Attempt, call: Question, facts: Facts, dispatch: D
         return Result(answer)
     try:
         moments = (dispatch.office.now(), wire_time(dispatch.office.now))
-        opened = open_answer(answer, call, facts.view.trust, facts.view.policy, *moments)
+        opened = open_answer(answer, call, facts.view.trust, call.profile.policy, *moments)
         if isinstance(opened, FaultAnswer):
             return Result(Faulted(opened.foutcode, opened.foutbeschrijving), (("afleverFault", opened.octets, ""),))
         return Result(_read_response(opened, facts), (("afleverResponse", opened.message.octets, opened.coverage),))

@@ -5,6 +5,7 @@ Decides nothing; a refusal is wus.faults.refuse's business.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -21,12 +22,13 @@ from digipoort_as4.hub.decision import (
 )
 from digipoort_as4.payload import BytesPayload, read_all
 from digipoort_as4.pki.keys import Signer
+from digipoort_as4.soap import xop
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wssecurity.seal_message import Sealed, seal
+from digipoort_as4.wssecurity.seal_message import Sealed, plain, seal
 from digipoort_as4.wus import intake
 from digipoort_as4.wus.faults import XML_TYPE
 from digipoort_as4.wus.operations import Operation
@@ -35,13 +37,16 @@ from digipoort_as4.wus.operations import Operation
 def seal_answer(
     body: bytes, operation: Operation, opened: Opened, signer: Signer, new_id: Callable[[], str], now: datetime
 ) -> Sealed:
-    """Sign an answer in the algorithm family of its request, with a MessageID of its own.
+    """Sign an answer in the algorithm family of its request, with a MessageID of its own, as the connection has it.
 
-    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11.
+    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014.
     """
     relates_to = opened.addressing.message_id
     addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
-    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id)
+    if not opened.policy.signed:
+        return plain(body, addressing)
+    confirms = opened.signature_value if opened.policy.confirmation else None
+    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id, confirms=confirms)
 
 
 def build_remembering(opened: Opened, reply: bytes, now: datetime) -> RememberReply:
@@ -89,6 +94,12 @@ def still(reply: bytes | None) -> bytes:
     return reply
 
 
-def send(reply: bytes) -> HttpAnswer:
-    """A committed answer on its way."""
+def send(reply: bytes, *, mtom: bool = False) -> HttpAnswer:
+    """A committed answer on its way; MTOM is answered in kind, as the policy of the WSDL says, and a repeat alike.
+
+    Source: WS-MTOMPolicy 3.1: optional for an exchange, then for request and response both.
+    """
+    if mtom:
+        package = xop.pack(reply, {}, hashlib.sha256(reply).hexdigest()[:32])
+        return HttpAnswer(200, {"content-type": package.content_type}, package.body)
     return HttpAnswer(200, {"content-type": XML_TYPE}, BytesPayload(reply))

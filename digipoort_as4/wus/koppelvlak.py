@@ -353,7 +353,7 @@ class _Reader:
     """Reads validated elements; order, presence and lengths are the XSD's business."""
 
     def __init__(self, large: Sequence[LargeText], intake: Intake | None) -> None:
-        self._texts = {text.placeholder: text.text for text in large}
+        self._texts = {text.placeholder: text for text in large}
         self._intake = intake
 
     def read(self, model: type[M], element: etree._Element) -> M:
@@ -389,7 +389,7 @@ class _Reader:
             raise TypeError("a message with documents needs an intake")
         mime_type, bestandsnaam, raw = (child.text or "" for child in element)
         large = self._texts.get(raw)
-        counted = _Counted(inhoud.decode(BytesPayload(raw.encode()) if large is None else large))
+        counted = _Counted(inhoud.octets_of(large or LargeText("", BytesPayload(raw.encode()))))
         payload = BytesPayload(b"".join(counted)) if large is None else self._intake.quarantine.write(counted)
         names = _collapse(mime_type), _collapse(bestandsnaam)
         return Document(part, *names, payload, counted.size, counted.digest.digest(), self._intake.new_key())

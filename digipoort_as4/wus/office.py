@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import Parties
+from digipoort_as4.hub.mandates import BEDRIJVEN, Parties
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -21,9 +21,10 @@ from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
-from digipoort_as4.wus import faults
+from digipoort_as4.wus import faults, profiles
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.profiles import Profile, Profiles
 from digipoort_as4.wus.scenarios import Scenarios
 
 
@@ -37,18 +38,23 @@ class Snapshot:
     consents: Consents
     agencies: Mapping[str, str]
     """OIN → URL of the AfleverService of each body with an endpoint: possible recipients, and who may set statuses."""
-    policy: SignaturePolicy = SignaturePolicy()  # noqa: RUF009 - frozen
-    """For every connection; SHA-1 comes per party."""
+    agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN → profile, where it is not the default
+    profiles: Profiles = field(default_factory=profiles.load)
+
+    def profile_of(self, oin: str) -> Profile:
+        """The rule set of the connection with the party or agency of this OIN."""
+        party = self.parties.knows(oin)
+        return self.profiles.find(self.agency_profiles.get(oin) or (party.profile if party else BEDRIJVEN))
 
     def policy_of(self, oin: str) -> SignaturePolicy:
-        """What is asked of the signatures of the party whose TLS certificate has this OIN (decisions 9 and 10)."""
-        party = self.parties.knows(oin)
-        return replace(self.policy, sha1=party is not None and party.sha1)
+        """What is asked of the security of messages of the party with this OIN (decisions 9 and 10)."""
+        party, profile = self.parties.knows(oin), self.profile_of(oin)
+        return replace(profile.policy, sha1=profile.sha1 and party is not None and party.sha1)
 
     def refuses_duplicates(self, oin: str) -> bool:
-        """Whether a probable duplicate of this party is refused instead of marked."""
+        """Whether a probable duplicate of this party is refused: its own row says so, or its profile."""
         party = self.parties.knows(oin)
-        return party is not None and party.refuse_duplicates
+        return self.profile_of(oin).refuse_duplicates or (party is not None and party.refuse_duplicates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,6 @@ def note(
         operation=operation.name,
         oin=opened.oin,
         message_id=opened.addressing.message_id,
-        algorithms=f"{opened.algorithms.signature}/{opened.algorithms.digest}",
+        algorithms=f"{opened.algorithms.signature}/{opened.algorithms.digest}" if opened.policy.signed else "none",
         **(facts or {}),
     )

@@ -22,12 +22,13 @@ from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.storage.agency_book import AgencyBook, HandOver, Wish
 from digipoort_as4.storage.inbox import Inbox, folder_name
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
+from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
 from digipoort_as4.wus import answers, antwoordbericht, faults, intake, koppelvlak
 from digipoort_as4.wus.asking import Post
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.koppelvlak import AfleverRequest, AfleverResponse, Intake, write_moment
 from digipoort_as4.wus.operations import AFLEVEREN
+from digipoort_as4.wus.profiles import Profile
 
 OPERATION: Final = AFLEVEREN.operations[0]
 
@@ -41,7 +42,7 @@ class Desk:
     oin: str  # of the agency
     hub_oin: str  # of the one post office that may deliver here
     trust: Callable[[], Trust]
-    policy: SignaturePolicy
+    profile: Profile  # of the connection with the hub, both ways
     signer: Signer
     book: AgencyBook
     inbox: Inbox
@@ -84,9 +85,9 @@ async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Open
     """
     trust, now = desk.trust(), desk.now()
     check_hub(intake.read_tls_party(request.tls_certificate, trust, now), "TLS", desk.hub_oin)
-    opened = await intake.off_loop(request.body.size, lambda: open_message(message, desk.policy, trust, now))
+    opened = await intake.open_request(message, request, desk.profile.policy, trust, now)
     check_hub(opened.oin, "handtekening", desk.hub_oin)
-    intake.read_operation(opened, request, AFLEVEREN)
+    intake.read_operation(opened, request, AFLEVEREN, desk.profile, desk.oin)
     return opened
 
 
@@ -101,7 +102,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
     repeated = find_repeat(opened, desk)
     if repeated is not None:
         return repeated
-    check_timestamp(opened, desk.policy, wire_time(desk.now))
+    check_timestamp(opened, desk.profile.policy, wire_time(desk.now))
     with intake.Quarantine(desk.spool) as quarantine:
         asked = await intake.read_documents(AfleverRequest, opened, Intake(quarantine, desk.new_id))
         check_recipient(asked, desk.oin)

@@ -60,6 +60,7 @@ class Service:
     fault: str  # local name of the element in the fault's detail
     prefix: str  # what its foutcodes start with
     wsdl: str  # file name below schemas/
+    mtom: bool = False  # takes MTOM as well as text/xml (digipoort 1.7)
 
     @property
     def path(self) -> str:
@@ -92,8 +93,9 @@ def _same(*names: str, offered: bool = True) -> tuple[Operation, ...]:
     return tuple(Operation(name, name, "", offered) for name in names)
 
 
-AANLEVEREN: Final = _service(
-    "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")
+AANLEVEREN: Final = replace(
+    _service("aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")),
+    mtom=True,
 )
 STATUSINFORMATIE: Final = _service(
     "statusinformatie",

@@ -38,11 +38,12 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
         if not url:
             raise TransportError("the address of the ZetStatusService is not known")
         question = build_question(
-            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, wire_time(desk.now)
+            *(build_request(wish), OPERATION, wish.hub_oin, url),
+            *(desk.signer, desk.new_id, wire_time(desk.now), desk.profile),
         )
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
-        now = desk.now()
-        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, now, wire_time(desk.now)), now)
+        now, policy = desk.now(), desk.profile.policy
+        return judge(wish, open_answer(answer, question, desk.trust(), policy, now, wire_time(desk.now)), now)
     except (PeerError, TransportError) as error:
         return later(wish, str(error), desk.now())
 

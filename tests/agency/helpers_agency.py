@@ -104,6 +104,7 @@ class World:
         self.routes, self.parties = tables.load_routes(), tables.load_parties()
         self.consents: Consents = tables.load_consents()
         self.agencies: dict[str, str] = {}
+        self.agency_profiles: dict[str, str] = {}
         self.running: dict[str, Running] = {}
         self.servers: list[Server] = []
         self.journal = Journal(folder / "journal.jsonl")
@@ -153,7 +154,9 @@ class World:
     def office(self) -> Office:
         return Office(
             store=self.store,
-            snapshot=lambda: Snapshot(self.trust, self.routes, self.parties, self.consents, self.agencies),
+            snapshot=lambda: Snapshot(
+                self.trust, self.routes, self.parties, self.consents, self.agencies, self.agency_profiles
+            ),
             signer=self.signer("digipoort"),
             oin=HUB,
             now=now,
@@ -268,9 +271,12 @@ class World:
         )
         return agency.AgencySettings(name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses))
 
-    async def start_agency(self, name: str, statuses: Mapping[str, str] | None = None) -> Running:
-        """A real agency: its own folder, book, door and loops."""
-        settings, woken = self.settings(name, statuses or {}), asyncio.Event()
+    async def start_agency(
+        self, name: str, statuses: Mapping[str, str] | None = None, profile: str = "bedrijven"
+    ) -> Running:
+        """A real agency: its own folder, book, door and loops; both ends know the profile of the connection."""
+        settings, woken = replace(self.settings(name, statuses or {}), profile=profile), asyncio.Event()
+        self.agency_profiles[self.identity(name).oin] = profile
         book = AgencyBook.open(settings.base.folder)
         one = agency.open_agency(settings, book, lambda: self.trust, self.new_peers(name), self.journal, woken)
         await one.start()

@@ -39,7 +39,7 @@ from digipoort_as4.pki import test_pki
 from digipoort_as4.storage.tables import SHIPPED
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.algorithms import Algorithms
-from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus import koppelvlak, profiles
 from digipoort_as4.wus.koppelvlak import AanleverResponse
 from digipoort_as4.wus.operations import AANLEVEREN
 
@@ -260,6 +260,15 @@ async def test_a_party_may_have_its_duplicates_refused(world: World, jansen: Sen
     assert 200 == (await world.post(Sender(pki, "installatie-deboer").aanleveren())).status
     for _ in range(2):  # without aanleverkenmerk nothing is a duplicate
         assert 200 == (await world.post(jansen.aanleveren(vat_return(aanleverkenmerk=None)))).status
+
+
+async def test_a_profile_may_refuse_duplicates(world: World, jansen: Sender) -> None:
+    """For every party that has it."""
+    rows = tomllib.loads(profiles.FILE.read_text(encoding="utf-8"))
+    rows["bedrijven"]["refuse_duplicates"] = True
+    world.with_snapshot(lambda s: replace(s, profiles=profiles.Profiles.of(rows)))
+    assert 200 == (await world.post(jansen.aanleveren())).status
+    assert "al eerder aangeleverd" in fault_of(await world.post(jansen.aanleveren())).cause
 
 
 def strict_on(oin: str, parties: Parties) -> Parties:
@@ -524,7 +533,8 @@ async def test_too_much_outside_the_documents(world: World, jansen: Sender) -> N
     ("headers", "status", "text"),
     [
         ({"content-type": "application/soap+xml"}, 415, "Het Content-Type is niet text/xml."),
-        ({"content-type": 'multipart/related; type="application/xop+xml"'}, 415, "Het Content-Type is niet text/xml."),
+        ({"content-type": 'multipart/mixed; boundary="b"'}, 415, "Het Content-Type is niet text/xml."),
+        ({"content-type": "text/xml; charset=utf-8; charset=utf-8"}, 415, "Het Content-Type is niet text/xml."),
         ({}, 415, "Het Content-Type is niet text/xml."),
         ({"content-type": "text/xml; charset=iso-8859-1"}, 500, "Het verzoek is niet in UTF-8."),
         ({"content-type": "text/xml", "content-encoding": "gzip"}, 415, "Een gecomprimeerd verzoek"),
