@@ -42,7 +42,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         accepted = decide(sent, opened.oin, snapshot)
         if earlier and snapshot.refuses_duplicates(opened.oin):
             raise duplicate(accepted, earlier)
-        await office.scenarios.meet("aanleveren", accepted)
+        await office.scenarios.meet("aanleveren", accepted.berichtsoort, accepted.aanleverkenmerk)
         accepted = await _keep(accepted, office.store)
         kenmerk, now = office.new_id(), office.now()
         body = build(accepted, kenmerk, now)

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from digipoort_as4.clock import parse_duration
 from digipoort_as4.errors import ConfigError, PeerError, UsageError, failure
-from digipoort_as4.hub.aanlevering import Aanlevering
 from digipoort_as4.hub.decision import Delivery, Process
 from digipoort_as4.hub.delivery import Accepted, AgencyStatus, Attempt, Faulted, NotLearnt
 from digipoort_as4.hub.mistakes import Mistakes
@@ -74,13 +73,11 @@ class Rule:
             raise failure(UsageError, str(error), fix="digipoort scenario set --help") from error
         return rule
 
-    def fits(self, stage: str, unit: Aanlevering | None, attempts: int) -> bool:
-        """Whether it is about this message; `unit` is None for a question about no single one."""
-        berichtsoort, kenmerk = (unit.berichtsoort, unit.aanleverkenmerk or "") if unit else ("", "")
-        about = (
-            self.stage == stage and self.berichtsoort in ("", berichtsoort) and self.aanleverkenmerk in ("", kenmerk)
-        )
-        return about and (not self.attempts or attempts < self.attempts)
+    def fits(self, stage: str, berichtsoort: str, aanleverkenmerk: str, attempts: int) -> bool:
+        """Whether it is about this message; empty where a question is about no single one."""
+        about = self.stage == stage and self.berichtsoort in ("", berichtsoort)
+        named = self.aanleverkenmerk in ("", aanleverkenmerk)
+        return about and named and (not self.attempts or attempts < self.attempts)
 
     @property
     def name(self) -> str:
@@ -200,15 +197,15 @@ class Scenarios:
         self._numbers = self._numbers if kept else 0
         return cleared
 
-    def find(self, stage: str, unit: Aanlevering | None, attempts: int = 0) -> Rule | None:
+    def find(self, stage: str, berichtsoort: str, aanleverkenmerk: str | None, attempts: int = 0) -> Rule | None:
         """What plays for a message now; one of its times is used up by that."""
-        kenmerk = (unit.aanleverkenmerk or "") if unit else ""
-        named = self.named.get(kenmerk)
+        about = (stage, berichtsoort, aanleverkenmerk or "", attempts)
+        named = self.named.get(aanleverkenmerk or "")
         for one in self._set:
-            shielded = named is not None and one.rule.aanleverkenmerk != kenmerk
-            if not shielded and one.rule.fits(stage, unit, attempts) and self._plays(one):
+            shielded = named is not None and one.rule.aanleverkenmerk != aanleverkenmerk
+            if not shielded and one.rule.fits(*about) and self._plays(one):
                 return one.rule
-        return named if named is not None and named.fits(stage, unit, attempts) else None
+        return named if named is not None and named.fits(*about) else None
 
     def _plays(self, one: _Set) -> bool:
         if one.rule.probability < 1 and one.chance.random() >= one.rule.probability:
@@ -219,13 +216,13 @@ class Scenarios:
                 self.clear(one.rule.number)
         return True
 
-    async def meet(self, stage: str, unit: Aanlevering | None) -> Rule | None:
+    async def meet(self, stage: str, berichtsoort: str, aanleverkenmerk: str | None) -> Rule | None:
         """Wait as long as the rule of this moment says; what else it asks is returned.
 
         Raises:
             Played: it asks for a fault or an HTTP status.
         """
-        rule = self.find(stage, unit)
+        rule = self.find(stage, berichtsoort, aanleverkenmerk)
         if rule is not None:
             await self._sleep(rule.delay.total_seconds())
             if (rule.fault or rule.http) and not rule.code:
@@ -237,13 +234,13 @@ class Scenarios:
 
         Where the agency's verdict would follow (`validates`), wus.zet_status plays it, and the message is delivered.
         """
-        unit = process.aanlevering
+        about = (process.aanlevering.berichtsoort, process.aanlevering.aanleverkenmerk)
         if delivery.copy:
             return None
-        if (rule := self.find("afleveren", unit, delivery.attempts)) is not None:
+        if (rule := self.find("afleveren", *about, delivery.attempts)) is not None:
             await self._sleep(rule.delay.total_seconds())
             return rule.attempt()
-        rule = None if validates else self.find(AGENCY, unit)
+        rule = None if validates else self.find(AGENCY, *about)
         if rule is None or not rule.code:
             return None
         await self._sleep(rule.delay.total_seconds())

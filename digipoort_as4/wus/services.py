@@ -1,6 +1,6 @@
 """The path of every WUS request, from its octets to the answer, and which function decides at which address.
 
-Owns no socket. Serving WSDL and XSD by GET is not here yet.
+Owns no socket. wus.wsdl serves the descriptions, which are asked for by GET.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ async def _not_offered(opened: Opened, operation: Operation, snapshot: Snapshot,
     raise PeerError("operation-unknown", where="Body", expected="nog geen operatie")
 
 
-def _at(service: Service, handler: Handler, *others: str) -> dict[str, tuple[Service, Handler]]:
-    return dict.fromkeys((service.path, *others), (service, handler))
+def _at(service: Service, handler: Handler) -> dict[str, tuple[Service, Handler]]:
+    return dict.fromkeys(service.paths, (service, handler))
 
 
 PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
     {
-        **_at(AANLEVEREN, aanleveren.accept, "/cpl/aanleverservice/1.2"),
-        **_at(STATUSINFORMATIE, statusinformatie.tell, "/cpl/statusinformatieservice/1.2"),
+        **_at(AANLEVEREN, aanleveren.accept),
+        **_at(STATUSINFORMATIE, statusinformatie.tell),
         **_at(OPHALEN, _not_offered),
         **_at(ZET_STATUS, zet_status.accept),
     }
@@ -46,6 +46,7 @@ PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
 
 Source: digipoort 1.9; zetstatusservice is ours.
 """
+SERVED: Final = MappingProxyType({path: service for path, (service, _) in PATHS.items()})
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:

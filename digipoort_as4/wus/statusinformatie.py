@@ -44,7 +44,8 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
     asked = koppelvlak.read(StatussenRequest, opened)
     facts = await _look_up(asked, opened.oin, office.store)
     process, told = decide(asked, operation, opened.oin, facts)
-    await office.scenarios.meet("statusinformatie", process.aanlevering)
+    unit = process.aanlevering
+    await office.scenarios.meet("statusinformatie", unit.berichtsoort, unit.aanleverkenmerk)
     body = build(told, process, operation)
     sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
     effects = build_effects(told, process, operation, opened.oin)

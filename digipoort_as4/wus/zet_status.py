@@ -52,7 +52,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
 async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
     """The status that was asked for, or the one that a scenario puts in its place. Raises Played."""
     unit = (await _find_process(asked.kenmerk, office.store)).aanlevering
-    rule = await office.scenarios.meet(AGENCY, unit)
+    rule = await office.scenarios.meet(AGENCY, unit.berichtsoort, unit.aanleverkenmerk)
     if rule is None or not rule.code:
         fout = asked.status_foutcode
         foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)

@@ -178,11 +178,11 @@ def test_the_newest_rule_that_fits_plays(played: Scenarios) -> None:
     first = played.set(stage="aanleveren", delay="1s")
     second = played.set(stage="aanleveren", delay="2s")
     other = played.set(stage="afleveren", delay="3s")
-    assert second == played.find("aanleveren", unit())
-    assert (1, first) == (played.clear(second.number), played.find("aanleveren", unit()))
+    assert second == played.find("aanleveren", "Omzetbelasting", "A-1")
+    assert (1, first) == (played.clear(second.number), played.find("aanleveren", "Omzetbelasting", "A-1"))
     assert (first, other) == played.rules
     assert 0 == played.clear(second.number)
-    assert (2, None) == (played.clear(), played.find("aanleveren", unit()))
+    assert (2, None) == (played.clear(), played.find("aanleveren", "Omzetbelasting", "A-1"))
 
 
 def test_chance_is_repeatable(slept: Slept) -> None:
@@ -191,7 +191,7 @@ def test_chance_is_repeatable(slept: Slept) -> None:
     def chosen(seed: int) -> list[bool]:
         scenarios = Scenarios(sleep=slept)
         scenarios.set(stage="aanleveren", http=503, probability=0.25, seed=seed)
-        return [scenarios.find("aanleveren", unit()) is not None for _ in range(400)]
+        return [scenarios.find("aanleveren", "", None) is not None for _ in range(400)]
 
     assert chosen(1) == chosen(1) != chosen(2)
     assert 70 < sum(chosen(1)) < 130
