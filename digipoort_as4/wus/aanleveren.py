@@ -94,7 +94,7 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
     Raises:
         PeerError: kenmerk-given, berichtsoort-unknown, autorisatie-adres, ontvanger-unknown.
 
-    Source: decisions 3 and 8; digipoort 1.6. A repeated aanleverkenmerk is marked, never refused (design 5.5).
+    Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it.
     """
     if sent.kenmerk is not None:
         raise PeerError("kenmerk-given", where="kenmerk", found="een kenmerk", expected="geen", fix="Laat kenmerk weg.")
