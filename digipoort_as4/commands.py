@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from digipoort_as4.clock import Clock, parse_duration, parse_moment
+from digipoort_as4.desk import Desk
 from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.hub.mistakes import nearest
 from digipoort_as4.transport.control import Command
@@ -19,7 +20,8 @@ from digipoort_as4.wus.office import Office
 
 def commands_of(office: Office) -> Mapping[str, Command]:
     """The commands of one post office."""
-    return {"clock": partial(move_clock, office), "scenario": partial(change_scenarios, office)}
+    own = {"clock": partial(move_clock, office), "scenario": partial(change_scenarios, office)}
+    return {**own, **Desk(office).commands()}
 
 
 async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -53,7 +55,7 @@ async def change_scenarios(office: Office, about: Mapping[str, Any]) -> Mapping[
     """Set or clear rules of what is played, or (`about` empty) only list them.
 
     Args:
-        about: `set` (keys of scenarios.READERS), or `clear` (a rule's number, or null for all).
+        about: `set` (scenarios.KEYS), or `clear` (a rule's number, or null for all).
 
     Returns:
         names: the aanleverkenmerken that play something, rules: those set, cleared: how many went.

@@ -6,14 +6,17 @@ Makes none of them; gateway and worker do, and tests hand in their own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from digipoort_as4.config import AuspService
+from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import BEDRIJVEN, Parties
+from digipoort_as4.hub.mandates import BEDRIJVEN, Authority, Parties
+from digipoort_as4.hub.registers import Tables
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -40,11 +43,17 @@ class Snapshot:
     """OIN → URL of the AfleverService of each body with an endpoint: possible recipients, and who may set statuses."""
     agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN → profile, where it is not the default
     profiles: Profiles = field(default_factory=profiles.load)
+    ausp: Mapping[str, AuspService] = field(default_factory=dict)
+    """URL → what is registered of each Autorisatie Service Provider."""
 
     def profile_of(self, oin: str) -> Profile:
         """The rule set of the connection with the party or agency of this OIN."""
         party = self.parties.knows(oin)
         return self.profiles.find(self.agency_profiles.get(oin) or (party.profile if party else BEDRIJVEN))
+
+    def tables(self) -> Tables:
+        """What decides about messages, without what decides about signatures."""
+        return Tables(self.routes, self.parties, self.consents, self.agencies)
 
     def policy_of(self, oin: str) -> SignaturePolicy:
         """What is asked of the security of messages of the party with this OIN (decisions 9 and 10)."""
@@ -55,6 +64,14 @@ class Snapshot:
         """Whether a probable duplicate of this party is refused: its own row says so, or its profile."""
         party = self.parties.knows(oin)
         return self.profile_of(oin).refuse_duplicates or (party is not None and party.refuse_duplicates)
+
+
+AskAusp = Callable[[str, str, Identiteit, str | None, str], Awaitable[Authority]]
+"""(address, OIN, belanghebbende, berichtsoort, kind): wus.ausp.Ausp.ask."""
+
+
+async def _nobody(*asked: object) -> Authority:
+    return Authority(False, "this process has no way to ask an AuSP", trouble=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,8 @@ class Office:
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
     scenarios: Scenarios = field(default_factory=partial(Scenarios, enabled=False))
+    ask_ausp: AskAusp = _nobody
+    refresh: Callable[[], str] = lambda: ""  # have `snapshot` read anew at once; why that was refused, or empty
 
 
 def note(
