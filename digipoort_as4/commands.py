@@ -37,14 +37,12 @@ async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, A
     if not isinstance(clock, Clock):
         raise failure(UsageError, "this post office has the machine's clock", fix="digipoort up")
     changes = {name: about[name] for name in ("strict", "crl") if name in about}
-    if about.get("reset"):
-        await asyncio.to_thread(clock.reset)
-    elif "advance" in about:
+    if "advance" in about:
         changes["shift"] = clock.moved().shift + parse_duration(about["advance"])
     elif "at" in about:
         changes["shift"] = parse_moment(about["at"]) - clock.machine()
-    if changes:
-        await asyncio.to_thread(clock.move, **changes)
+    if about:
+        await asyncio.to_thread(clock.reset if "reset" in about else partial(clock.move, **changes))
     told = {"now": clock().isoformat(), "wire": clock.wire().isoformat(), **clock.moved().record()}
     if about:
         office.journal.write("clock-moved", **told)

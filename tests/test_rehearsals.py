@@ -170,7 +170,18 @@ def test_the_time_is_told(office: Rehearsal, capsys: pytest.CaptureFixture[str])
     )
 
 
-@pytest.mark.parametrize("words", [["advance", "soon"], ["set"], ["set", "noon"], ["advance", "99999d"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["advance", "soon"],
+        ["advance"],
+        ["set"],
+        ["set", "noon"],
+        ["advance", "99999d"],
+        ["reset", "1h"],
+        ["show", "--strict"],
+    ],
+)
 def test_nonsense_is_a_usage_error(office: Rehearsal, words: list[str]) -> None:
     """Exit code 2, and the clock stands as it was."""
     before = control.ask(office.folder / "data", "clock", {})["shift"]
@@ -315,6 +326,8 @@ def test_an_agency_that_is_not_answered_tells_its_status_again(office: Rehearsal
         ["--stage", "aanleveren", "--berichtsoort", "Omzetbelastng", "--http", "503"],
         ["--stage", "aanleveren", "--http", "200"],
         ["--stage", "afleveren", "--code", "500"],
+        ["--http", "503"],
+        ["1", "--stage", "aanleveren", "--http", "503"],
     ],
 )
 def test_rules_that_make_no_sense_are_refused(office: Rehearsal, words: list[str]) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -155,11 +155,9 @@ NAMED: Final = _named()  # aanleverkenmerk to what it plays
 
 @dataclass(slots=True)
 class _Set:
-    """A rule at work."""
-
     rule: Rule
     chance: random.Random
-    left: int = field(default=0)  # of `times`
+    left: int  # of `times`
 
 
 class Scenarios:
