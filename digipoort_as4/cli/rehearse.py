@@ -18,7 +18,6 @@ from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.transport import control
 from digipoort_as4.wus.scenarios import STAGES
 
-
 NAMES = {"advance": "advance", "set": "at"}  # what VALUE is called on its way
 
 
