@@ -49,6 +49,7 @@ class PeerError(DigipoortError):
     """The other side's request or answer is refused; the protocol turns this into its fault."""
 
     category, exit_code = "refused", 4
+    foutcode, http = "", 0  # of a scenario: in place of what the cause says
 
     def __init__(
         self, name: str, *, where: str = "", found: str = "", expected: str = "", fix: str = "", detail: str = ""

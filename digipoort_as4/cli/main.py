@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
+    "clock": Entry("rehearse:clock", "Move the clock of the local post office: 72 hours in a second."),
+    "scenario": Entry("rehearse:scenario", "Have the local post office misbehave on purpose."),
     "mandates": Entry("registers:mandates", "List, grant or withdraw mandates: who may act for whom."),
     "routes": Entry("registers:routes", "List, check, set or retire routes: who gets which message."),
     "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),

@@ -216,7 +216,7 @@ def refuse(
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause
-    foutcode = table.code(hint.service, cause)
+    foutcode = refusal.foutcode or table.code(hint.service, cause)
     number = journal.write(
         "refused",
         level=logging.ERROR if cause.technical else logging.WARNING,
@@ -233,9 +233,11 @@ def refuse(
         oin=oin,
     )
     octets = build(refusal, hint, foutcode, number, f"urn:uuid:{message_id}")
-    status, headers = cause.http, {"content-type": XML_TYPE}
+    status, headers = refusal.http or cause.http, {"content-type": XML_TYPE}
     if status == 405:
         headers["allow"] = "POST"
     if cause.technical and hint.service == AFLEVEREN:
-        status, headers["retry-after"] = 503, str(RETRY_AFTER)
+        status = 503
+    if status == 503:
+        headers["retry-after"] = str(RETRY_AFTER)
     return HttpAnswer(status, headers, BytesPayload(octets))

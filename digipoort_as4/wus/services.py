@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import CAUSES, PeerError, StorageFailure
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.soap import xop
@@ -71,7 +72,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         intake.check_known(opened, service, snapshot)
         reply = await intake.find_repeat(opened, office, operation)
         if reply is None:
-            check_timestamp(opened, snapshot.policy_of(opened.oin), office.now())
+            check_timestamp(opened, snapshot.policy_of(opened.oin), wire_time(office.now))
             reply = await handler(opened, operation, snapshot, office)
         return answers.send(reply, mtom=xop.is_package(request.headers.get("content-type", "")))
     except (PeerError, StorageFailure, OSError) as trouble:
