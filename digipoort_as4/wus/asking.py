@@ -111,13 +111,13 @@ def open_answer(
     trust: Trust,
     policy: SignaturePolicy,
     at: datetime,
-    *,
-    repeated: bool = False,
+    wire: datetime | None,
 ) -> Opened | FaultAnswer:
     """Verify an answer.
 
     Args:
-        repeated: the question may have been answered before, so the answer may be old; it names our question.
+        at: the moment for its certificate; `wire`: the one for its Timestamp, which a moved clock leaves alone.
+            None: not judged, as the question may have been answered before; the answer names it.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.
@@ -143,16 +143,18 @@ def open_answer(
     else:
         tls = (answer.tls_certificate or b"", Purpose.TLS_SERVER)
         opened = open_unsigned(message, policy, trust, at, tls, sha256(answer.body))
-    if not repeated:
-        check_timestamp(opened, policy, at)
+    if wire is not None:
+        check_timestamp(opened, policy, wire)
     _check_fit(opened, question)
     return opened
 
 
 def _check_fit(opened: Opened, question: Question) -> None:
+    if opened.addressing.relates_to is None:
+        raise PeerError("relates-to-missing", expected=question.message_id)
     fits = (
         ("oin-differs", "certificaat van de handtekening", opened.oin, question.oin),
-        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to or "", question.message_id),
+        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to, question.message_id),
         ("header-value", "wsa:Action", opened.addressing.action, question.operation.response_action),
         ("operation-unknown", "Body", str(opened.operation.tag), question.operation.response),
     )

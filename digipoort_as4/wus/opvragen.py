@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from digipoort_as4 import limits
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
@@ -102,16 +103,20 @@ class Told:
 
     rows: tuple[object, ...]
     effects: tuple[Effect, ...] = ()
+    about: tuple[str, str | None] = ("", None)  # berichtsoort and aanleverkenmerk of the one process asked for
 
 
 Find = Callable[[Question], Awaitable[Told]]
 
 
-async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
+async def answer(
+    opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find, stage: str
+) -> StoredReply:
     """Answer a verified question: read → look up facts, decide → build → commit; again when facts changed meanwhile.
 
     Args:
         find: looks up and decides for this operation.
+        stage: of wus.scenarios.
 
     Raises:
         PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
@@ -120,12 +125,14 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     """
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)
-    for _ in range(ROUNDS):
+    for attempt in range(ROUNDS):
         now = office.now()
         told = await find(Question(asked, operation, opened, snapshot, office, now))
+        if not attempt:
+            await office.scenarios.meet(stage, told.about[0] or asked.berichtsoort or "", told.about[1])
         written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
         size = len(written.octets) + sum(payload.size for payload in written.large.values())
-        seal = (written.octets, operation, opened, office.signer, office.new_id, now, written.large)
+        seal = (written.octets, operation, opened, office.signer, office.new_id, wire_time(office.now), written.large)
         sealed = await intake.off_loop(size, lambda seal=seal: answers.seal_answer(*seal))  # type: ignore[misc]
         large = tuple(LargeDocument(m, key, p) for key, (m, p) in zip(written.keys, written.large.items(), strict=True))
         decision = answers.build_decision(told.effects, operation, opened, sealed, now, large=large)

@@ -6,6 +6,7 @@ Shows a process to its sender, to its belanghebbende and to whoever is authorise
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from digipoort_as4.errors import PeerError
@@ -25,7 +26,7 @@ MARKUP: Final = 600  # octets of a StatusResultaat beside its texts
 
 async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Answer a verified question of the statusinformatieservice. Source: digipoort 1.4, 1.11; decision 16."""
-    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
+    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name], "statusinformatie")
 
 
 # --- one process ------------------------------------------------------------------------------------------------------
@@ -48,7 +49,8 @@ async def find_statuses(question: Question) -> Told:
             raise question.unknown(f"of another sender; {authority.detail}")
     after = await question.store.seen(question.oin, kenmerk) if question.operation.only_new else 0
     found = [s for s in await question.store.statuses(kenmerk) if s.seq > after and question.covers(s.at)]
-    return tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])
+    told = tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])
+    return replace(told, about=(unit.berichtsoort, unit.aanleverkenmerk))
 
 
 def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Status]]) -> Told:
