@@ -309,7 +309,7 @@ async def test_an_intermediary_sees_what_its_mandate_names(
     await refused(
         world,
         await ask(world, de_boer, "getBerichten", identiteit_belanghebbende=FI),
-        "U mag dit niet opvragen voor deze belanghebbende en berichtsoort. Waar: identiteitBelanghebbende.",
+        "U mag dit niet opvragen voor deze belanghebbende en berichtsoort. Waar: identiteitBelanghebbende, regel 2.",
     )
     with_mandate(world, "Installatiebedrijf De Boer", to_collect())
     assert await listed(world, de_boer) == [sba_one]
@@ -368,7 +368,7 @@ async def test_a_window_that_ends_before_it_begins_is_refused(world: World, jans
         await refused(
             world,
             answer,
-            "Het tijdvak van tijdstempelVanaf en tijdstempelTot klopt niet. Waar: tijdstempelTot. "
+            "Het tijdvak van tijdstempelVanaf en tijdstempelTot klopt niet. Waar: tijdstempelTot, regel 2. "
             "Gevonden: 2026-11-24T11:59:59.999Z, voor tijdstempelVanaf 2026-11-24T12:00:00.000Z.",
         )
     assert await listed(world, jansen, tijdstempel_vanaf=NOW, tijdstempel_tot=NOW) == []
@@ -384,7 +384,7 @@ async def test_a_moment_without_a_time_zone_is_refused(world: World, jansen: Sen
     await refused(
         world,
         await world.post(window(b"")),
-        "Waar: tijdstempelVanaf. Gevonden: 2026-01-05T10:00:00, zonder tijdzone. "
+        "Waar: tijdstempelVanaf, regel 2. Gevonden: 2026-01-05T10:00:00, zonder tijdzone. "
         "Verwacht: een tijdstip met Z of +01:00. Oplossing: Zet een Z achter een tijd in UTC.",
     )
     assert (await world.post(window(b"+01:00"))).status == 200
@@ -400,7 +400,7 @@ async def test_a_berichtsoort_narrows_and_an_unknown_one_is_refused(
     found = await fetched(world, jansen, "getBerichten", identiteit_belanghebbende=FI, berichtsoort="SBA")
     assert [row.kenmerk for row in found] == [sba_one]
     answer = await ask(world, jansen, "getBerichtenLijst", berichtsoort="sba")
-    await refused(world, answer, "De berichtsoort is niet bekend. Waar: berichtsoort. Gevonden: sba.")
+    await refused(world, answer, "De berichtsoort is niet bekend. Waar: berichtsoort, regel 2. Gevonden: sba.")
 
 
 async def test_the_belanghebbende_is_the_same_however_it_is_written(

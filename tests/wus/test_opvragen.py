@@ -69,7 +69,7 @@ def refused(answer: HttpAnswer, text: str) -> None:
 
 
 FIRST = ("105", "100", "110")
-MAY_NOT = "U mag dit niet opvragen voor deze belanghebbende en berichtsoort. Waar: identiteitBelanghebbende."
+MAY_NOT = "U mag dit niet opvragen voor deze belanghebbende en berichtsoort. Waar: identiteitBelanghebbende, regel 2."
 
 
 # --- getProcessen -----------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ async def test_the_belanghebbende_and_the_mandated_see_a_process_of_another_send
     for sender, kenmerk in ((jansen, for_itself), (de_boer, by_another), (jansen, by_another)):
         assert (await world.post(sender.ask(kenmerk))).status == 200
     for sender in (de_boer, stranger):
-        refused(await world.post(sender.ask(for_itself)), "Het kenmerk is niet bekend. Waar: kenmerk.")
+        refused(await world.post(sender.ask(for_itself)), "Het kenmerk is niet bekend. Waar: kenmerk, regel 2.")
     mandate = Mandate(FI, frozenset({"Omzetbelasting"}), NOW - DAY, NOW + DAY, STATUS)
     with_mandate(world, "Installatiebedrijf De Boer", mandate)
     assert (await world.post(de_boer.ask(for_itself))).status == 200
@@ -241,7 +241,17 @@ async def test_an_unregistered_autorisatie_adres_is_refused(world: World, jansen
 async def test_an_unknown_berichtsoort_is_refused(world: World, jansen: Sender, operation: str) -> None:
     """A typing error must not look like an empty answer."""
     answer = await ask(world, jansen, operation, berichtsoort="OB", identiteit_belanghebbende=FI)
-    refused(answer, "De berichtsoort is niet bekend. Waar: berichtsoort. Gevonden: OB.")
+    refused(answer, "De berichtsoort is niet bekend. Waar: berichtsoort, regel 2. Gevonden: OB.")
+
+
+async def test_all_mistakes_of_a_question_are_told_at_once(world: World, jansen: Sender) -> None:
+    """Window, address, berichtsoort and number; each of them alone is above."""
+    wrong = {"berichtsoort": "OB", "identiteit_belanghebbende": Identiteit("1", "KvK"), "autorisatie_adres": "urn:x"}
+    answer = await ask(world, jansen, "getNieuweStatussen", **wrong, tijdstempel_vanaf=NOW, tijdstempel_tot=NOW - MS)
+    for text in (
+        "Het tijdvak", "Het autorisatieAdres is niet", "De berichtsoort is niet", "Het nummer van een identiteit"
+    ):  # fmt: skip
+        refused(answer, text)
 
 
 async def test_an_agency_sees_what_it_sent(world: World, belastingdienst: Sender, jansen: Sender) -> None:
