@@ -112,8 +112,7 @@ def _check_kenmerk(kenmerk: str | None) -> None:
 
 
 def _find_recipient(aanlevering: Aanlevering, snapshot: Snapshot) -> Identiteit:
-    route = snapshot.routes.require(aanlevering.berichtsoort)
-    return resolve_recipient(route, aanlevering, snapshot.agencies)
+    return resolve_recipient(snapshot.routes.require(aanlevering.berichtsoort), aanlevering, snapshot.agencies)
 
 
 async def _keep(accepted: Aanlevering, store: Store) -> Aanlevering:

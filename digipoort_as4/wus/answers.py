@@ -21,7 +21,7 @@ from digipoort_as4.hub.decision import (
     RememberReply,
     StoredReply,
 )
-from digipoort_as4.payload import BytesPayload, Payload, read_all
+from digipoort_as4.payload import Payload, read_all
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.soap import xop
 from digipoort_as4.soap.addressing import Addressing
@@ -122,5 +122,5 @@ def send(reply: Payload, *, mtom: bool = False) -> HttpAnswer:
     if mtom:
         octets = read_all(reply)
         package = xop.pack(octets, {}, hashlib.sha256(octets).hexdigest()[:32])
-        return HttpAnswer(200, {"content-type": package.content_type}, BytesPayload(read_all(package.body)))
+        return HttpAnswer(200, {"content-type": package.content_type}, package.body)
     return HttpAnswer(200, {"content-type": XML_TYPE}, reply)

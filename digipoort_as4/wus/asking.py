@@ -111,13 +111,15 @@ def open_answer(
     trust: Trust,
     policy: SignaturePolicy,
     at: datetime,
-    wire: datetime | None,
+    wire: datetime,
+    *,
+    repeated: bool = False,
 ) -> Opened | FaultAnswer:
     """Verify an answer.
 
     Args:
         at: the moment for its certificate; `wire`: the one for its Timestamp, which a moved clock leaves alone.
-            None: not judged, as the question may have been answered before; the answer names it.
+        repeated: the question may have been answered before, so the answer may be old; it names our question.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.
@@ -143,7 +145,7 @@ def open_answer(
     else:
         tls = (answer.tls_certificate or b"", Purpose.TLS_SERVER)
         opened = open_unsigned(message, policy, trust, at, tls, sha256(answer.body))
-    if wire is not None:
+    if not repeated:
         check_timestamp(opened, policy, wire)
     _check_fit(opened, question)
     return opened

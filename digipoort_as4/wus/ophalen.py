@@ -6,7 +6,6 @@ Lists never mark anything; a message is collected when its content leaves, in th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from digipoort_as4 import limits
@@ -26,7 +25,7 @@ MARKUP: Final = 2_000  # octets of a BerichtResultaat beside its documents, and 
 
 async def fetch(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Answer a verified question of the ophaalservice. Source: digipoort 1.4, 4.6; decision 16."""
-    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name], "ophalen")
+    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
 # --- what the asker may collect ---------------------------------------------------------------------------------------
@@ -70,9 +69,9 @@ async def find_one(question: Question) -> Told:
     authority = await question.settle(unit.ontvanger or unit.belanghebbende, unit.berichtsoort, OPHALEN)
     if isinstance(authority, PeerError):
         raise question.unknown(f"for somebody else; {authority.detail}")
+    await question.office.scenarios.meet("ophalen", unit.berichtsoort, unit.aanleverkenmerk)
     search = question.search(reach=((message.recipient, unit.berichtsoort),))
-    told = await hand_over(question, await question.store.search_returned(search))
-    return replace(told, about=(unit.berichtsoort, unit.aanleverkenmerk))
+    return await hand_over(question, await question.store.search_returned(search))
 
 
 # --- handing over -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import answers, ausp, intake, koppelvlak
 from digipoort_as4.wus.koppelvlak import OpvraagRequest
 from digipoort_as4.wus.office import Office, Snapshot, note
-from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.operations import SERVICES, Operation
 
 R = TypeVar("R")
 
@@ -103,20 +103,16 @@ class Told:
 
     rows: tuple[object, ...]
     effects: tuple[Effect, ...] = ()
-    about: tuple[str, str | None] = ("", None)  # berichtsoort and aanleverkenmerk of the one process asked for
 
 
 Find = Callable[[Question], Awaitable[Told]]
 
 
-async def answer(
-    opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find, stage: str
-) -> StoredReply:
+async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
     """Answer a verified question: read → look up facts, decide → build → commit; again when facts changed meanwhile.
 
     Args:
         find: looks up and decides for this operation.
-        stage: of wus.scenarios.
 
     Raises:
         PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
@@ -125,11 +121,12 @@ async def answer(
     """
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)
-    for attempt in range(ROUNDS):
+    if asked.kenmerk is None:  # of one process, `find` knows more to go by
+        service = next(one.name for one in SERVICES if operation in one.operations)
+        await office.scenarios.meet(service, asked.berichtsoort or "", None)
+    for _ in range(ROUNDS):
         now = office.now()
         told = await find(Question(asked, operation, opened, snapshot, office, now))
-        if not attempt:
-            await office.scenarios.meet(stage, told.about[0] or asked.berichtsoort or "", told.about[1])
         written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
         size = len(written.octets) + sum(payload.size for payload in written.large.values())
         seal = (written.octets, operation, opened, office.signer, office.new_id, wire_time(office.now), written.large)

@@ -6,7 +6,6 @@ Shows a process to its sender, to its belanghebbende and to whoever is authorise
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from digipoort_as4.errors import PeerError
@@ -26,7 +25,7 @@ MARKUP: Final = 600  # octets of a StatusResultaat beside its texts
 
 async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Answer a verified question of the statusinformatieservice. Source: digipoort 1.4, 1.11; decision 16."""
-    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name], "statusinformatie")
+    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
 # --- one process ------------------------------------------------------------------------------------------------------
@@ -47,10 +46,10 @@ async def find_statuses(question: Question) -> Told:
         authority = await question.settle(unit.belanghebbende, unit.berichtsoort, STATUS)
         if isinstance(authority, PeerError):
             raise question.unknown(f"of another sender; {authority.detail}")
+    await question.office.scenarios.meet("statusinformatie", unit.berichtsoort, unit.aanleverkenmerk)
     after = await question.store.seen(question.oin, kenmerk) if question.operation.only_new else 0
     found = [s for s in await question.store.statuses(kenmerk) if s.seq > after and question.covers(s.at)]
-    told = tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])
-    return replace(told, about=(unit.berichtsoort, unit.aanleverkenmerk))
+    return tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])
 
 
 def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Status]]) -> Told:

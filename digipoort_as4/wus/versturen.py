@@ -75,14 +75,14 @@ async def send(one: Dispatch, desk: Desk) -> Dispatch:
 
     Source: decisions 8 and 36.
     """
-    now = desk.now()
-    one, old = replace(one, attempts=one.attempts + 1), wire_time(desk.now) >= one.sealed_at + limits.TIMESTAMP_LIFE
+    now, wire = desk.now(), wire_time(desk.now)
+    one, old = replace(one, attempts=one.attempts + 1), wire >= one.sealed_at + limits.TIMESTAMP_LIFE
     try:
         files = {mark: desk.outbox.file(one.folder, name) for mark, name in json.loads(one.large).items()}
         sealed = Sealed(assemble(one.octets, files), one.octets, one.signature_value)
         question = Question(desk.hub_oin, OPERATION, one.message_id, sealed, desk.profile)
         answer = await desk.post(desk.hub_oin, desk.aanleveren_url, sealed.payload, headers_of(OPERATION))
-        opened = open_answer(answer, question, desk.trust(), desk.profile.policy, desk.now(), None)
+        opened = open_answer(answer, question, desk.trust(), desk.profile.policy, now, wire, repeated=True)
         if isinstance(opened, Opened):
             told = build_envelope(koppelvlak.read(AanleverResponse, opened))
             return replace(one, verdict=SENT, told=_json(told), answer=opened.message.octets)
@@ -90,7 +90,7 @@ async def send(one: Dispatch, desk: Desk) -> Dispatch:
         return replace(one, due=now + pause(one.attempts), note=str(error))
     if opened.foutcode.endswith(TECHNICAL):
         return replace(one, due=now + pause(one.attempts), note=opened.foutbeschrijving)
-    if old and now < one.sealed_at + limits.REPEAT_KEPT:
+    if old and wire < one.sealed_at + limits.REPEAT_KEPT:
         return seal(one.folder, desk)
     return _refused(one, {"foutcode": opened.foutcode, "foutbeschrijving": opened.foutbeschrijving}, opened)
 

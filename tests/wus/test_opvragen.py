@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from helpers_wus import BELASTINGDIENST, NOW, Sender, World, document, fault_of, sba, tree, vat_return, verified
+from helpers_wus import BELASTINGDIENST, NOW, Sender, World, document, fault_of, plain, sba, tree, vat_return, verified
 from test_ophalen import DAY, FI, OFFICIAL, official, put_ready, to_collect, with_mandate
 
 from digipoort_as4.hub import statuses
@@ -65,11 +65,11 @@ def refused(answer: HttpAnswer, text: str) -> None:
     assert (answer.status, fault.element) == (500, "statusinformatieFault")
     assert fault.fout is not None
     assert fault.fout.foutcode == "STS100"
-    assert text in fault.cause
+    assert text in plain(fault.cause)
 
 
 FIRST = ("105", "100", "110")
-MAY_NOT = "U mag dit niet opvragen voor deze belanghebbende en berichtsoort. Waar: identiteitBelanghebbende, regel 2."
+MAY_NOT = "U mag dit niet opvragen voor deze belanghebbende en berichtsoort. Waar: identiteitBelanghebbende."
 
 
 # --- getProcessen -----------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ async def test_the_belanghebbende_and_the_mandated_see_a_process_of_another_send
     for sender, kenmerk in ((jansen, for_itself), (de_boer, by_another), (jansen, by_another)):
         assert (await world.post(sender.ask(kenmerk))).status == 200
     for sender in (de_boer, stranger):
-        refused(await world.post(sender.ask(for_itself)), "Het kenmerk is niet bekend. Waar: kenmerk, regel 2.")
+        refused(await world.post(sender.ask(for_itself)), "Het kenmerk is niet bekend. Waar: kenmerk.")
     mandate = Mandate(FI, frozenset({"Omzetbelasting"}), NOW - DAY, NOW + DAY, STATUS)
     with_mandate(world, "Installatiebedrijf De Boer", mandate)
     assert (await world.post(de_boer.ask(for_itself))).status == 200
@@ -241,7 +241,7 @@ async def test_an_unregistered_autorisatie_adres_is_refused(world: World, jansen
 async def test_an_unknown_berichtsoort_is_refused(world: World, jansen: Sender, operation: str) -> None:
     """A typing error must not look like an empty answer."""
     answer = await ask(world, jansen, operation, berichtsoort="OB", identiteit_belanghebbende=FI)
-    refused(answer, "De berichtsoort is niet bekend. Waar: berichtsoort, regel 2. Gevonden: OB.")
+    refused(answer, "De berichtsoort is niet bekend. Waar: berichtsoort. Gevonden: OB.")
 
 
 async def test_all_mistakes_of_a_question_are_told_at_once(world: World, jansen: Sender) -> None:

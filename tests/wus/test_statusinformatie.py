@@ -117,7 +117,7 @@ async def refused(world: World, request: object, text: str) -> str:
     assert plain(text) in plain(fault.cause)
     assert world.stored() == stored
     assert len(world.journal()) == before + 1
-    return fault.cause
+    return plain(fault.cause)
 
 
 async def test_a_kenmerk_that_is_not_yours_is_like_one_that_is_not_there(
