@@ -27,32 +27,15 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from digipoort_as4.config import data_file
 from digipoort_as4.errors import UsageError
+from digipoort_as4.pki import issuing
 from digipoort_as4.pki.certificates import TEST_POLICIES, load_pem
-from digipoort_as4.pki.issuing import (
-    BACKDATED,
-    CA_BITS,
-    Authority,
-    Kind,
-    Party,
-    Recipe,
-    issue_ca,
-    issue_end_entity,
-    make_crl,
-    read_recipe,
-    subject_of,
-)
+from digipoort_as4.pki.issuing import BACKDATED, CA_BITS, Authority, Kind, Party, Recipe
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 
@@ -65,10 +48,10 @@ RENEWED_BEFORE: Final = timedelta(days=30)  # so a certificate
 class Identity:
     """A party with its files."""
 
-    name: str
+    name: str  # lower case, digits and hyphens
     role: str  # `hub`, `business` or `agency`
-    oin: str  # as asked for; a certificate with the flaw `no_oin` does not carry it
-    shape: str  # `g1` or `g4`
+    oin: str  # 20 positions as asked for; a certificate with the flaw `no_oin` does not carry it
+    shape: str  # `g1` (one certificate for all) or `g4` (one for the connection, one for signing)
     tls_cert: Path  # PEM: its certificate, then the CAs above it without the root; so signing_cert
     tls_key: Path  # PEM, PKCS#8, not encrypted, mode 0600; so signing_key
     signing_cert: Path  # in g1 the same file as tls_cert, unless the signing certificate was asked to be broken
@@ -96,18 +79,18 @@ class Broken:
 def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
     """Make what is missing or soon to expire of the PKI of certs/test-pki.toml; the second time nothing changes.
 
-    Args:
-        folder: made with mode 0700 where it does not exist.
-        now: start of the certificates' lives.
-        ca_bits: size of the CAs' keys; tests that do not look at it can do with 2048 in a third of the time.
+    The folder has mode 0700, lives start `now`, and CA keys of 2048 `ca_bits` take a third of the time.
     """
     recipe, made_from = _read_recipe(ca_bits)
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
         _sweep(folder)
-        if not _is_current(folder, made_from, now):
+        record = folder / "made-from"
+        same = record.exists() and record.read_text() == made_from
+        if not (same and all(_lives(path, now) for path in _authority_files(folder))):
             _make_authorities(folder, recipe, now, ca_bits, pool)
-            _write(folder / "made-from", made_from.encode())
-        missing = [party for party in recipe.parties if not _is_good(folder, party, now)]
+            _write(record, made_from.encode())
+        known = {Party(one.name, one.role, one.oin, one.shape): one for one in identities(folder)}
+        missing = [party for party in recipe.parties if not _is_good(known.get(party), now)]
         for party, keys in [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]:
             _issue(folder, recipe, party, now, Broken(), keys)
         if not all(_is_fresh(path, now) for path in crls(folder)):
@@ -117,16 +100,8 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
 def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetime, **broken: bool) -> Identity:
     """Give a party certificates, in place of those that it had; the old ones stay valid.
 
-    Args:
-        folder: a PKI that `make` made.
-        name: lower case, digits and hyphens.
-        oin: 20 positions; in shape g4 the TRIAL pattern.
-        shape: `g1` (one certificate for all) or `g4` (one for the connection, one for signing).
-        role: `hub`, `business` or `agency`.
-        now: start of the certificates' lives.
-        broken: fields of `Broken`.
-
-    Raises UsageError: an argument makes no sense, or there is no PKI here.
+    `name`, `oin`, `shape` and `role` as in `Identity`, the OIN of shape g4 in the TRIAL pattern; `now`: start of the
+    certificates' lives; `broken`: fields of `Broken`. Raises UsageError: one makes no sense, or no PKI is here.
     """
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)
@@ -195,13 +170,7 @@ def trust(folder: Path) -> Trust:
 def _read_recipe(ca_bits: int) -> tuple[Recipe, str]:
     """The recipe, and a text that changes when the recipe or the size of the keys does."""
     text = data_file("certs/test-pki.toml").read_bytes()
-    return read_recipe(tomllib.loads(text.decode())), f"{hashlib.sha256(text).hexdigest()} {ca_bits}\n"
-
-
-def _is_current(folder: Path, made_from: str, now: datetime) -> bool:
-    record = folder / "made-from"
-    same = record.exists() and record.read_text() == made_from
-    return same and all(_lives(path, now) for path in _authority_files(folder))
+    return issuing.read_recipe(tomllib.loads(text.decode())), f"{hashlib.sha256(text).hexdigest()} {ca_bits}\n"
 
 
 def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int, pool: Executor) -> None:
@@ -212,7 +181,7 @@ def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int,
     made: dict[str, Authority] = {}
     for spec in recipe.cas:
         key, above = keys[spec.name].result(), made.get(spec.issuer)
-        made[spec.name] = new = issue_ca(spec, key, above, x509.random_serial_number(), now)
+        made[spec.name] = new = issuing.issue_ca(spec, key, above, x509.random_serial_number(), now)
         _write(folder / "ca" / f"{spec.name}.pem", _pem([new.certificate]) + _key_pem(key))
     _write(anchors(folder), _pem(made[spec.name].certificate for spec in recipe.cas if not spec.issuer), public=True)
     _write(intermediates(folder), _pem(made[spec.name].certificate for spec in recipe.cas if spec.issuer), public=True)
@@ -225,7 +194,7 @@ def _authority_files(folder: Path) -> list[Path]:
 def _read_authority(path: Path) -> Authority:
     text = path.read_bytes()
     # the key is ours: checking it again takes OpenSSL a tenth of a second
-    key = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+    key = serialization.load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise UsageError(f"{path}: a test CA has an RSA key")
     return Authority(path.stem, path.stem.partition("-")[0], x509.load_pem_x509_certificate(text), key)
@@ -235,7 +204,7 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
     """A root that nobody trusts; kept apart from the CAs."""
     root = next(spec for spec in recipe.cas if spec.shape == shape and not spec.issuer)
     spec = replace(root, name=f"{shape}-stranger", cn="TEST Stranger Root CA")
-    return issue_ca(spec, _new_key(2048), None, x509.random_serial_number(), now)
+    return issuing.issue_ca(spec, _new_key(2048), None, x509.random_serial_number(), now)
 
 
 # --- parties ----------------------------------------------------------------------------------------------------------
@@ -253,16 +222,13 @@ def _checked(party: Party, shapes: set[str]) -> Party:
     return party
 
 
-def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, Kind]:
-    """The kinds to issue, by use; one where one certificate serves both."""
+def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, tuple[Kind, Broken]]:
+    """The kinds to issue, by use, each with its flaws; one where one certificate serves both."""
     kinds = {use: kind for kind in recipe.kinds if kind.shape == shape for use in kind.uses}
     if kinds["tls"].name == kinds["signing"].name and (flaws.tls or flaws == Broken()):
         del kinds["tls"]
-    return {use: _flawed(kind, _flaws_of(use, flaws)) for use, kind in kinds.items()}
-
-
-def _flaws_of(use: str, flaws: Broken) -> Broken:
-    return flaws if use == "signing" or flaws.tls else Broken()
+    each = {use: (kind, flaws if use == "signing" or flaws.tls else Broken()) for use, kind in kinds.items()}
+    return {use: (_flawed(kind, own), own) for use, (kind, own) in each.items()}
 
 
 def _flawed(kind: Kind, flaws: Broken) -> Kind:
@@ -271,24 +237,28 @@ def _flawed(kind: Kind, flaws: Broken) -> Kind:
 
 
 def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Keys:
-    return {use: pool.submit(_new_key, kind.bits) for use, kind in _kinds(recipe, party.shape, flaws).items()}
+    return {use: pool.submit(_new_key, kind.bits) for use, (kind, _) in _kinds(recipe, party.shape, flaws).items()}
 
 
 def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Broken, keys: _Keys) -> Identity:
     """Certificates for keys, and the party's folder in one rename."""
     target = folder / "identities" / party.name
     fresh = target.with_name(f".{party.name}-{secrets.token_hex(4)}")
-    for use, kind in _kinds(recipe, party.shape, flaws).items():
-        broken, key = _flaws_of(use, flaws), keys[use].result()
+    for use, (kind, broken) in _kinds(recipe, party.shape, flaws).items():
+        key = keys[use].result()
         home = folder / "ca" / f"{kind.issuer}.pem"
         issuer = _stranger(kind.shape, recipe, now) if broken.untrusted else _read_authority(home)
-        name, serial = subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
-        leaf = issue_end_entity(kind, name, key.public_key(), issuer, serial, _period(kind, now, broken))
+        name, serial = issuing.subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
+        leaf = issuing.issue_end_entity(kind, name, key.public_key(), issuer, serial, _period(kind, now, broken))
         chain = _chain(folder, recipe, issuer)
         _write(fresh / f"{use}.pem", _pem([leaf, *chain]), public=True)
         _write(fresh / f"{use}.key", _key_pem(key))
         if use == "signing":
-            _write_p12(fresh, party.name, key, leaf, chain)
+            password = secrets.token_urlsafe(18).encode()
+            sealed = serialization.BestAvailableEncryption(password)
+            p12 = pkcs12.serialize_key_and_certificates(party.name.encode(), key, leaf, chain, sealed)
+            _write(fresh / "signing.p12", p12)
+            _write(fresh / "p12.password", password)
     _write(fresh / "identity.json", _json(asdict(party)))
     _replace_folder(fresh, target)
     return _read_identity(target)
@@ -309,36 +279,15 @@ def _period(kind: Kind, now: datetime, flaws: Broken) -> tuple[datetime, datetim
     return start, start + timedelta(days=kind.days)
 
 
-def _write_p12(
-    folder: Path, name: str, key: rsa.RSAPrivateKey, leaf: x509.Certificate, chain: list[x509.Certificate]
-) -> None:
-    password = secrets.token_urlsafe(18).encode()
-    octets = pkcs12.serialize_key_and_certificates(name.encode(), key, leaf, chain, BestAvailableEncryption(password))
-    _write(folder / "signing.p12", octets)
-    _write(folder / "p12.password", password)
-
-
 def _read_identity(folder: Path) -> Identity:
     record = json.loads((folder / "identity.json").read_bytes())
     tls = "tls" if (folder / "tls.pem").exists() else "signing"
-    return Identity(
-        **record,
-        tls_cert=folder / f"{tls}.pem",
-        tls_key=folder / f"{tls}.key",
-        signing_cert=folder / "signing.pem",
-        signing_key=folder / "signing.key",
-        p12=folder / "signing.p12",
-        p12_password=folder / "p12.password",
-    )
+    names = (f"{tls}.pem", f"{tls}.key", "signing.pem", "signing.key", "signing.p12", "p12.password")
+    return Identity(*(record[key] for key in ("name", "role", "oin", "shape")), *(folder / name for name in names))
 
 
-def _is_good(folder: Path, party: Party, now: datetime) -> bool:
-    home = folder / "identities" / party.name
-    if not (home / "identity.json").exists():
-        return False
-    one = _read_identity(home)
-    same = Party(one.name, one.role, one.oin, one.shape) == party
-    return same and _lives(one.tls_cert, now) and _lives(one.signing_cert, now)
+def _is_good(one: Identity | None, now: datetime) -> bool:
+    return one is not None and _lives(one.tls_cert, now) and _lives(one.signing_cert, now)
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------
@@ -366,24 +315,21 @@ def _renew_crls(folder: Path, now: datetime, lifetime: timedelta) -> None:
         revoked = _read_revoked(path.with_suffix(".revoked"))
         entries = [(int(serial, 16), datetime.fromisoformat(when)) for serial, when in revoked.items()]
         target = folder / "crls" / path.name
+        old = _read_crl(target)  # one that revokes nothing is falsy
+        number = old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1 if old is not None else 1
         start = min(now, now + lifetime) - BACKDATED
-        crl = make_crl(_read_authority(path), entries, _next_number(target), (start, now + lifetime))
+        crl = issuing.make_crl(_read_authority(path), entries, number, (start, now + lifetime))
         _write(target, crl.public_bytes(Encoding.PEM), public=True)
 
 
-def _next_number(path: Path) -> int:
-    if not path.exists():
-        return 1
-    crl = x509.load_pem_x509_crl(path.read_bytes())
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1
+def _read_crl(path: Path) -> x509.CertificateRevocationList | None:
+    return x509.load_pem_x509_crl(path.read_bytes()) if path.exists() else None
 
 
 def _is_fresh(path: Path, now: datetime) -> bool:
-    if not path.exists():
+    if (crl := _read_crl(path)) is None or crl.next_update_utc is None:
         return False
-    crl = x509.load_pem_x509_crl(path.read_bytes())
-    end = crl.next_update_utc
-    return crl.last_update_utc <= now and end is not None and now + CRL_RENEWED_BEFORE < end
+    return crl.last_update_utc <= now and now + CRL_RENEWED_BEFORE < crl.next_update_utc
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -433,7 +379,7 @@ def _new_key(bits: int) -> rsa.RSAPrivateKey:
 
 
 def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _pem(certificates: Iterable[x509.Certificate]) -> bytes:
