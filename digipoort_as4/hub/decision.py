@@ -174,8 +174,21 @@ class MarkSeen:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Append one entry to a register; the last one of a key is what stands. Also the row as it is read again."""
+
+    register: str  # hub.registers.MANDATE or ROUTE
+    key: str
+    value: str | None  # JSON of a row as the tables have them; None: withdrawn
+    by: str  # Who decided it, for people
+    reason: str
+    at: datetime
+
+
 JobEffect = QueueJob | FinishJob | PostponeJob
-Effect = StartProcess | Advance | RememberReply | KeepEvidence | MarkSeen | JobEffect | StartDelivery | ChangeDelivery
+Notes = RememberReply | KeepEvidence | MarkSeen | Register
+Effect = StartProcess | Advance | Notes | JobEffect | StartDelivery | ChangeDelivery
 
 
 @dataclass(frozen=True, slots=True)

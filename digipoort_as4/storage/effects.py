@@ -26,6 +26,7 @@ from digipoort_as4.hub.decision import (
     Outcome,
     PostponeJob,
     QueueJob,
+    Register,
     RememberReply,
     Stale,
     StartDelivery,
@@ -72,7 +73,7 @@ def carry_out(decision: Decision, writing: Writing) -> Outcome:
     return Committed()
 
 
-def append(table: str, effect: KeepEvidence | QueueJob, writing: Writing) -> None:
+def append(table: str, effect: KeepEvidence | QueueJob | Register, writing: Writing) -> None:
     """Add one row whose columns are the effect's fields."""
     writing.insert(table, **{field.name: getattr(effect, field.name) for field in fields(effect)})
 
@@ -258,6 +259,7 @@ EFFECTS: Final[dict[type, Callable[[Any, Writing], None]]] = {
     RememberReply: remember_reply,
     KeepEvidence: partial(append, "evidence"),
     MarkSeen: mark_seen,
+    Register: partial(append, "register"),
     QueueJob: partial(append, "job"),
     FinishJob: finish_job,
     PostponeJob: postpone_job,

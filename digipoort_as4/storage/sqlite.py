@@ -145,6 +145,7 @@ class SqliteStore:
     seen = _reading(View.seen)
     delivery = _reading(View.delivery)
     deliveries = _reading(View.deliveries)
+    register = _reading(View.register)
     next_due = _reading(View.next_due)
     payload = _reading(View.payload)
 

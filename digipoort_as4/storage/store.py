@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from digipoort_as4.hub.decision import Decision, Delivery, Job, Outcome, Process, Status, StoredReply
+from digipoort_as4.hub.decision import Decision, Delivery, Job, Outcome, Process, Register, Status, StoredReply
 from digipoort_as4.payload import Document, Payload
 
 
@@ -62,6 +62,9 @@ class Store(Protocol):
 
     async def deliveries(self, kenmerk: str) -> list[Delivery]:
         """All deliveries of a process, the owner's first, then copies in the order made."""
+
+    async def register(self, name: str) -> list[Register]:
+        """All entries of a register, in the order made."""
 
     async def claim(
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int

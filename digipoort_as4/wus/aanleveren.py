@@ -10,20 +10,18 @@ from datetime import datetime
 from typing import Final
 
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub import statuses
+from digipoort_as4.hub import identities, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
 from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess
 from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, intake, koppelvlak
+from digipoort_as4.wus import answers, ausp, intake, koppelvlak
 from digipoort_as4.wus.koppelvlak import AanleverRequest, AanleverResponse
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import Operation
 
-GEEN_AUSP: Final = "http://geenausp.nl"
-"""autorisatieAdres of whoever has no Autorisatie Service Provider (digipoort 4.7)."""
 FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this order (digipoort 3.2)
 
 
@@ -76,7 +74,7 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
     """Refuse a request that no process can start from, or say what is accepted, with the resolved recipient.
 
     Raises:
-        PeerError: kenmerk-given, berichtsoort-unknown, autorisatie-adres, ontvanger-unknown.
+        PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
 
     Source: decisions 3 and 8; digipoort 1.6. A repeated aanleverkenmerk is marked, never refused (design 5.5).
     """
@@ -91,10 +89,8 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
             expected="een berichtsoort van deze aansluiting, precies zo gespeld",
             fix="Controleer de spelling, ook hoofdletters.",
         )
-    address, advice = sent.autorisatie_adres, f"Laat autorisatieAdres weg of vul {GEEN_AUSP} in."
-    if address not in (None, GEEN_AUSP):
-        expected = f"geen, of {GEEN_AUSP}"
-        raise PeerError("autorisatie-adres", where="autorisatieAdres", found=address, expected=expected, fix=advice)
+    identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende)
+    ausp.check_address(sent.autorisatie_adres, snapshot.ausp)
     aanlevering = sent.aanlevering(sender_oin)
     return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
 
