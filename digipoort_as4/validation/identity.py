@@ -61,16 +61,15 @@ def _document(document: Document, belanghebbende: Identiteit, rules: tuple[Ident
         yield _missing(document, belanghebbende, rules)
     wanted = identities.normalise(belanghebbende.nummer, belanghebbende.type)
     differing = [n for n in numbers if identities.normalise(n.number, belanghebbende.type) != wanted]
-    for number in differing[:MOST]:
-        yield _differs(document, belanghebbende, number)
+    expected = f"{_shown(belanghebbende)}, de identiteitBelanghebbende"
+    fix = "Maak het nummer in het document en de identiteitBelanghebbende gelijk."
+    for n in differing[:MOST]:
+        name, where = document.bestandsnaam, f"element {n.tag}"
+        yield _finding(name, "identity-differs", where, n.number, expected, fix, n.line)
 
 
 def find_numbers(document: Document, rules: tuple[IdentityRule, ...]) -> Iterator[Found]:
-    """The numbers that any of the rules finds in an XML document, streamed, in its order.
-
-    Raises:
-        Malformed: the document cannot be read to its end.
-    """
+    """The numbers that any of the rules finds in an XML document, in its order; Malformed: it cannot be read on."""
     path: list[str] = []
     for event, element, depth in stream(document.payload):
         if event == "start":
@@ -92,15 +91,6 @@ def _fits(rule: IdentityRule, path: list[str], element: etree._Element) -> bool:
         len(names) == len(path) and all(name.matches(tag) for name, tag in zip(names, path, strict=True))
         for names in rule.paths
     ) and all(element.get(name) == value for name, value in rule.attributes)
-
-
-# --- findings ---------------------------------------------------------------------------------------------------------
-
-
-def _differs(document: Document, belanghebbende: Identiteit, number: Found) -> Finding:
-    where, expected = f"element {number.tag}", f"{_shown(belanghebbende)}, de identiteitBelanghebbende"
-    fix = "Maak het nummer in het document en de identiteitBelanghebbende gelijk."
-    return _finding(document.bestandsnaam, "identity-differs", where, number.number, expected, fix, number.line)
 
 
 def _missing(document: Document, belanghebbende: Identiteit, rules: tuple[IdentityRule, ...]) -> Finding:
