@@ -105,6 +105,8 @@ ADDRESS: Final = "http://pki.test.invalid"  # of CRLs and CA certificates: data 
 _LEGAL_PERSON: Final = bytes.fromhex("3017 3015 0608 2b06010505070b02 3009 0607 04008bec490102")
 """qcStatements: id-qcs-pkixQCSyntax-v2 with id-etsi-qcs-SemanticsId-Legal (EN 319 412-1 5.1.4)."""
 _QC_STATEMENTS: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3")
+_Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
+_Period = tuple[datetime, datetime]
 
 
 def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, serial: int, now: datetime) -> Authority:
@@ -115,22 +117,20 @@ def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, ser
     end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
     subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
     parent, signer = (issuer.certificate.subject, issuer.key) if issuer else (subject, key)
-    builder = _builder(subject, parent, key.public_key(), serial, (now - CA_BACKDATED, end))
-    made = _sign(builder, _extensions(spec, key.public_key(), issuer), signer, spec.shape)
-    return Authority(spec.name, spec.shape, made, key)
+    extensions, period = _extensions(spec, key.public_key(), issuer), (now - CA_BACKDATED, end)
+    builder = _builder(subject, parent, key.public_key(), serial, period, extensions)
+    digest, pad = SHAPES[spec.shape]
+    return Authority(spec.name, spec.shape, builder.sign(signer, digest, rsa_padding=pad), key)
 
 
 def issue_end_entity(
-    kind: Kind,
-    subject: x509.Name,
-    public_key: rsa.RSAPublicKey,
-    issuer: Authority,
-    serial: int,
-    period: tuple[datetime, datetime],
+    kind: Kind, subject: x509.Name, public_key: rsa.RSAPublicKey, issuer: Authority, serial: int, period: _Period
 ) -> x509.Certificate:
     """A certificate with a serial number of at most 159 bits, normally from the CA that the kind names."""
-    builder = _builder(subject, issuer.certificate.subject, public_key, serial, period)
-    return _sign(builder, _extensions(kind, public_key, issuer), issuer.key, issuer.shape)
+    extensions = _extensions(kind, public_key, issuer)
+    builder = _builder(subject, issuer.certificate.subject, public_key, serial, period, extensions)
+    digest, pad = SHAPES[issuer.shape]
+    return builder.sign(issuer.key, digest, rsa_padding=pad)
 
 
 def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
@@ -145,7 +145,7 @@ def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
 
 
 def make_crl(
-    issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: tuple[datetime, datetime]
+    issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: _Period
 ) -> x509.CertificateRevocationList:
     """A full CRL of serial numbers, each with its moment; its number is higher than that of the CRL before."""
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
@@ -157,9 +157,6 @@ def make_crl(
     builder = builder.add_extension(_authority_key(issuer), critical=False)
     digest, pad = SHAPES[issuer.shape]
     return builder.add_extension(x509.CRLNumber(number), critical=False).sign(issuer.key, digest, rsa_padding=pad)
-
-
-_Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
 
 
 def _extensions(of: CaSpec | Kind, key: rsa.RSAPublicKey, issuer: Authority | None) -> _Extensions:
@@ -183,19 +180,13 @@ def _extensions(of: CaSpec | Kind, key: rsa.RSAPublicKey, issuer: Authority | No
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, period: tuple[datetime, datetime]
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, period: _Period, extensions: _Extensions
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
-    return builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
-
-
-def _sign(
-    builder: x509.CertificateBuilder, extensions: _Extensions, key: rsa.RSAPrivateKey, shape: str
-) -> x509.Certificate:
+    builder = builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    digest, pad = SHAPES[shape]
-    return builder.sign(key, digest, rsa_padding=pad)
+    return builder
 
 
 _NAME_OIDS: Final = {

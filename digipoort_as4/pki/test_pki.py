@@ -42,6 +42,7 @@ from digipoort_as4.pki.revocation import CrlIndex, load_crls
 CRL_LIFE: Final = timedelta(hours=48)  # as PKIoverheid G4 (digipoort 6.2)
 CRL_RENEWED_BEFORE: Final = timedelta(hours=24)  # `make` renews a CRL that has less than this to live
 RENEWED_BEFORE: Final = timedelta(days=30)  # so a certificate
+EXPONENT: Final = 65_537  # of the RSA keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
     """
     recipe, made_from = _read_recipe(ca_bits)
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
-        _sweep(folder)
+        for stale in (*folder.glob("identities/.*"), *folder.glob(".*-????????"), *folder.glob("*/.*-????????")):
+            _remove(stale)  # what a process that was killed left half done
         record = folder / "made-from"
         same = record.exists() and record.read_text() == made_from
         if not (same and all(_lives(path, now) for path in _authority_files(folder))):
@@ -177,7 +179,7 @@ def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int,
     """New CAs; everything issued by older ones goes."""
     for stale in ("made-from", "ca", "crls", "identities"):
         _remove(folder / stale)
-    keys = {spec.name: pool.submit(_new_key, ca_bits) for spec in recipe.cas}
+    keys = {spec.name: pool.submit(rsa.generate_private_key, EXPONENT, ca_bits) for spec in recipe.cas}
     made: dict[str, Authority] = {}
     for spec in recipe.cas:
         key, above = keys[spec.name].result(), made.get(spec.issuer)
@@ -204,7 +206,7 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
     """A root that nobody trusts; kept apart from the CAs."""
     root = next(spec for spec in recipe.cas if spec.shape == shape and not spec.issuer)
     spec = replace(root, name=f"{shape}-stranger", cn="TEST Stranger Root CA")
-    return issuing.issue_ca(spec, _new_key(2048), None, x509.random_serial_number(), now)
+    return issuing.issue_ca(spec, rsa.generate_private_key(EXPONENT, 2048), None, x509.random_serial_number(), now)
 
 
 # --- parties ----------------------------------------------------------------------------------------------------------
@@ -237,7 +239,8 @@ def _flawed(kind: Kind, flaws: Broken) -> Kind:
 
 
 def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Keys:
-    return {use: pool.submit(_new_key, kind.bits) for use, (kind, _) in _kinds(recipe, party.shape, flaws).items()}
+    bits = {use: kind.bits for use, (kind, _) in _kinds(recipe, party.shape, flaws).items()}
+    return {use: pool.submit(rsa.generate_private_key, EXPONENT, number) for use, number in bits.items()}
 
 
 def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Broken, keys: _Keys) -> Identity:
@@ -260,7 +263,11 @@ def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Bro
             _write(fresh / "signing.p12", p12)
             _write(fresh / "p12.password", password)
     _write(fresh / "identity.json", _json(asdict(party)))
-    _replace_folder(fresh, target)
+    old = target.with_name(f".{party.name}-old-{secrets.token_hex(4)}")
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    _remove(old)
     return _read_identity(target)
 
 
@@ -353,29 +360,11 @@ def _write(path: Path, octets: bytes, *, public: bool = False) -> None:
     fresh.replace(path)
 
 
-def _replace_folder(fresh: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}-old-{secrets.token_hex(4)}")
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    _remove(old)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed left half done."""
-    for stale in (*folder.glob("identities/.*"), *folder.glob(".*-????????"), *folder.glob("*/.*-????????")):
-        _remove(stale)
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _new_key(bits: int) -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65_537, bits)
 
 
 def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
