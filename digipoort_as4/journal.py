@@ -44,7 +44,9 @@ class Journal:
         berichtsoort, oin, cause, detail, …, never octets of a message.
         """
         number = number or self._new_number()
-        line = _line({"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts})
+        told = {"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts}
+        cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in told.items()}
+        line = _encode(cut).replace("\x7f", "\\u007f")
         _console.log(level, "%s", line)
         if self._file is not None:
             try:  # one write of one line: with O_APPEND the lines of several processes do not mix
@@ -58,8 +60,3 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-
-def _line(facts: dict[str, Fact]) -> str:
-    cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
-    return _encode(cut).replace("\x7f", "\\u007f")

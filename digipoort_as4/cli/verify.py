@@ -120,7 +120,12 @@ def _signature_lines(report: Report) -> Iterator[str]:
     for reference in found.references:
         part = reference.part or "nothing that may be signed"
         yield f"  {_verdict(reference.ok)}  {part:<22} {reference.uri}  {reference.digest_algorithm}"
-    yield f"trust       {_trust_line(report)}"
+    path = found.certificate_path
+    names = " < ".join(_common_name(step.subject) for step in path) if path else _bad("not established")
+    unchecked = "" if report.trusted and report.trusted.crls is not None else "; revocation not checked"
+    yield "trust       " + (
+        names + unchecked if report.trusted else "not checked: no --trust, and no local post office"
+    )
     if (opinion := report.opinion) is not None:
         yield f"second      {opinion.engine} {_good('agrees') if report.agrees else _bad('does not agree')}"
         broken = [uri for uri, ok in opinion.digests if not ok]
@@ -129,15 +134,6 @@ def _signature_lines(report: Report) -> Iterator[str]:
         yield f"            it found: SignatureValue {_verdict(opinion.signature_value)}, {digests}{without}"
     elif report.no_opinion:
         yield f"second      {_bad('no opinion')}: {report.no_opinion}"
-
-
-def _trust_line(report: Report) -> str:
-    """The path, and whether revocation was looked at."""
-    if report.trusted is None:
-        return "not checked: no --trust, and no local post office"
-    path = report.examination.certificate_path
-    names = " < ".join(_common_name(step.subject) for step in path) if path else _bad("not established")
-    return names + ("" if report.trusted.crls is not None else "; revocation not checked")
 
 
 def _common_name(subject: str) -> str:

@@ -91,8 +91,9 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
         if not (same and all(_lives(path, now) for path in _authority_files(folder))):
             _make_authorities(folder, recipe, now, ca_bits, pool)
             _write(record, made_from.encode())
-        known = {Party(one.name, one.role, one.oin, one.shape): one for one in identities(folder)}
-        missing = [party for party in recipe.parties if not _is_good(known.get(party), now)]
+        ours = [one for one in identities(folder) if Party(one.name, one.role, one.oin, one.shape) in recipe.parties]
+        alive = {one.name for one in ours if _lives(one.tls_cert, now) and _lives(one.signing_cert, now)}
+        missing = [party for party in recipe.parties if party.name not in alive]
         for party, keys in [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]:
             _issue(folder, recipe, party, now, Broken(), keys)
         if not all(_is_fresh(path, now) for path in crls(folder)):
@@ -107,7 +108,14 @@ def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetim
     """
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)
-    party = _checked(Party(name, role, oin, shape), {kind.shape for kind in recipe.kinds})
+    shapes = {kind.shape for kind in recipe.kinds}
+    if not name or name.strip("abcdefghijklmnopqrstuvwxyz0123456789-") or name.startswith("-"):
+        raise UsageError(f"name {name!r}: use lower case letters, digits and hyphens")
+    if shape not in shapes:
+        raise UsageError(f"shape {shape!r}: use one of {', '.join(sorted(shapes))}")
+    if len(oin) != 20 or not (oin.isascii() and oin.isalnum()):
+        raise UsageError(f"OIN {oin!r}: 20 positions, such as 00000099000000104000")
+    party = Party(name, role, oin, shape)
     if not (folder / "made-from").exists():
         raise UsageError(f"{folder}: there is no test PKI here; make it first")
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -214,28 +222,16 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
 _Keys = Mapping[str, Future[rsa.RSAPrivateKey]]  # by use: `tls` and `signing`, or `signing` alone
 
 
-def _checked(party: Party, shapes: set[str]) -> Party:
-    if not party.name or party.name.strip("abcdefghijklmnopqrstuvwxyz0123456789-") or party.name.startswith("-"):
-        raise UsageError(f"name {party.name!r}: use lower case letters, digits and hyphens")
-    if party.shape not in shapes:
-        raise UsageError(f"shape {party.shape!r}: use one of {', '.join(sorted(shapes))}")
-    if len(party.oin) != 20 or not (party.oin.isascii() and party.oin.isalnum()):
-        raise UsageError(f"OIN {party.oin!r}: 20 positions, such as 00000099000000104000")
-    return party
-
-
 def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, tuple[Kind, Broken]]:
     """The kinds to issue, by use, each with its flaws; one where one certificate serves both."""
     kinds = {use: kind for kind in recipe.kinds if kind.shape == shape for use in kind.uses}
     if kinds["tls"].name == kinds["signing"].name and (flaws.tls or flaws == Broken()):
         del kinds["tls"]
     each = {use: (kind, flaws if use == "signing" or flaws.tls else Broken()) for use, kind in kinds.items()}
-    return {use: (_flawed(kind, own), own) for use, (kind, own) in each.items()}
-
-
-def _flawed(kind: Kind, flaws: Broken) -> Kind:
-    usages = ("key_encipherment",) if flaws.wrong_purpose else kind.usages
-    return replace(kind, usages=usages, bits=1024 if flaws.weak_key else kind.bits)
+    for use, (kind, own) in each.items():
+        usages = ("key_encipherment",) if own.wrong_purpose else kind.usages
+        each[use] = (replace(kind, usages=usages, bits=1024 if own.weak_key else kind.bits), own)
+    return each
 
 
 def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Keys:
@@ -252,7 +248,9 @@ def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Bro
         home = folder / "ca" / f"{kind.issuer}.pem"
         issuer = _stranger(kind.shape, recipe, now) if broken.untrusted else _read_authority(home)
         name, serial = issuing.subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
-        leaf = issuing.issue_end_entity(kind, name, key.public_key(), issuer, serial, _period(kind, now, broken))
+        start = now - timedelta(days=kind.days + 1) if broken.expired else now - BACKDATED
+        period = (start, start + timedelta(days=kind.days))
+        leaf = issuing.issue_end_entity(kind, name, key.public_key(), issuer, serial, period)
         chain = _chain(folder, recipe, issuer)
         _write(fresh / f"{use}.pem", _pem([leaf, *chain]), public=True)
         _write(fresh / f"{use}.key", _key_pem(key))
@@ -281,20 +279,11 @@ def _chain(folder: Path, recipe: Recipe, issuer: Authority) -> list[x509.Certifi
     return chain
 
 
-def _period(kind: Kind, now: datetime, flaws: Broken) -> tuple[datetime, datetime]:
-    start = now - timedelta(days=kind.days + 1) if flaws.expired else now - BACKDATED
-    return start, start + timedelta(days=kind.days)
-
-
 def _read_identity(folder: Path) -> Identity:
     record = json.loads((folder / "identity.json").read_bytes())
     tls = "tls" if (folder / "tls.pem").exists() else "signing"
     names = (f"{tls}.pem", f"{tls}.key", "signing.pem", "signing.key", "signing.p12", "p12.password")
     return Identity(*(record[key] for key in ("name", "role", "oin", "shape")), *(folder / name for name in names))
-
-
-def _is_good(one: Identity | None, now: datetime) -> bool:
-    return one is not None and _lives(one.tls_cert, now) and _lives(one.signing_cert, now)
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------

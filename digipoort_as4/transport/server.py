@@ -81,7 +81,7 @@ class _Desk:
             return refusal
         body, trouble = await self._read(incoming)
         try:
-            answer = await self._ask(_request(incoming, body, trouble, self._guard))
+            answer = await self._ask(self._request(incoming, body, trouble))
             last = bool(trouble) or cast(GuardedConnection, incoming.protocol).overdue
             response = await _respond(incoming, answer, last)
         finally:
@@ -89,6 +89,12 @@ class _Desk:
         if last:
             response.force_close()
         return response
+
+    def _request(self, incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
+        headers, reached = incoming.headers, (incoming.scheme, incoming.remote or "")
+        asked = (incoming.method, incoming.path, incoming.rel_url.raw_query_string, headers)
+        origin = forwarded.origin(*reached, lambda name: headers.getall(name, []), self._guard.proxies)
+        return HttpRequest(*asked, body, peer_certificate(incoming.transport), origin, trouble)
 
     async def _ask(self, request: HttpRequest) -> HttpAnswer:
         # The server's outermost loop: whatever breaks in a handler costs one answer, not the process.
@@ -158,13 +164,6 @@ class _Body:
         if last:
             file.close()
             self._file = None
-
-
-def _request(incoming: web.BaseRequest, body: Payload, trouble: str, guard: Guard) -> HttpRequest:
-    headers, reached = incoming.headers, (incoming.scheme, incoming.remote or "")
-    asked = (incoming.method, incoming.path, incoming.rel_url.raw_query_string, headers)
-    origin = forwarded.origin(*reached, lambda name: headers.getall(name, []), guard.proxies)
-    return HttpRequest(*asked, body, peer_certificate(incoming.transport), origin, trouble)
 
 
 async def _respond(incoming: web.BaseRequest, answer: HttpAnswer, last: bool) -> web.StreamResponse:

@@ -6,8 +6,8 @@ Looks only where the route's rules say; computes no check digits and asks no reg
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from lxml import etree
 
@@ -22,8 +22,7 @@ RULE: Final = "identity"
 MOST: Final = 20  # Differing numbers told of one document; an XBRL instance repeats its identifier in every context
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One number in a document."""
 
     number: str
@@ -36,7 +35,10 @@ def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
     belanghebbende = aanlevering.belanghebbende
     rules = tuple(rule for rule in route.identity if belanghebbende.type.casefold() in rule.types)
     if not rules:
-        yield _wrong_type(belanghebbende, route)
+        known = ", ".join(sorted({kind for rule in route.identity for kind in rule.types}))
+        fix = f"Gebruik een type dat in een document van berichtsoort {route.berichtsoort} voorkomt."
+        found, expected = f"type {belanghebbende.type}", f"een van de typen {known}"
+        yield _finding("", "identity-type", "identiteitBelanghebbende", found, expected, fix)
         return
     if expected := identities.problem(belanghebbende):
         fix = "Controleer identiteitBelanghebbende."
@@ -99,13 +101,6 @@ def _missing(document: Document, belanghebbende: Identiteit, rules: tuple[Identi
     expected = f"{_shown(belanghebbende)} in {paths}" + (f" met {', '.join(sorted(marked))}" if marked else "")
     found, fix = "geen nummer van de belanghebbende", "Neem het nummer van de belanghebbende op in het document."
     return _finding(document.bestandsnaam, "identity-missing", "het document", found, expected, fix)
-
-
-def _wrong_type(belanghebbende: Identiteit, route: Route) -> Finding:
-    known = ", ".join(sorted({kind for rule in route.identity for kind in rule.types}))
-    found, expected = f"type {belanghebbende.type}", f"een van de typen {known}"
-    fix = f"Gebruik een type dat in een document van berichtsoort {route.berichtsoort} voorkomt."
-    return _finding("", "identity-type", "identiteitBelanghebbende", found, expected, fix)
 
 
 def _finding(document: str, id: str, where: str, found: str, expected: str, fix: str, line: int = 0) -> Finding:

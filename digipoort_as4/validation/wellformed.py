@@ -131,7 +131,7 @@ def _syntax(error: etree.XMLSyntaxError | None) -> Malformed:
 
 
 class _Guard:
-    """Counts what passes, and drops it."""
+    """Counts what passes, and drops an element that has ended with what stands before it in its parent."""
 
     def __init__(self) -> None:
         self.depth = self.elements = self.namespaces = 0
@@ -148,7 +148,10 @@ class _Guard:
             yield event, element, self.depth
             if event == "end":
                 self.depth -= 1
-                _drop(element)
+                element.clear(keep_tail=True)  # type: ignore[call-arg]  # lxml-stubs are behind
+                if (parent := element.getparent()) is not None:
+                    while element.getprevious() is not None:
+                        del parent[0]
 
     def count(self, element: etree._Element) -> None:
         self.depth += 1
@@ -171,18 +174,9 @@ def line_of(element: etree._Element) -> int:
     return line if isinstance(line, int) else 0
 
 
-def _drop(element: etree._Element) -> None:
-    """Forget an element that has ended, and what stands before it in its parent."""
-    element.clear(keep_tail=True)  # type: ignore[call-arg]  # lxml-stubs are behind
-    parent = element.getparent()
-    if parent is not None:
-        while element.getprevious() is not None:
-            del parent[0]
-
-
 def _utf8(payload: Payload) -> Iterator[bytes]:
     """The octets as UTF-8 in small pieces, once encoding and prolog are found to be in order."""
-    pieces = _decoded(_pieces(payload))
+    pieces = _decoded(chunk[start : start + FEED] for chunk in payload.open() for start in range(0, len(chunk), FEED))
     prolog = b""
     for piece in pieces:
         prolog += piece
@@ -193,12 +187,6 @@ def _utf8(payload: Payload) -> Iterator[bytes]:
             raise Malformed("xml-limit", "de proloog", found, f"ten hoogste {PROLOG}", fix)
     yield prolog
     yield from pieces
-
-
-def _pieces(payload: Payload) -> Iterator[bytes]:
-    for chunk in payload.open():
-        for start in range(0, len(chunk), FEED):
-            yield chunk[start : start + FEED]
 
 
 def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
