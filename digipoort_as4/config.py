@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 from digipoort_as4.errors import ConfigError
 
-PROFILES: Final = ("local", "production")
-"""Production is never the default, and refuses the test PKI."""
+PROFILES: Final = ("local", "production")  # Production is never the default, and refuses the test PKI
 
 
 def data_file(name: str) -> Path:
@@ -165,15 +164,13 @@ KEYS: Final[dict[str, Reader]] = {
     "data.consents": _file,
     "data.profiles": _file,
     "data.clock": _path,
-}
-"""Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
+}  # Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
 NOT_IN_PRODUCTION: Final = {
     "trust.test_pki": "never trusts the test PKI; name trust.ca, intermediates and crls",
     "data.clock": "has the machine's clock, which nobody moves",
 }
-TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")
-"""Tables whose keys the operator chooses."""
+TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")  # Tables whose keys the operator chooses
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -175,8 +175,7 @@ _AUTHENTICITY: Final[Usages] = {Purpose.SIGNING: _DOCUMENT_SIGNING}
 _AUTHENTICITY_G1: Final[Usages] = {Purpose.SIGNING: _CLIENT_AUTH | _DOCUMENT_SIGNING | {"1.3.6.1.5.5.7.3.4"}}  # e-mail
 
 _ARC: Final = "2.16.528.1.1003.1.2"
-TRIAL_ARC: Final = f"{_ARC}.41."
-"""Policies below it are never accepted in production."""
+TRIAL_ARC: Final = f"{_ARC}.41."  # Policies below it are never accepted in production
 
 CERTIFICATE_TYPES: Final[Mapping[str, Usages]] = {
     f"{_ARC}.8.4": _AUTHENTICITY_G1,  # Private Services G1, authenticity
@@ -188,8 +187,7 @@ CERTIFICATE_TYPES: Final[Mapping[str, Usages]] = {
     f"{TRIAL_ARC}15.35.11": _TLS_SYS,
     f"{TRIAL_ARC}16.25.8": _AUTHENTICATION,
     f"{TRIAL_ARC}16.25.4": _AUTHENTICITY,
-}
-"""Policy OID to what certificates of that type are for. Source: digipoort 6.2, 6.3 (G4 production: after TRIAL)."""
+}  # Policy OID to what certificates of that type are for. Source: digipoort 6.2, 6.3 (G4 production: after TRIAL)
 
 _G1: Final = frozenset({f"{_ARC}.8.4", f"{_ARC}.8.6"})
 PRODUCTION_POLICIES: Final = _G1 | {f"{_ARC}.44.15.35.11", f"{_ARC}.44.16.25.8", f"{_ARC}.44.16.25.4"}

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from typing import Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal
 
 from asn1crypto import algos, keys
 from asn1crypto import x509 as asn1
@@ -30,10 +30,8 @@ from digipoort_as4.pki.revocation import SIGNATURE_HASHES, CrlIndex
 
 Kind = Literal["test", "production"]
 
-PATHS_TRIED: Final = 8
-"""Candidates per certificate. PKIoverheid has one, cross-signed CAs give a few; a maze gets no further (P13)."""
-VERDICTS_KEPT: Final = 10_000
-"""Only certificates that were found good are kept, so strangers cannot fill it."""
+PATHS_TRIED: Final = 8  # per certificate: PKIoverheid has one, cross-signed CAs give a few; no maze gets further (P13)
+VERDICTS_KEPT: Final = 10_000  # Only certificates that were found good are kept, so strangers cannot fill it
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,15 +239,12 @@ def _check(
     return Verdict(path, max(since for since, _ in windows), min(until for _, until in windows), crls is not None)
 
 
-_Result = TypeVar("_Result")
-
-
-def _finish(awaitable: Awaitable[_Result]) -> _Result:
+def _finish(awaitable: Awaitable[Any]) -> Any:
     """Run something that never waits (nothing is fetched), with or without an event loop around us."""
     try:
         awaitable.__await__().send(None)
     except StopIteration as done:
-        return cast(_Result, done.value)
+        return done.value
     raise RuntimeError("the path library waits for something although fetching is off")
 
 

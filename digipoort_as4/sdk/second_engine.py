@@ -33,19 +33,14 @@ SIGNATURE: Final = f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}"
 TIMEOUT: Final = 20  # seconds; a message inside our limits takes milliseconds, starting Python and xmlsec about 500
 CPU_SECONDS: Final = 15
 
+_MORE, _XMLENC = "http://www.w3.org/2001/04/xmldsig-more#", "http://www.w3.org/2001/04/xmlenc#"
 SIGNATURES: Final = {
-    "http://www.w3.org/2000/09/xmldsig#rsa-sha1": "TransformRsaSha1",
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256": "TransformRsaSha256",
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384": "TransformRsaSha384",
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": "TransformRsaSha512",
-}
-"""SignatureMethod to xmlsec's name for it. Written anew here: the second engine shares no table with the first."""
-DIGESTS: Final = (
-    "http://www.w3.org/2000/09/xmldsig#sha1",
-    "http://www.w3.org/2001/04/xmlenc#sha256",
-    "http://www.w3.org/2001/04/xmldsig-more#sha384",
-    "http://www.w3.org/2001/04/xmlenc#sha512",
-)
+    f"{DS}rsa-sha1": "TransformRsaSha1",
+    f"{_MORE}rsa-sha256": "TransformRsaSha256",
+    f"{_MORE}rsa-sha384": "TransformRsaSha384",
+    f"{_MORE}rsa-sha512": "TransformRsaSha512",
+}  # SignatureMethod to xmlsec's name for it. Written anew here: the second engine shares no table with the first
+DIGESTS: Final = (f"{DS}sha1", f"{_XMLENC}sha256", f"{_MORE}sha384", f"{_XMLENC}sha512")
 
 
 class NoSecondOpinion(DigipoortError):

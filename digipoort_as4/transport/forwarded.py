@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Header = Callable[[str], Sequence[str]]
-"""The values of a header by its name, in their order; none when it is absent."""
+Header = Callable[[str], Sequence[str]]  # The values of a header by its name, in their order; none when it is absent
 
 _HOST: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 _QUOTED: Final = r'"(?:\\.|[^"\\])*(?:"|\\?\Z)'  # without its end it goes to that of the text, in linear time
