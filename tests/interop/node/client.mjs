@@ -12,7 +12,10 @@ const KV = "http://logius.nl/digipoort/koppelvlakservices/1.2/";
 const ENDS = new Set(["210", "311", "410", "500", "510"]);
 const SERVICES = { aanleveren: "AanleverService", getStatussenProces: "StatusinformatieService" };
 
-const texts = (element, name) => [...element.getElementsByTagNameNS(KV, name)].map((one) => one.textContent);
+function texts(element, name) {
+  const found = element.getElementsByTagNameNS(KV, name); // a live list of xmldom: not iterable
+  return Array.from({ length: found.length }, (_, index) => found.item(index).textContent);
+}
 
 class Fault extends Error {}
 

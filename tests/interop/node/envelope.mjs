@@ -60,12 +60,12 @@ export function request({ to, action, operation, certificate, key, parts = SIGNE
  */
 export function opened(text, id, hub) {
   const answer = new DOMParser().parseFromString(text, "text/xml");
-  const [signature, more] = [0, 1].map((n) => answer.getElementsByTagNameNS("*", "Signature")[n]);
-  if (!signature || more) throw new Error("the answer has not one signature");
-  const shown = answer.getElementsByTagNameNS(WSSE, "BinarySecurityToken")[0];
+  const signatures = answer.getElementsByTagNameNS("*", "Signature");
+  if (signatures.length !== 1) throw new Error("the answer has not one signature");
+  const shown = answer.getElementsByTagNameNS(WSSE, "BinarySecurityToken").item(0);
   if (shown?.textContent.replace(/\s/g, "") !== token(hub)) throw new Error("the answer is not from this post office");
   const verifier = new SignedXml({ publicCert: readFileSync(hub), getCertFromKeyInfo: () => null });
-  verifier.loadSignature(signature);
+  verifier.loadSignature(signatures.item(0));
   if (!verifier.checkSignature(text)) throw new Error("the signature of the answer does not hold");
   const parts = verifier.getSignedReferences().map((part) => new DOMParser().parseFromString(part, "text/xml"));
   const found = (namespace, name) => {
