@@ -1,4 +1,4 @@
-"""The operator's desk in a running post office: reads and changes the registers for `digipoort mandates` and `routes`.
+"""The operator's desk in a running post office: reads and changes the registers of mandates, routes and consents.
 
 Whatever is kept was read by the tables' own readers first, and counts from the next message on. Changes no file.
 """
@@ -63,7 +63,6 @@ class Desk:
         mistakes, now, register = Mistakes("entry"), self._office.now(), about["register"]
         by, reason = (mistakes.text(about, name, register) for name in ("by", "reason"))
         mistakes.finish()
-        written = {
-            key: None if row is None else json.dumps(row, ensure_ascii=False) for key, row in about["rows"].items()
-        }
+        rows = registers.filled_in(register, about["rows"], self._office.snapshot().tables())
+        written = {key: None if row is None else json.dumps(row, ensure_ascii=False) for key, row in rows.items()}
         return [Register(register, key, value, by, reason, now) for key, value in written.items()]

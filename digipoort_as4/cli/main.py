@@ -36,7 +36,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "status": Entry("status:status", "Ask what became of a message."),
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
-    "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
+    "consents": Entry("registers:consents", "List, grant or withdraw consent for copies to a second agency."),
     "mandates": Entry("registers:mandates", "List, grant or withdraw mandates: who may act for whom."),
     "routes": Entry("registers:routes", "List, check, set or retire routes: who gets which message."),
     "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),

@@ -6,7 +6,7 @@ Knows no protocol, no engine and no rule: store, tables and validators are hande
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -235,16 +235,18 @@ def _deliver(job: Job, facts: Facts, route: Route, now: datetime, ids: list[str]
     effects = _start(Delivery(ids[0], facts.process.kenmerk, facts.recipient, False, _keys(owner)), now)
     for (rule, consent), share, berichtkenmerk in zip(facts.copies, shares, ids[1:], strict=True):
         copy = Delivery(berichtkenmerk, facts.process.kenmerk, rule.to_oin, True, ())
-        effects += _start(_consented(copy, consent, share), now)
+        effects += _start(_consented(copy, consent, share, roots), now)
     told = statuses.advance(facts.process, "delivering", _validated(facts, route, now))
     return Decision(b"", (*effects, told, FinishJob(job.id, job.token)))
 
 
-def _consented(copy: Delivery, consent: Consent | None, share: tuple[Document, ...]) -> Delivery:
+def _consented(
+    copy: Delivery, consent: Consent | None, share: tuple[Document, ...], roots: Mapping[str, str]
+) -> Delivery:
     """A copy with what the consent covers; with nothing it is recorded as withdrawn, not dropped unseen."""
     if consent is None:
         return replace(copy, state="withdrawn", note="no consent stands")
-    copy = replace(copy, documents=_keys(sort_documents(consent.documents, share, {})), consent=consent.reference)
+    copy = replace(copy, documents=_keys(sort_documents(consent.documents, share, roots)), consent=consent.reference)
     if copy.documents:
         return copy
     return replace(copy, state="withdrawn", note=f"consent {consent.reference} covers none of the documents")

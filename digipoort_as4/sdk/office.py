@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FILE: Final = "post-office.json"
 PKI: Final = "pki"  # Beside it: the folder of the test PKI
-CONSENTS: Final = "consents.toml"  # And where consents are recorded
 
 
 @dataclass(frozen=True, slots=True)
