@@ -34,6 +34,7 @@ bench: $(VENV)/dev ## CPU per message beside the cryptographic floor
 	$(VENV)/bin/python tests/bench/bench_messages.py
 
 pages: $(VENV)/runtime ## the docs that are written from tables
+	$(VENV)/bin/python docs/errors_page.py > docs/errors.md
 	$(VENV)/bin/digipoort coverage --page > docs/coverage.md
 
 wheel: $(VENV)/dev ## dist/*.whl

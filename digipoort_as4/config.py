@@ -71,6 +71,7 @@ class Settings:
     consents: Path | None = None
     profiles: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
+    clock: Path | None = None  # file of the clock that can be moved; None: the machine's. Never in production
     ausp: Mapping[str, AuspService] = field(default_factory=dict)  # by URL, as messages name it in autorisatieAdres
     agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
@@ -170,9 +171,14 @@ KEYS: Final[dict[str, Reader]] = {
     "data.parties": _file,
     "data.consents": _file,
     "data.profiles": _file,
+    "data.clock": _path,
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
+NOT_IN_PRODUCTION: Final = {
+    "trust.test_pki": "never trusts the test PKI; name trust.ca, intermediates and crls",
+    "data.clock": "has the machine's clock, which nobody moves",
+}
 TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")
 """Tables whose keys the operator chooses."""
 
@@ -279,9 +285,10 @@ def _ausp(url: str, row: Any, mistakes: list[str]) -> tuple[str, AuspService]:
 
 def _together(values: Mapping[str, Any]) -> list[str]:
     """What no key alone shows."""
-    production = values.get("profile") == "production"
-    if production and "trust.test_pki" in values:
-        return ["trust.test_pki: production never trusts the test PKI; name trust.ca, intermediates and crls"]
+    if values.get("profile") == "production":
+        found = [f"{key}: production {why}" for key, why in NOT_IN_PRODUCTION.items() if values.get(key)]
+        if found:
+            return found
     if "trust.test_pki" not in values and not values.get("trust.crls"):
         return ["trust.crls: without revocation lists nobody can be trusted"]
     return []

@@ -289,8 +289,8 @@ def test_a_process_that_does_not_come_up_is_explained(
     folder = tmp_path / "post"
     folder.mkdir()
     shutil.copytree(office[0] / "pki", folder / "pki")
-    test_pki.crls(folder / "pki")[0].write_text("kapot")
-    with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*CRL"):
+    test_pki.find_identity(folder / "pki", "digipoort").signing_key.write_text("kapot")
+    with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*signing"):
         local.up(folder)
     processes = local.read(folder)["processes"]
     assert [] == [one for one in processes if local.started(one["pid"]) == one["started"]]

@@ -13,6 +13,7 @@ from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.pki import test_pki
 from digipoort_as4.sdk.office import PKI, Party, PostOffice
 
+DATA: Final = "data"  # what the hub keeps, below the post office's folder
 ENVIRONMENT: Final = "DIGIPOORT_DIR"
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)

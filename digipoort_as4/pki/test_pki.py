@@ -353,7 +353,9 @@ def _revoke(folder: Path, paths: Iterable[Path], now: datetime) -> None:
             record = by_subject[leaf.issuer].with_suffix(".revoked")
             serials = {f"{leaf.serial_number:x}": now.isoformat(), **_read_revoked(record)}
             _write(record, _json(serials))
-    _renew_crls(folder, now, CRL_LIFE)
+    ends = [x509.load_pem_x509_crl(path.read_bytes()).next_update_utc for path in crls(folder) if path.exists()]
+    # no CRL ends before the one that it replaces: the post office's clock may be ahead of ours
+    _renew_crls(folder, now, max([CRL_LIFE, *(end - now for end in ends if end)]))
 
 
 def _read_revoked(record: Path) -> dict[str, str]:

@@ -13,10 +13,11 @@ from typing import Final
 
 import requests
 
+from digipoort_as4.clock import Clock
 from digipoort_as4.pki.keys import FileSigner, Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.sdk import anchors
-from digipoort_as4.sdk.office import Party, PostOffice
+from digipoort_as4.sdk.office import CLOCK, Party, PostOffice
 from digipoort_as4.wssecurity.algorithms import Algorithms
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=10)
@@ -69,4 +70,5 @@ def connect(office: PostOffice, party: Party) -> Connection:
     """The standing of one identity with one post office; a ConfigError when a file of theirs cannot be read."""
     signer = FileSigner.load(party.signing_cert, party.signing_key)
     trust = anchors.trust_of((office.ca, *office.cas_between, office.hub_signing_cert), office.crl)
-    return Connection(office.services, office.ca, (party.tls_cert, party.tls_key), signer, trust, office.hub_oin)
+    tls, clock = (party.tls_cert, party.tls_key), Clock(office.folder / CLOCK).wire
+    return Connection(office.services, office.ca, tls, signer, trust, office.hub_oin, clock=clock)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "post-office.json"
 PKI: Final = "pki"  # Beside it: the folder of the test PKI
+CLOCK: Final = "clock.json"  # How far the clock of this post office was moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,5 +101,5 @@ def send(reply: bytes, *, mtom: bool = False) -> HttpAnswer:
     """
     if mtom:
         package = xop.pack(reply, {}, hashlib.sha256(reply).hexdigest()[:32])
-        return HttpAnswer(200, {"content-type": package.content_type}, package.body)
+        return HttpAnswer(200, {"content-type": package.content_type}, BytesPayload(read_all(package.body)))
     return HttpAnswer(200, {"content-type": XML_TYPE}, BytesPayload(reply))

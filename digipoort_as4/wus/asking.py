@@ -103,9 +103,12 @@ def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpos
 
 
 def open_answer(
-    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime
+    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime, wire: datetime
 ) -> Opened | FaultAnswer:
     """Verify an answer.
+
+    Args:
+        at: the moment for its certificate; `wire`: the one for its Timestamp, which a moved clock leaves alone.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.
@@ -131,15 +134,17 @@ def open_answer(
     else:
         tls = (answer.tls_certificate or b"", Purpose.TLS_SERVER)
         opened = open_unsigned(message, policy, trust, at, tls, sha256(answer.body))
-    check_timestamp(opened, policy, at)
+    check_timestamp(opened, policy, wire)
     _check_fit(opened, question)
     return opened
 
 
 def _check_fit(opened: Opened, question: Question) -> None:
+    if opened.addressing.relates_to is None:
+        raise PeerError("relates-to-missing", expected=question.message_id)
     fits = (
         ("oin-differs", "certificaat van de handtekening", opened.oin, question.oin),
-        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to or "", question.message_id),
+        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to, question.message_id),
         ("header-value", "wsa:Action", opened.addressing.action, question.operation.response_action),
         ("operation-unknown", "Body", str(opened.operation.tag), question.operation.response),
     )

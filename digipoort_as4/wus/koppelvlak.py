@@ -203,6 +203,11 @@ class Fault:
         text = self.fout.foutbeschrijving if self.fout else self.faultstring
         return text.partition("De volgende fout is opgetreden:")[2].strip() or text.strip()
 
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The same for each mistake, when the fault tells several on numbered lines."""
+        return tuple(re.sub(r"^\(\d+\) ", "", line) for line in self.cause.splitlines())
+
 
 # --- how models and elements correspond -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import Effect, MarkSeen, Process, Status
 from digipoort_as4.storage.store import Store
@@ -43,8 +44,10 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
     asked = koppelvlak.read(StatussenRequest, opened)
     facts = await _look_up(asked, opened.oin, office.store)
     process, told = decide(asked, operation, opened.oin, facts)
+    unit = process.aanlevering
+    await office.scenarios.meet("statusinformatie", unit.berichtsoort, unit.aanleverkenmerk)
     body = build(told, process, operation)
-    sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
+    sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
     effects = build_effects(told, process, operation, opened.oin)
     decision = answers.build_decision(effects, operation, opened, sealed, now)
     reply = answers.still(await answers.conclude(decision, opened, office.store))

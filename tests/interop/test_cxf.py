@@ -230,15 +230,36 @@ async def test_sha1_is_refused_by_name_unless_it_was_allowed(query: str, cxf: Cx
     assert re.search(r"^fault ALS100 .*Waar: SignatureMethod\. Gevonden: SHA-1\.", shown, re.MULTILINE), shown
 
 
+async def test_cxf_sends_mtom_when_told(cxf: Cxf, tmp_path: Path) -> None:
+    """Document and token in parts of their own; our answer is a package too, and WSS4J accepts it."""
+    async with running(cxf.pki, tmp_path) as hub:
+        shown = await cxf.run(hub, "submit", "fault", mtom="true")
+    assert re.search(r"^kenmerk [0-9a-f-]{36}$", shown, re.MULTILINE), shown
+    assert re.search(r"^fault ALS100 .*De berichtsoort is niet bekend", shown, re.MULTILINE), shown
+    assert 2 == hub.requests[0].count(b"<xop:Include ")
+    assert DOCUMENT.read_bytes() in hub.requests[0]
+    assert ["multipart/related", "text/xml"] == [one.headers["content-type"].partition(";")[0] for one in hub.answers]
+
+
+async def test_without_being_told_cxf_sends_no_mtom(cxf: Cxf, tmp_path: Path) -> None:
+    """The WSDL says that it may, and CXF does not take that for a wish."""
+    async with running(cxf.pki, tmp_path) as hub:
+        await cxf.run(hub, "submit")
+    assert hub.requests[0].startswith(b"<soap:Envelope")
+
+
 # --- both sides refuse ------------------------------------------------------------------------------------------------
 
 
-async def test_a_changed_request_is_refused_by_us(cxf: Cxf, tmp_path: Path) -> None:
-    """One letter of the Body: the fixed sentence of a broken signature, and nothing else changes."""
+@pytest.mark.parametrize(
+    ("old", "new", "mtom"), [(b">Bedrijf<", b">Bedrijg<", "false"), (b"</xbrli:xbrl>", b"</xbrli:xbrk>", "true")]
+)
+async def test_a_changed_request_is_refused_by_us(old: bytes, new: bytes, mtom: str, cxf: Cxf, tmp_path: Path) -> None:
+    """One letter of the Body, or of the part that holds the document: the fixed sentence of a broken signature."""
     async with running(cxf.pki, tmp_path) as hub:
-        hub.on_request = lambda octets: octets.replace(b">Bedrijf<", b">Bedrijg<")
-        shown = await cxf.run(hub, "submit")
-    assert b">Bedrijf<" in hub.requests[0]
+        hub.on_request = lambda octets: octets.replace(old, new)
+        shown = await cxf.run(hub, "submit", mtom=mtom)
+    assert old in hub.requests[0]
     assert "De beveiliging van het bericht kon niet worden vastgesteld." in shown
     assert "kenmerk" not in shown.partition("fault ")[0]
 
