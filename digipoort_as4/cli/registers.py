@@ -46,19 +46,13 @@ def change(folder: Path, register: str, rows: dict[str, Any], by: str, reason: s
         streams.note(f"kept, but not read yet, because a file is wrong:\n{told['trouble']}")
 
 
-@click.group()
-def mandates() -> None:
-    """List, grant or withdraw mandates: who may send, follow or fetch what, for whom and how long."""
-
-
-@click.group()
-def routes() -> None:
-    """List, show, check, set or retire routes: per berichtsoort who gets it and who may send it."""
-
-
-@click.group()
-def consents() -> None:
-    """List, grant or withdraw consent for copies to a second agency."""
+mandates = click.Group(
+    "mandates", help="List, grant or withdraw mandates: who may send, follow or fetch what, for whom and how long."
+)
+routes = click.Group(
+    "routes", help="List, show, check, set or retire routes: per berichtsoort who gets it and who may send it."
+)
+consents = click.Group("consents", help="List, grant or withdraw consent for copies to a second agency.")
 
 
 def add_shared(group: click.Group, register: str, remove: str) -> None:
@@ -79,9 +73,8 @@ def add_shared(group: click.Group, register: str, remove: str) -> None:
     def history(key: str | None, folder: Path, as_json: bool) -> None:
         """Everything that was ever decided with this command, or about KEY alone, oldest first."""
         for entry in ask(folder, "history", register, key=key)["entries"]:
-            done = "set" if entry["value"] else "withdrawn"
-            text = f"{entry['at'][:19]}  {entry['key']}  {done} by {entry['by']}: {entry['reason']}"
-            streams.show(as_json, entry, text)
+            done = f"{'set' if entry['value'] else 'withdrawn'} by {entry['by']}: {entry['reason']}"
+            streams.show(as_json, entry, f"{entry['at'][:19]}  {entry['key']}  {done}")
 
     @group.command(remove)
     @click.argument("key")

@@ -137,12 +137,9 @@ def is_own(party: Party | None, belanghebbende: Identiteit) -> bool:
 def weigh(
     party: Party | None, belanghebbende: Identiteit, berichtsoort: str | None, kind: str, at: datetime
 ) -> Authority:
-    """What own identities and mandates say.
+    """What own identities and mandates say; None is a party that parties.toml does not know.
 
-    Args:
-        party: who asks; None for one that parties.toml does not know.
-        berichtsoort: None asks for whatever berichtsoorten there are; the answer names them.
-        kind: one of KINDS.
+    Without berichtsoort: of whatever berichtsoorten there are, which the answer names. The kind is one of KINDS.
     """
     if party is None:
         return Authority(False, f"the party is not in {FILE}")
@@ -153,15 +150,9 @@ def weigh(
     standing = [m.berichtsoorten for m in named if m.start <= at < m.end]
     if standing:
         return Authority(True, "mandate stands", frozenset().union(*standing))
-    mandate = f"mandate for {identities.shown(belanghebbende)} to {kind}"
-    if named:
-        return Authority(False, f"{party.name} has a {mandate}, but not at this time")
-    if for_whom:
-        return Authority(False, f"{party.name} has a {mandate}, but not for this berichtsoort")
-    return Authority(False, f"{party.name} has no {mandate}")
-
-
-# --- loading ----------------------------------------------------------------------------------------------------------
+    but = ", but not at this time" if named else ", but not for this berichtsoort" if for_whom else ""
+    whose = f"{party.name} has {'a' if for_whom else 'no'} mandate"
+    return Authority(False, f"{whose} for {identities.shown(belanghebbende)} to {kind}{but}")
 
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:

@@ -46,9 +46,6 @@ NO_AUTHORITY: Final = "De afzender mag dit bericht niet aanleveren voor deze bel
 AUSP_SILENT: Final = "De dienst die het bericht in autorisatieAdres noemt, geeft nu geen bruikbaar antwoord."
 
 
-# --- what is handed in ------------------------------------------------------------------------------------------------
-
-
 class StorePort(Protocol):
     """The part of storage.store.Store that processing needs."""
 
@@ -66,13 +63,8 @@ class Validation(Protocol):
         """All steps of the route, within a time limit; a crash or a time-out is `Examined.trouble`."""
 
 
-class Journal(Protocol):
-    """Where the operator reads; journal.Journal in a process."""
-
-    def __call__(self, event: str, **fields: str) -> object:
-        """Write one event."""
-
-
+Journal = Callable[..., object]
+"""Where the operator reads: (event, **fields); journal.Journal in a process."""
 Confirm = Callable[[Aanlevering, Authority], Awaitable[Authority]]
 """What an Autorisatie Service Provider that the message names adds to what mandates say."""
 
@@ -94,9 +86,6 @@ class Ports:
     confirm: Confirm = _mandates_alone
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that decides what happens to one process."""
@@ -110,15 +99,10 @@ class Facts:
     copies: tuple[tuple[CopyRule, Consent | None], ...]  # The route's, each with the consent that stands now
 
 
-# --- the path ---------------------------------------------------------------------------------------------------------
-
-
 async def process(job: Job, ports: Ports) -> Outcome:
     """Process one accepted envelope, whose kenmerk is the subject of a claimed job of kind verwerken.
 
-    Returns:
-        What the last commit came to. Stale means that another worker has the job.
-
+    Returns what the last commit came to; Stale means that another worker has the job.
     Source: design 2; digipoort 3; decisions 1, 2, 17, 18, 20.
     """
     for _ in range(ROUNDS):
@@ -185,23 +169,16 @@ def tell(facts: Facts, decision: Decision, journal: Journal) -> None:
     told = [status.code for effect in decision.effects if isinstance(effect, Advance) for status in effect.statuses]
     if not told:
         return
-    reason = ""
+    fields = {}
     if told[0] in ("210", "230"):
-        reason = facts.authority.reason
+        fields["reason"] = facts.authority.reason
     elif "321" in told:
-        reason = facts.trouble or facts.examined.trouble or "a recipient's selectors match no document"
-    fields = {"reason": reason} if reason else {}
+        fields["reason"] = facts.trouble or facts.examined.trouble or "a recipient's selectors match no document"
     journal("verwerken", kenmerk=facts.process.kenmerk, statuses=" ".join(told), **fields)
 
 
-# --- deciding ---------------------------------------------------------------------------------------------------------
-
-
 def decide(job: Job, facts: Facts, now: datetime, ids: list[str]) -> Decision:
-    """Decide what happens to the process.
-
-    Args:
-        ids: fresh, one for the owner's delivery and one for each of facts.copies.
+    """Decide what happens to the process; fresh ids, one for the owner's delivery and one for each of facts.copies.
 
     Source: digipoort 3.1; decisions 1, 2, 17, 18, 20.
     """
