@@ -29,8 +29,9 @@ from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.sdk.office import CLOCK
 from digipoort_as4.storage import tables
-from digipoort_as4.storage.agency_book import AgencyBook, Wish
+from digipoort_as4.storage.agency_book import AgencyBook, Dispatch, Wish
 from digipoort_as4.storage.inbox import Inbox
+from digipoort_as4.storage.outbox import Outbox
 from digipoort_as4.transport.client import client_context, server_context
 from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
@@ -40,8 +41,9 @@ from digipoort_as4.wus import faults, ontvangen, profiles, wsdl
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
-from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
+from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN, ZET_STATUS
 from digipoort_as4.wus.terugmelden import tell
+from digipoort_as4.wus.versturen import seal, send
 
 OWN: Final = "agency.toml"  # in an agency's folder: what it decides itself
 STATUSES: Final = ("none", "500", "510")  # what an agency may be told to set
@@ -67,6 +69,7 @@ class AgencySettings:
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
     profile: str = BEDRIJVEN  # rule set of the connection with the hub, both ways
+    aanleveren_url: str = ""  # of the hub's AanleverService; empty: nothing is taken out of the outbox
 
 
 def local_settings(folder: Path, name: str) -> AgencySettings:
@@ -96,7 +99,8 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
     chosen, own = read_own(home), home / OWN
     statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
     profile = str(chosen.get("agency", {}).get("profile", BEDRIJVEN))
-    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses, profile)
+    zet_status, aanleveren = (office["services"][service.name] for service in (ZET_STATUS, AANLEVEREN))
+    return AgencySettings(name, base, office["hub"]["oin"], zet_status, statuses, profile, aanleveren)
 
 
 def read_own(home: Path) -> dict[str, Any]:
@@ -135,8 +139,8 @@ def read_settings(path: Path) -> AgencySettings:
     """The settings of an agency that stands by itself.
 
     Args:
-        path: agency.toml. [agency] has name, hub_oin, zet_status_url and settings, which names a file in the form of
-            digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
+        path: agency.toml. [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file
+            in the form of digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
 
     Raises:
         ConfigError: lists what is missing or wrong.
@@ -146,10 +150,11 @@ def read_settings(path: Path) -> AgencySettings:
     missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
     if missing:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
-    base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
+    base = config.load(path.parent / table["settings"])
+    zet_status, aanleveren = (str(table.get(key, "")) for key in ("zet_status_url", "aanleveren_url"))
     statuses = _check_statuses(whole.get("zet_status", {}), path)
     profile = str(table.get("profile", BEDRIJVEN))
-    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses, profile)
+    return AgencySettings(table["name"], base, table["hub_oin"], zet_status, statuses, profile, aanleveren)
 
 
 # --- the agency -------------------------------------------------------------------------------------------------------
@@ -252,6 +257,36 @@ class Agency:
             detail=after.note,
         )
 
+    async def keep_sending(self) -> None:
+        """Send what the back end drops into the outbox."""
+        while self.settings.aanleveren_url:
+            await self.send_due()
+            await asyncio.sleep(PAUSE.total_seconds())
+
+    async def send_due(self) -> None:
+        """Seal what is new, one attempt for each message that is due, and move what is settled.
+
+        Each step is committed before the next: a crash at any moment repeats the same octets or the same move.
+        """
+        desk, book = self.desk, self.desk.book
+        known = {one.folder for one in book.dispatches()}
+        for folder in await asyncio.to_thread(desk.outbox.take):
+            if folder not in known:
+                await book.keep(await asyncio.to_thread(seal, folder, desk))
+        due = [one for one in book.dispatches() if one.verdict or one.due <= desk.now()][:TOLD_AT_ONCE]
+        await asyncio.gather(*(self._send(one) for one in due))
+
+    async def _send(self, one: Dispatch) -> None:
+        desk = self.desk
+        if not one.verdict:
+            one = await send(one, desk)
+            await desk.book.keep(one)
+            desk.journal.write("outbox", folder=one.folder, verdict=one.verdict or "later", detail=one.note)
+        if one.verdict:
+            mark = one.message_id.rpartition(":")[2]
+            await asyncio.to_thread(desk.outbox.settle, one.folder, one.verdict, one.told, one.answer, mark)
+            await desk.book.forget(one)
+
     async def keep_tidy(self) -> None:
         """Forget answers whose time to be kept is over."""
         while True:
@@ -260,7 +295,8 @@ class Agency:
 
     async def work(self) -> None:
         """All loops, until cancelled. Raises StorageFailure: the process must end (P5)."""
-        loops = [asyncio.create_task(loop()) for loop in (self.keep_handing_over, self.keep_telling, self.keep_tidy)]
+        kept = (self.keep_handing_over, self.keep_telling, self.keep_sending, self.keep_tidy)
+        loops = [asyncio.create_task(loop()) for loop in kept]
         try:
             await asyncio.gather(*loops)
         finally:
@@ -322,10 +358,12 @@ def open_agency(
         signer=signer,
         book=book,
         inbox=Inbox(base.folder / "inbox"),
+        outbox=Outbox(base.folder / "outbox"),
         spool=Spool(base.folder / "spool"),
         wanted=lambda berichtsoort: wanted(settings, berichtsoort),
         taken=woken.set,
         url=lambda: settings.zet_status_url,
+        aanleveren_url=settings.aanleveren_url,
         post=peers.post,
         now=clock,
         new_id=gateway.new_id,

@@ -224,8 +224,9 @@ def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> R
 
 
 def _agency(folder: Path, place: Place) -> Record:
-    inbox = folder / "agencies" / place.name / "inbox"
-    return {"name": place.name, "oin": place.identity.oin, "url": place.url + gateway.AFLEVEREN, "inbox": str(inbox)}
+    home, url = folder / "agencies" / place.name, place.url + gateway.AFLEVEREN
+    boxes = {name: str(home / name) for name in ("inbox", "outbox")}
+    return {"name": place.name, "oin": place.identity.oin, "url": url, **boxes}
 
 
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:

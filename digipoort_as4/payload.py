@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -132,6 +132,30 @@ def base64_of(payload: Payload) -> Iterator[bytes]:
         rest = chunk[whole:]
         yield base64.b64encode(chunk[:whole])
     yield base64.b64encode(rest)
+
+
+def assemble(octets: bytes, large: Mapping[str, Payload]) -> Payload:
+    """A message with the base64 of its large payloads in the place of their placeholders."""
+    return joined(split(octets, large))
+
+
+def split(octets: bytes, large: Mapping[str, Payload]) -> list[Payload]:
+    """The octets with the payloads' base64 between them, each placeholder exactly once in this order."""
+    pieces: list[Payload] = []
+    rest = octets
+    for placeholder, payload in large.items():
+        before, found, rest = rest.partition(placeholder.encode())
+        if not found or placeholder.encode() in rest:
+            raise ValueError(f"placeholder {placeholder} must stand there once, in the order of the payloads")
+        pieces += [BytesPayload(before), Base64Text(payload)]
+    return [*pieces, BytesPayload(rest)]
+
+
+def joined(pieces: Sequence[Payload]) -> Payload:
+    """One payload, in memory when all pieces are."""
+    if all(isinstance(piece, BytesPayload) for piece in pieces):
+        return BytesPayload(b"".join(map(read_all, pieces)))
+    return Joined(tuple(pieces))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,9 @@ def normalise(number: str, kind: str) -> str:
     return compact.removeprefix("NL") if kind.casefold() in {"btw", "fi"} else compact
 
 
-def key(identiteit: Identiteit) -> tuple[str, str]:
+def key(identiteit: Identiteit) -> str:
     """Type and number in the form that is compared: types but for case, numbers normalised."""
-    return identiteit.type.casefold(), normalise(identiteit.nummer, identiteit.type)
+    return f"{identiteit.type.casefold()} {normalise(identiteit.nummer, identiteit.type)}"
 
 
 def same(one: Identiteit, other: Identiteit) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.mistakes import Mistakes
-from digipoort_as4.hub.routes import Route
+from digipoort_as4.hub.routes import RETOUR, Route
 
 FILE: Final = "parties.toml"
 REGISTER: Final = "register of mandates"  # What the store keeps, changed by `digipoort mandates`
@@ -56,7 +56,7 @@ class Party:
     def __post_init__(self) -> None:
         by_whom: dict[tuple[str, ...], list[Mandate]] = {}
         for mandate in self.mandates:
-            by_whom.setdefault((mandate.kind, *identities.key(mandate.belanghebbende)), []).append(mandate)
+            by_whom.setdefault((mandate.kind, identities.key(mandate.belanghebbende)), []).append(mandate)
         object.__setattr__(self, "by_whom", by_whom)
 
 
@@ -116,6 +116,8 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
 
     Source: decision 2. There is no wildcard: an own identity, a standing mandate, or a route open to known parties.
     """
+    if route.direction == RETOUR:
+        return Authority(aanlevering.sender_oin == route.owner_oin, f"only {route.body} sends on this retour route")
     if party is None:
         return Authority(False, f"{aanlevering.sender_oin} is not in {FILE}")
     if route.senders == "known":
@@ -145,7 +147,7 @@ def weigh(
         return Authority(False, f"the party is not in {FILE}")
     if is_own(party, belanghebbende):
         return Authority(True, "acts for itself")
-    for_whom = party.by_whom.get((kind, *identities.key(belanghebbende)), [])
+    for_whom = party.by_whom.get((kind, identities.key(belanghebbende)), [])
     named = [m for m in for_whom if berichtsoort is None or berichtsoort in m.berichtsoorten]
     standing = [m.berichtsoorten for m in named if m.start <= at < m.end]
     if standing:
@@ -153,6 +155,16 @@ def weigh(
     but = ", but not at this time" if named else ", but not for this berichtsoort" if for_whom else ""
     whose = f"{party.name} has {'a' if for_whom else 'no'} mandate"
     return Authority(False, f"{whose} for {identities.shown(belanghebbende)} to {kind}{but}")
+
+
+def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ...]:
+    """Whose messages a party may collect, its own and by mandate: (identities.key, berichtsoort or None)."""
+    if party is None:
+        return ()
+    own = (*party.identities, Identiteit(party.oin, "OIN"))
+    standing = [m for m in party.mandates if m.kind == OPHALEN and m.start <= at < m.end]
+    given = [(identities.key(m.belanghebbende), name) for m in standing for name in sorted(m.berichtsoorten)]
+    return (*((identities.key(one), None) for one in own), *given)
 
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:

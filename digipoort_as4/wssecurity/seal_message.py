@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from digipoort_as4.payload import Base64Text, BytesPayload, Joined, Payload, read_all
+from digipoort_as4.payload import BytesPayload, Payload, joined, split
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.soap import addressing as wsa
 from digipoort_as4.soap.addressing import Addressing
@@ -64,7 +64,7 @@ def seal(
     timestamp = _timestamp(ids["Timestamp"], created, life)
     headers = wsa.build(addressing, ids)
     body = _body(operation, ids["Body"])
-    pieces = _split(body, large or {})
+    pieces = split(body, large or {})
     confirmation = _confirmation(confirms, ids["Confirmation"]) if confirms else ""
     written = {"Timestamp": timestamp, **({"Confirmation": confirmation} if confirms else {}), **dict(headers)}
     signed = {ids[name]: _digest([BytesPayload(text.encode())], algorithms) for name, text in written.items()}
@@ -74,7 +74,7 @@ def seal(
     token = _token(signer.certificate.der, ids["Token"])
     security = _security(timestamp, token, confirmation, _signature(info, signature_value, ids["Token"]))
     start = _start(security + "".join(text for _, text in headers)).encode()
-    return Sealed(_assembled([BytesPayload(start), *pieces, BytesPayload(_END)]), start + body + _END, signature_value)
+    return Sealed(joined([BytesPayload(start), *pieces, BytesPayload(_END)]), start + body + _END, signature_value)
 
 
 def unsigned(operation: bytes, addressing: Addressing) -> bytes:
@@ -86,8 +86,8 @@ def plain(operation: bytes, addressing: Addressing, large: Mapping[str, Payload]
     """The same, with large payloads by placeholder: a request or an answer of Digikoppeling 2W-be."""
     headers = "".join(text for _, text in wsa.build(addressing))
     start, end = _start(headers).encode() + b"<soapenv:Body>", b"</soapenv:Body>" + _END
-    pieces = [BytesPayload(start), *_split(operation, large or {}), BytesPayload(end)]
-    return Sealed(_assembled(pieces), start + operation + end, "")
+    pieces = [BytesPayload(start), *split(operation, large or {}), BytesPayload(end)]
+    return Sealed(joined(pieces), start + operation + end, "")
 
 
 # --- the envelope -----------------------------------------------------------------------------------------------------
@@ -168,24 +168,3 @@ def _digest(pieces: Sequence[Payload], algorithms: Algorithms) -> bytes:
         for chunk in piece.open():
             digest.update(chunk)
     return digest.digest()
-
-
-# --- large payloads ---------------------------------------------------------------------------------------------------
-
-
-def _split(body: bytes, large: Mapping[str, Payload]) -> list[Payload]:
-    """The Body's octets with the payloads' base64 between them, each placeholder exactly once in this order."""
-    pieces: list[Payload] = []
-    rest = body
-    for placeholder, payload in large.items():
-        before, found, rest = rest.partition(placeholder.encode())
-        if not found or placeholder.encode() in rest:
-            raise ValueError(f"placeholder {placeholder} must stand in the body once, in the order of the payloads")
-        pieces += [BytesPayload(before), Base64Text(payload)]
-    return [*pieces, BytesPayload(rest)]
-
-
-def _assembled(pieces: Sequence[Payload]) -> Payload:
-    if all(isinstance(piece, BytesPayload) for piece in pieces):
-        return BytesPayload(b"".join(map(read_all, pieces)))
-    return Joined(tuple(pieces))

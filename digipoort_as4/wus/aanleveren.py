@@ -13,7 +13,7 @@ from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub import identities, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess
+from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
 from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
 from digipoort_as4.storage.store import Store
@@ -26,7 +26,7 @@ from digipoort_as4.wus.operations import Operation
 FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this order (digipoort 3.2)
 
 
-async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
+async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified aanleverRequest: read → look up facts → decide → build → commit.
 
     Returns:
@@ -48,7 +48,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         effects = build_effects(accepted, kenmerk, now, earlier)
         decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
         reply = answers.still(await answers.conclude(decision, opened, office.store))
-    if reply is decision.reply:
+    if reply.octets is decision.reply:
         note("accepted", opened, operation, office, _told(accepted, kenmerk, earlier))
     else:
         note("repeated", opened, operation, office)
@@ -112,11 +112,7 @@ def _check_kenmerk(kenmerk: str | None) -> None:
 
 
 def _find_recipient(aanlevering: Aanlevering, snapshot: Snapshot) -> Identiteit:
-    route = snapshot.routes.find(aanlevering.berichtsoort)
-    if route is None:
-        expected = "een berichtsoort van deze aansluiting, precies zo gespeld"
-        raise PeerError("berichtsoort-unknown", found=aanlevering.berichtsoort or "leeg", expected=expected)
-    return resolve_recipient(route, aanlevering, snapshot.agencies)
+    return resolve_recipient(snapshot.routes.require(aanlevering.berichtsoort), aanlevering, snapshot.agencies)
 
 
 async def _keep(accepted: Aanlevering, store: Store) -> Aanlevering:

@@ -112,7 +112,7 @@ class Ausp:
         service = self._office.snapshot().ausp.get(address)
         if service is None:
             return Authority(False, f"{address} is not registered any more")
-        asked = (address, oin, *identities.key(belanghebbende), berichtsoort, kind)
+        asked = (address, oin, identities.key(belanghebbende), berichtsoort, kind)
         if self._granted.get(asked, now) > now:
             return Authority(True, f"{address} said yes a moment ago")
         if address in self._down:

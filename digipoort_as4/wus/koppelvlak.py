@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from lxml import etree
 
@@ -28,6 +28,7 @@ from digipoort_as4.soap.message import LargeText, SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WHITE_SPACE, local_name, q
 from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import schema
+from digipoort_as4.wus.operations import OPHALEN, STATUSINFORMATIE
 
 M = TypeVar("M")
 
@@ -90,13 +91,15 @@ class AanleverResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class StatussenRequest:
-    """getStatussenProcesRequest and getNieuweStatussenProcesRequest."""
+class OpvraagRequest:
+    """Every request of the status and the ophaalservice; which of these one has and must have, the XSD says."""
 
-    kenmerk: str
-    autorisatie_adres: str | None
-    tijdstempel_vanaf: datetime | None
-    tijdstempel_tot: datetime | None
+    kenmerk: str | None = None
+    berichtsoort: str | None = None
+    identiteit_belanghebbende: Identiteit | None = None
+    autorisatie_adres: str | None = None
+    tijdstempel_vanaf: datetime | None = None
+    tijdstempel_tot: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,25 @@ class StatusResultaat:
         """A stored status on its way out."""
         fout = None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or "")
         return cls(kenmerk, belanghebbende, status.code, status.at, status.omschrijving, fout, status.details)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcesResultaat:
+    """One process as a list shows it."""
+
+    kenmerk: str
+    berichtsoort: str
+    identiteit_belanghebbende: Identiteit
+    identiteit_ontvanger: Identiteit | None
+
+
+@dataclass(frozen=True, slots=True)
+class BerichtLijstResultaat:
+    """A message that can be collected, without its content."""
+
+    berichtsoort: str
+    identiteit_belanghebbende: Identiteit
+    kenmerk: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +171,26 @@ class AfleverRequest:
     identiteit_ontvanger: Identiteit | None
     rol_ontvanger: str | None
     documents: tuple[Document, ...]  # berichtInhoud first, then berichtBijlagen in order
+    constateringen_lijst: tuple[Constatering, ...] = ()
+    additionele_elementen_lijst: tuple[AdditioneelElement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BerichtResultaat:
+    """A message that was collected, with its content."""
+
+    kenmerk: str
+    berichtsoort: str
+    berichtkenmerk: str
+    aanleverkenmerk: str | None
+    eerder_aanleverkenmerk: str | None
+    tijdstempel_aangeleverd: datetime
+    identiteit_belanghebbende: Identiteit
+    rol_belanghebbende: str
+    identiteit_aanleveraar: str | None
+    identiteit_ontvanger: Identiteit | None
+    rol_ontvanger: str | None
+    documents: tuple[Document, ...]
     constateringen_lijst: tuple[Constatering, ...] = ()
     additionele_elementen_lijst: tuple[AdditioneelElement, ...] = ()
 
@@ -212,8 +254,16 @@ class Fault:
 # --- how models and elements correspond -------------------------------------------------------------------------------
 
 ELEMENTS: Final[Mapping[type, tuple[str, ...]]] = {
-    StatussenRequest: ("getStatussenProcesRequest", "getNieuweStatussenProcesRequest"),
+    OpvraagRequest: tuple(
+        f"{operation.name}Request" for service in (STATUSINFORMATIE, OPHALEN) for operation in service.operations
+    ),
+    str: ("getBerichtsoortenResponse",),
+    ProcesResultaat: ("getProcessenResponse",),
     StatusResultaat: ("getStatussenProcesResponse", "getNieuweStatussenProcesResponse", "getNieuweStatussenResponse"),
+    BerichtLijstResultaat: ("getBerichtenLijstResponse", "getNieuweBerichtenLijstResponse"),
+    BerichtResultaat: tuple(
+        f"{operation.name}Response" for operation in OPHALEN.operations if not operation.name.endswith("Lijst")
+    ),
 }
 """Elements that carry a model, for a row the responses it stands in; any other model is named as its element is."""
 
@@ -229,7 +279,9 @@ def _names(model: type) -> tuple[str, ...]:
     return ELEMENTS.get(model, (model.__name__[0].lower() + model.__name__[1:],))
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """How one field of a model stands in the XSD."""
+
     name: str
     element: str
     kind: Any  # str, datetime, Document or a model
@@ -238,23 +290,23 @@ class _Field(NamedTuple):
 
 
 @cache
-def _fields(model: type) -> tuple[_Field, ...]:
+def fields_of(model: type) -> tuple[Field, ...]:
     """How the fields of a model stand in the XSD."""
     hints = get_type_hints(model)
     return tuple(_field(field.name, hints[field.name]) for field in fields(model))
 
 
-def _field(name: str, hint: Any) -> _Field:
+def _field(name: str, hint: Any) -> Field:
     inner = get_args(hint)  # of X | None, and of tuple[X, ...]
     first, *others = name.split("_")
     element = first + "".join(word.capitalize() for word in others)
-    return _Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
+    return Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
 
 
 def values(message: Any) -> Iterator[tuple[str, Any]]:
     """Element names and values of a model in the order of the XSD; what is None or an empty list is left out."""
     model: Any = type(message)
-    for field in _fields(model):
+    for field in fields_of(model):
         value = getattr(message, field.name)
         if field.kind is Document and value:
             yield "berichtInhoud", value[0]
@@ -297,10 +349,11 @@ def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
 
-def read_results(model: type[M], opened: Opened) -> tuple[M, ...]:
-    """Read the rows of an answer that holds a list: statuses, oldest first. Raises PeerError: as read."""
+def read_results(model: type[M], opened: Opened, intake: Intake | None = None) -> tuple[M, ...]:
+    """Read the rows of an answer that holds a list: of models, or of berichtsoorten as texts. Args, errors: as read."""
     (results,) = _check(model, opened)
-    return tuple(_Reader(opened.message.large, None).read(model, row) for row in results)
+    reader = _Reader(opened.message.large, intake)
+    return tuple(reader.read(model, row) for row in results)
 
 
 def read_fault(message: SoapMessage) -> Fault | None:
@@ -362,12 +415,14 @@ class _Reader:
         self._intake = intake
 
     def read(self, model: type[M], element: etree._Element) -> M:
-        children = {local_name(child.tag): child for child in element}
         build: Any = model
-        message: M = build(**{field.name: self._value(field, children) for field in _fields(build)})
+        if build is str:
+            return cast(M, _collapse(element.text))
+        children = {local_name(child.tag): child for child in element}
+        message: M = build(**{field.name: self._value(field, children) for field in fields_of(build)})
         return message
 
-    def _value(self, field: _Field, children: Mapping[str, etree._Element]) -> Any:
+    def _value(self, field: Field, children: Mapping[str, etree._Element]) -> Any:
         if field.kind is Document:
             return self._documents(children)
         if field.many:
@@ -378,7 +433,7 @@ class _Reader:
         if field.kind is str:
             return _collapse(child.text)
         if field.kind is datetime:
-            return read_moment(_collapse(child.text), field.element)
+            return read_moment(_collapse(child.text), field.element, zoned=field.element in WINDOW)
         return self.read(field.kind, child)
 
     def _documents(self, children: Mapping[str, etree._Element]) -> tuple[Document, ...]:
@@ -421,14 +476,22 @@ def _collapse(text: str | None) -> str:
 _SPACES: Final = re.compile(f"[{WHITE_SPACE}]+")
 
 
-def read_moment(text: str, where: str) -> datetime:
+WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")
+"""Elements whose moment decides what is told: an hour off would lose messages, so they must name their zone."""
+
+
+def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
     """An xsd:dateTime as aware UTC; without a zone it is taken as UTC, digits behind microseconds are cut.
 
     Raises:
-        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits.
+        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window, for
+            one without a zone where that must be there.
     """
     try:
         at = datetime.fromisoformat(text.replace("T24:", "T00:"))
+        if zoned and at.tzinfo is None:
+            found, fix = f"{text[:40]}, zonder tijdzone", "Zet een Z achter een tijd in UTC."
+            raise PeerError("window", where=where, found=found, expected="een tijdstip met Z of +01:00", fix=fix)
         day_after = timedelta(days="T24:" in text)  # 24:00:00 is the first moment of the next day (XSD 3.2.7)
         return ((at if at.tzinfo else at.replace(tzinfo=UTC)) + day_after).astimezone(UTC)
     except (ValueError, OverflowError) as error:
@@ -445,9 +508,10 @@ class Written:
 
     octets: bytes  # in exclusive canonical form, the namespace declared on it without a prefix, as in real answers
     large: Mapping[str, Payload]  # octets that stand as a placeholder in `octets`; their base64 is made while sending
+    keys: tuple[str, ...] = ()  # Document.key of each of `large`
 
 
-_INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
+INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
 """Octets whose base64 is at most limits.INHOUD_IN_TREE: the reader at the other end keeps those in its tree too."""
 
 
@@ -468,11 +532,13 @@ def write_results(operation: str, rows: Sequence[object], token: str = "") -> Wr
 
     Args:
         operation: getStatussenProces, …
-        rows: models, called on the wire as they are here.
+        rows: models, called on the wire as they are here, or berichtsoorten.
         token: as for `write`.
     """
     writer = _Writer(rows, token)
-    content = "".join(writer.element(type(row).__name__, row) for row in rows)
+    content = "".join(
+        writer.element("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows
+    )
     return writer.body(f"{operation}Response", f"<{operation}Return>{content}</{operation}Return>")
 
 
@@ -481,12 +547,12 @@ class _Writer:
 
     def __init__(self, messages: Iterable[object], token: str) -> None:
         documents = [document for message in messages for document in getattr(message, "documents", ())]
-        large = [document for document in documents if document.size > _INLINE]
+        large = [document for document in documents if document.size > INLINE]
         self._placeholders = {document.key: f"{token}{number:03d}" for number, document in enumerate(large)}
         self._large = {self._placeholders[document.key]: document.payload for document in large}
 
     def body(self, name: str, content: str) -> Written:
-        return Written(f'<{name} xmlns="{KV}">{content}</{name}>'.encode(), self._large)
+        return Written(f'<{name} xmlns="{KV}">{content}</{name}>'.encode(), self._large, tuple(self._placeholders))
 
     def content(self, message: object) -> str:
         return "".join(self.element(name, value) for name, value in values(message))

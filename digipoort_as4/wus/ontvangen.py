@@ -15,12 +15,13 @@ from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import Spool
+from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.storage.agency_book import AgencyBook, HandOver, Wish
 from digipoort_as4.storage.inbox import Inbox, folder_name
+from digipoort_as4.storage.outbox import Outbox
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
 from digipoort_as4.wus import answers, antwoordbericht, faults, intake, koppelvlak
@@ -46,10 +47,12 @@ class Desk:
     signer: Signer
     book: AgencyBook
     inbox: Inbox
+    outbox: Outbox
     spool: Spool
     wanted: Callable[[str], str]  # berichtsoort → statuscode to set after the hand-over; empty: none
     taken: Callable[[], None]  # called after a commit: there is something to hand over
     url: Callable[[], str]  # of the hub's ZetStatusService; empty while it is not known
+    aanleveren_url: str  # of the hub's AanleverService; empty: nothing is taken out of the outbox
     post: Post
     now: Callable[[], datetime]
     new_id: Callable[[], str]  # a fresh lower-case UUID
@@ -68,7 +71,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
         message = await intake.parse(request, desk.new_id())  # parse
         hint = hint.of(message)
         opened = await verify(message, request, desk)  # verify
-        return answers.send(await answer(opened, desk))  # facts, decide, build, commit, answer
+        return answers.send(BytesPayload(await answer(opened, desk)))  # facts, decide, build, commit, answer
     except (PeerError, StorageFailure, OSError) as trouble:  # OSError: of the spool, where no promise lies
         if isinstance(trouble, StorageFailure):
             desk.book.fail(str(trouble))  # the process ends: a failed fsync may be told once and then forgotten
@@ -119,7 +122,7 @@ def find_repeat(opened: Opened, desk: Desk) -> bytes | None:
     Source: decision 8.
     """
     earlier = desk.book.find_reply(opened.oin, opened.addressing.message_id, desk.now())
-    return None if earlier is None else intake.same_reply(earlier, opened)
+    return None if earlier is None else intake.same_reply(earlier, opened).octets
 
 
 def check_recipient(asked: AfleverRequest, oin: str) -> None:
@@ -155,7 +158,7 @@ async def take(asked: AfleverRequest, opened: Opened, desk: Desk) -> bytes | Non
     """Documents to the staging place, then one commit: from here on a crash loses nothing (P1)."""
     now = desk.now()
     octets = seal_reply(asked, now, opened, desk)
-    staged = await asyncio.to_thread(desk.inbox.stage, build_envelope(asked), asked.documents)
+    staged = await asyncio.to_thread(desk.inbox.stage, build_envelope(replace(asked, documents=())), asked.documents)
     key, kept = asked.berichtkenmerk, answers.build_remembering(opened, octets, now)
     hand_over = HandOver(opened.oin, key, asked.kenmerk, asked.berichtsoort, folder_name(key), staged, now)
     if not await desk.book.take(hand_over, kept, build_wishes(hand_over, desk.wanted, desk.new_id())):
@@ -183,9 +186,9 @@ def seal_reply(asked: AfleverRequest, delivered_at: datetime, opened: Opened, de
     return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, wire_time(desk.now)).skeleton
 
 
-def build_envelope(asked: AfleverRequest) -> dict[str, object]:
+def build_envelope(message: object) -> dict[str, object]:
     """What stands in envelope.json beside the documents, by the XSD's element names (decision 29)."""
-    return {name: _plain(value) for name, value in koppelvlak.values(replace(asked, documents=()))}
+    return {name: _plain(value) for name, value in koppelvlak.values(message)}
 
 
 def _plain(value: Any) -> object:

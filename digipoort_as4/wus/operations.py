@@ -31,6 +31,11 @@ class Operation:
         return "not" if not self.offered else "partial" if self.lacks else "done"
 
     @property
+    def only_new(self) -> bool:
+        """True when it tells only what the asker was not told before (decision 16)."""
+        return self.name.startswith("getNieuwe")
+
+    @property
     def request(self) -> str:
         """QName of the request element."""
         return q(KV, f"{self.stem}Request")
@@ -99,16 +104,13 @@ def _service(name: str, title: str, fault: str, prefix: str, *operations: Operat
     return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", also=(also,) if also else ())
 
 
-def _same(*names: str, offered: bool = True, lacks: str = "") -> tuple[Operation, ...]:
-    return tuple(Operation(name, name, "", offered, lacks) for name in names)
+def _same(*names: str, lacks: str = "") -> tuple[Operation, ...]:
+    return tuple(Operation(name, name, "", lacks=lacks) for name in names)
 
 
-_AUSP: Final = "autorisatieAdres of an AuSP"
 _LISTS: Final = "constateringenLijst; additioneleElementenLijst"
 AANLEVEREN: Final = replace(
-    _service(
-        "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "", True, _AUSP)
-    ),
+    _service("aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")),
     mtom=True,
 )
 STATUSINFORMATIE: Final = _service(
@@ -116,16 +118,17 @@ STATUSINFORMATIE: Final = _service(
     "StatusinformatieService",
     "statusinformatieFault",
     "STS",
-    *_same("getStatussenProces", "getNieuweStatussenProces", lacks=_AUSP),
-    *_same("getBerichtsoorten", "getProcessen", "getNieuweStatussen", offered=False),
+    *_same("getBerichtsoorten", "getProcessen"),
+    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
 )
 OPHALEN: Final = _service(
     "ophalen",
     "OphaalService",
     "ophaalFault",
     "OHS",
-    *_same("getBerichten", "getNieuweBerichten", "getBerichtenLijst", "getNieuweBerichtenLijst", offered=False),
-    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", offered=False),
+    *_same("getBerichten", "getNieuweBerichten", lacks=_LISTS),
+    *_same("getBerichtenLijst", "getNieuweBerichtenLijst"),
+    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", lacks=_LISTS),
     also="/cpl/ophaalservice/services/OphaalService_V1_2",
 )
 AFLEVEREN: Final = _service(

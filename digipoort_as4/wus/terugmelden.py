@@ -69,5 +69,10 @@ def later(wish: Wish, note: str, now: datetime) -> Wish:
     """Due again after 1, 2, 4 … seconds, at most 15 minutes; given up after 72 hours, as the hub gives up."""
     if now - wish.at >= limits.RETRY_FOR:
         return replace(wish, due=None, note=f"given up: {note}")
-    pause = min(FIRST_PAUSE * 2 ** min(wish.attempts - 1, 20), LONGEST_PAUSE)
-    return replace(wish, due=now + pause, note=note)
+    return replace(wish, due=now + pause(wish.attempts), note=note)
+
+
+def pause(attempts: int) -> timedelta:
+    """How long to wait after so many attempts, from 1."""
+    grown: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+    return grown

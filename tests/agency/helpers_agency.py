@@ -42,6 +42,7 @@ from digipoort_as4.wus.office import Office, Snapshot
 
 HUB = "00000099000000001000"
 SENDER = "00000099000000101000"
+AANLEVEREN = "/wus/2.0/aanleverservice/1.2"
 AFLEVEREN = "/wus/2.0/afleverservice/1.2"
 ZET_STATUS = "/wus/2.0/zetstatusservice/1.2"
 BASE = "http://logius.nl/digipoort/wus/2.0/afleverservice/1.2/AfleverService/"
@@ -269,7 +270,10 @@ class World:
             intermediates=(test_pki.intermediates(self.pki),),
             crls=tuple(test_pki.crls(self.pki)),
         )
-        return agency.AgencySettings(name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses))
+        aanleveren = self.hub_url + AANLEVEREN
+        return agency.AgencySettings(
+            name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses), aanleveren_url=aanleveren
+        )
 
     async def start_agency(
         self, name: str, statuses: Mapping[str, str] | None = None, profile: str = "bedrijven"

@@ -44,7 +44,7 @@ def write_office(world: World, port: int) -> Path:
         "ca": str(test_pki.anchors(world.pki)),
         "intermediates": str(test_pki.intermediates(world.pki)),
         "crl": [str(path) for path in test_pki.crls(world.pki)],
-        "services": {"zet_status": world.hub_url + ZET_STATUS},
+        "services": {"zet_status": world.hub_url + ZET_STATUS, "aanleveren": ""},
         "identities": [
             {
                 "name": identity.name,
