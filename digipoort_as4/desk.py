@@ -42,11 +42,8 @@ class Desk:
     async def change(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
         """Keep about["rows"], a row or None by key, all or none; with about["check"] only say what is wrong.
 
-        Returns:
-            {"trouble": why the tables could not be read anew, because a file is wrong; else empty}.
-
-        Raises:
-            ConfigError: all mistakes; nothing was kept.
+        Told as "trouble": why the tables could not be read anew, as a file is wrong. ConfigError: all mistakes; nothing
+        was kept.
         """
         async with self._changing:
             entries, kept = self._entries(about), await self._office.store.register(about["register"])

@@ -91,11 +91,9 @@ def check_against(consents: Iterable[Consent], routes: Routes) -> None:
 def pinned(row: Mapping[str, Any], routes: Routes, reference: str) -> Mapping[str, Any]:
     """A consent to be kept, of berichtsoort and to: with the owner and the documents of the route's copy rule of today.
 
-    Raises:
-        ConfigError: there is no such route, or it has no such copy.
+    ConfigError when there is no such route, or it has no such copy.
     """
-    mistakes = Mistakes(REGISTER)
-    where = f"consent {reference}"
+    mistakes, where = Mistakes(REGISTER), f"consent {reference}"
     found = _copy_of(mistakes, routes, mistakes.text(row, "berichtsoort", where), mistakes.oin(row, "to", where), where)
     mistakes.finish()
     if found is None:  # a mistake, always

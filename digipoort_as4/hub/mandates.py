@@ -125,11 +125,6 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
     return weigh(party, aanlevering.belanghebbende, route.berichtsoort, AANLEVEREN, at)
 
 
-def may(party: Party | None, belanghebbende: Identiteit, berichtsoort: str, kind: str, at: datetime) -> bool:
-    """True when the belanghebbende is the party itself, or a mandate of this kind stands."""
-    return weigh(party, belanghebbende, berichtsoort, kind, at).ok
-
-
 def is_own(party: Party | None, belanghebbende: Identiteit) -> bool:
     """True when the belanghebbende is the party itself: one of its identities, or its OIN."""
     own = (*party.identities, Identiteit(party.oin, "OIN")) if party else ()
