@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "explain": Entry("explain:explain", "Say what a code means and what to do: status, foutcode, DK-BP, cause."),
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
-    "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
+    "consents": Entry("registers:consents", "List, grant or withdraw consent for copies to a second agency."),
     "clock": Entry("rehearse:clock", "Move the clock of the local post office: 72 hours in a second."),
     "scenario": Entry("rehearse:scenario", "Have the local post office misbehave on purpose."),
     "mandates": Entry("registers:mandates", "List, grant or withdraw mandates: who may act for whom."),
