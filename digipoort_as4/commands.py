@@ -50,16 +50,13 @@ async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, A
 
 
 async def change_scenarios(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Set or clear rules of what is played, or (`about` empty) only list them.
+    """Set or clear rules of what is played, or (`about` empty) only list them. UsageError: what is wrong with a rule.
 
     Args:
         about: `set` (scenarios.KEYS), or `clear` (a rule's number, or null for all).
 
     Returns:
         names: the aanleverkenmerken that play something, rules: those set, cleared: how many went.
-
-    Raises:
-        UsageError: what is wrong with the rule.
     """
     played, cleared = office.scenarios, 0
     if (words := about.get("set")) is not None:

@@ -35,15 +35,10 @@ from digipoort_as4.clock import Clock, Moved
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
-from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
 from digipoort_as4.sdk.office import CLOCK, FILE, PKI, record_of
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
-from digipoort_as4.transport.client import client_context, server_context
-from digipoort_as4.transport.guard import Guard
-from digipoort_as4.transport.peers import Peers
-from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
 from digipoort_as4.wus.ausp import Ausp
@@ -85,12 +80,8 @@ class Place:
 def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
     """Start what is not running yet, and return what stands in post-office.json when all of it answers.
 
-    Args:
-        folder: data, keys and logs; made when missing, and used again when not.
-        tell: hears of each step, one line each.
-
-    Raises:
-        DigipoortError: a process did not come up; what this call started is stopped again.
+    Data, keys and logs lie in `folder`, made when missing and used again when not; `tell` hears of each step, one line
+    each. Raises DigipoortError: a process did not come up; what this call started is stopped again.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -129,8 +120,7 @@ def _start_missing(folder: Path, places: Sequence[Place], processes: dict[str, R
 def down(folder: Path) -> list[str]:
     """Stop the processes that post-office.json names, and no others; returns their names.
 
-    Raises:
-        UsageError: there never was a post office here.
+    Raises UsageError: there never was a post office here.
     """
     folder = folder.absolute()
     if not (folder / FILE).exists():
@@ -200,45 +190,31 @@ def _port(wanted: int, held: bool, probes: contextlib.ExitStack) -> int:
 
 
 def _write_record(folder: Path, places: Sequence[Place], processes: Mapping[str, Record]) -> Record:
-    record = _record(folder, places, [processes[place.name] for place in places if place.name in processes])
-    _write_json(folder / FILE, record)
-    return record
-
-
-def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> Record:
     pki, hub = folder / PKI, places[0]
-    return {
+    record = {
         "ca": str(test_pki.anchors(pki)),
         "crl": [str(path) for path in test_pki.crls(pki)],
         "services": {name: hub.url + path for name, path in gateway.SERVICES.items()},
         "identities": [record_of(one) for one in test_pki.identities(pki)],
-        "agencies": [_agency(folder, place) for place in places[1:]],
+        "agencies": [
+            {"name": place.name, "oin": place.identity.oin, "url": place.url + gateway.AFLEVEREN}
+            | {box: str(folder / "agencies" / place.name / box) for box in ("inbox", "outbox")}
+            for place in places[1:]
+        ],
         "hub": {key: str(getattr(hub.identity, key)) for key in ("oin", "tls_cert", "signing_cert")},
-        "processes": processes,
+        "processes": [processes[place.name] for place in places if place.name in processes],
         "health": f"{hub.url}/readyz",
         "intermediates": str(test_pki.intermediates(pki)),
         "clock": str(folder / CLOCK),
         "journal": str(folder / "data" / "journal.jsonl"),
         "config": str(folder / CONFIG),
     }
-
-
-def _agency(folder: Path, place: Place) -> Record:
-    home, url = folder / "agencies" / place.name, place.url + gateway.AFLEVEREN
-    boxes = {name: str(home / name) for name in ("inbox", "outbox")}
-    return {"name": place.name, "oin": place.identity.oin, "url": url, **boxes}
+    _write_json(folder / FILE, record)
+    return record
 
 
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
     """Write digipoort.toml for the hub's process; True when it differs from what was there."""
-    octets, path = _config(folder, places).encode(), folder / CONFIG
-    if path.exists() and path.read_bytes() == octets:
-        return False
-    _write(path, octets)
-    return True
-
-
-def _config(folder: Path, places: Sequence[Place]) -> str:
     pki, hub, one = folder / PKI, places[0], places[0].identity
     between, crls = [test_pki.intermediates(pki)], test_pki.crls(pki)
     chosen = {place.identity.oin: agency.read_own(folder / "agencies" / place.name) for place in places[1:]}
@@ -257,7 +233,11 @@ def _config(folder: Path, places: Sequence[Place]) -> str:
     for table, values in rows:
         # JSON's strings, numbers and arrays of strings are TOML's.
         lines += [table, *(f"{key} = {json.dumps(value, default=str)}" for key, value in values.items()), ""]
-    return "\n".join(lines)
+    octets, path = "\n".join(lines).encode(), folder / CONFIG
+    if path.exists() and path.read_bytes() == octets:
+        return False
+    _write(path, octets)
+    return True
 
 
 def _write_json(path: Path, record: Record) -> None:
@@ -358,15 +338,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--name", default="")
     given = parser.parse_args(words)
-    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     raise_file_limit()
-    run = serve(given.dir) if given.what == "serve" else serve_agency(given.dir, given.name)
-    try:
-        asyncio.run(run)
-    except DigipoortError as error:
-        logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
-        return error.exit_code
-    return 0
+    if given.what == "serve":
+        return gateway.run_until_told(lambda stop: serve(given.dir, stop))
+    return gateway.run_until_told(lambda stop: agency.run(agency.local_settings(given.dir, given.name), stop))
 
 
 def raise_file_limit() -> None:
@@ -378,20 +353,15 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def serve(folder: Path) -> None:
-    """Run gateway and worker until SIGTERM or SIGINT."""
+async def serve(folder: Path, stop: asyncio.Event) -> None:
+    """Run gateway and worker until told to stop, with CRLs of the test PKI that stay fresh."""
     settings = config.load(folder / CONFIG, {})
     clock = Clock(settings.clock)
     renewal = asyncio.create_task(keep_renewing(settings, clock))
     try:
-        await run(settings, stop_signal(), clock)
+        await run(settings, stop, clock)
     finally:
         renewal.cancel()
-
-
-async def serve_agency(folder: Path, name: str) -> None:
-    """Run one agency's endpoint until SIGTERM or SIGINT."""
-    await agency.run(agency.local_settings(folder, name), stop_signal())
 
 
 async def run(
@@ -399,9 +369,7 @@ async def run(
 ) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
-    Raises:
-        ConfigError: something of the settings cannot be used.
-        StorageFailure: the store broke its promise; the process must end (P5).
+    Raises ConfigError: a setting cannot be used; StorageFailure: the store failed, and the process must end (P5).
     """
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or Clock(settings.clock)
@@ -409,13 +377,12 @@ async def run(
     journal = Journal(settings.folder / "journal.jsonl", now=clock)
     store = SqliteStore.open(settings.folder, clock)
     office = gateway.open_office(settings, store, journal, clock, scenarios)
-    tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
-    peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
+    peers = gateway.open_peers(settings, judge_tls(office))
     office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
     bench = Bench()
     try:
         await bench.start()
-        await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
+        await _run(settings, Paths(office, settings, peers, bench), store, stop)
     finally:
         await peers.close()
         await bench.close()
@@ -423,9 +390,7 @@ async def run(
         journal.close()
 
 
-async def _run(
-    settings: config.Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
-) -> None:
+async def _run(settings: config.Settings, paths: Paths, store: SqliteStore, stop: asyncio.Event) -> None:
     office, door = paths.office, gateway.Gateway(paths.office, settings.public_url)
     loop = Worker(store, paths.lanes(), office.now, office.journal)
     store.on_commit = loop.wake
@@ -437,9 +402,7 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
-    place = (settings.host, settings.port)
-    guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
-    server = await listen(door, context, office.spool, *place, journal=office.journal, guard=guard)
+    server = await gateway.listen(door, settings, office.spool, office.journal)
     desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url or f"https://localhost:{server.port}", oin=office.oin)
     working = asyncio.create_task(loop.run())
@@ -454,20 +417,10 @@ async def _run(
         raise StorageFailure("the store failed; see the journal")
 
 
-def stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
 def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
     """New CRLs of the test PKI, good by the machine's clock and by the one that is (to be) moved; frozen, none.
 
-    Those who look at the one, clients outside, and those who look at the other need no two lists.
-
-    Source: decision 25.
+    Those who look at the one, clients outside, and those who look at the other need no two lists (decision 25).
     """
     if settings.test_pki is None or moved.crl == "frozen":
         return
@@ -476,17 +429,16 @@ def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
     test_pki.renew_crls(settings.test_pki, first, last - first + test_pki.CRL_LIFE)
 
 
-def renew_now(settings: config.Settings, clock: Clock) -> None:
-    """New CRLs for where the clock stands; nobody moves it meanwhile."""
-    with clock.lock:
-        renew_crls(settings, clock, clock.moved())
-
-
 async def keep_renewing(settings: config.Settings, clock: Clock) -> None:
     """Keep the test PKI's CRLs fresh, now and for as long as the post office runs (decision 27)."""
+
+    def renew() -> None:
+        with clock.lock:  # nobody moves it meanwhile
+            renew_crls(settings, clock, clock.moved())
+
     while settings.test_pki is not None:
         try:
-            await asyncio.to_thread(renew_now, settings, clock)
+            await asyncio.to_thread(renew)
         except OSError as error:  # the old ones hold for 48 hours
             logging.getLogger("digipoort").error("CRLs not renewed: %s", error)
         await asyncio.sleep(CRL_RENEWAL.total_seconds())

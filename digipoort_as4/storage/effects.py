@@ -16,10 +16,11 @@ from typing import Any, Final
 from digipoort_as4 import limits
 from digipoort_as4.hub import decision as words
 from digipoort_as4.hub import identities
-from digipoort_as4.payload import BytesPayload, Document, Payload, content_digest
+from digipoort_as4.payload import Document, content_digest
 from digipoort_as4.storage.group import Undone
 from digipoort_as4.storage.payloads import Payloads, inline_octets
-from digipoort_as4.storage.rows import to_stored
+from digipoort_as4.storage.rows import EPOCH, to_stored
+from digipoort_as4.storage.view import UNIT_COLUMNS, View
 
 NOT_HELD: Final = "job {0.job} is no longer held under token {0.token}"
 REPLIES_FORGOTTEN: Final = 2  # Expired replies removed with each new one, so that the table shrinks without a job
@@ -49,11 +50,9 @@ class Writing:
 
 
 def carry_out(decision: words.Decision, writing: Writing) -> words.Outcome:
-    """All effects of a decision, in order.
+    """All effects of a decision, in order. Raises Undone, with AlreadyThere or Stale, for the caller to roll back.
 
-    Raises:
-        Undone: with AlreadyThere or Stale; the caller rolls back what was done so far.
-        ValueError: an effect no decider may make, such as a large document that was not kept.
+    Raises ValueError: an effect no decider may make, such as a large document that was not kept.
     """
     try:
         for effect in decision.effects:
@@ -67,12 +66,6 @@ def carry_out(decision: words.Decision, writing: Writing) -> words.Outcome:
 def append(table: str, effect: words.KeepEvidence | words.QueueJob | words.Register, writing: Writing) -> None:
     """Add one row whose columns are the effect's fields."""
     writing.insert(table, **{field.name: getattr(effect, field.name) for field in fields(effect)})
-
-
-UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with the same names
-    "sender_oin", "berichtsoort", "rol_belanghebbende", "aanleverkenmerk", "eerder_aanleverkenmerk", "rol_ontvanger",
-    "autorisatie_adres",
-)  # fmt: skip
 
 
 def start_process(effect: words.StartProcess, writing: Writing) -> None:
@@ -157,40 +150,12 @@ def remember_reply(effect: words.RememberReply, writing: Writing) -> None:
         *(*asked, reply.signature_value, reply.octets, large, effect.until, writing.now),
     ).fetchone()
     if not row:
-        earlier = find_reply(writing.connection, writing.payloads, *asked, after=0)
+        earlier = View(writing.connection, writing.payloads).reply(*asked, EPOCH)
         if earlier is None:
             raise ValueError(f"reply to {effect.message_id} is there and is not")
         raise Undone(words.AlreadyThere(earlier))
     expired = "SELECT id FROM reply WHERE until <= ? ORDER BY until LIMIT ?"
     writing.execute(f"DELETE FROM reply WHERE id IN ({expired})", writing.now, REPLIES_FORGOTTEN)
-
-
-def find_reply(
-    connection: sqlite3.Connection, payloads: Payloads, party: str, message_id: str, *, after: int
-) -> words.StoredReply | None:
-    """The answer kept for a party's MessageID until later than `after` (as stored), its large documents readable."""
-    sql = "SELECT signature_value, octets, large FROM reply WHERE party = ? AND message_id = ? AND until > ?"
-    row = connection.execute(sql, (party, message_id, after)).fetchone()
-    if row is None:
-        return None
-    large = []
-    for placeholder, key in json.loads(row[2] or "[]"):
-        payload = find_payload(connection, payloads, key)
-        if payload is None:
-            raise OSError(f"payload {key} of a kept answer is gone")
-        large.append(words.LargeDocument(placeholder, key, payload))
-    return words.StoredReply(row[0], row[1], tuple(large))
-
-
-def find_payload(connection: sqlite3.Connection, payloads: Payloads, key: str) -> Payload | None:
-    """Octets kept under a key, in their row or in a file."""
-    row = connection.execute("SELECT size, sha256, octets FROM payload WHERE key = ?", (key,)).fetchone()
-    return kept(payloads, key, *row) if row else None
-
-
-def kept(payloads: Payloads, key: str, size: int, sha256: bytes, octets: bytes | None) -> Payload:
-    """The octets of one row of the table payload."""
-    return payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
 
 
 def mark_seen(effect: words.MarkSeen, writing: Writing) -> None:

@@ -34,8 +34,7 @@ class KeptFile:
     def open(self) -> Iterator[bytes]:
         """The octets in chunks, the last one only after the digest over all of them held.
 
-        Raises:
-            OSError: the file is gone, too short, or its octets changed on disk.
+        Raises OSError: the file is gone, too short, or its octets changed on disk.
         """
         digest, held = hashlib.sha256(), b""
         for chunk in FilePayload(self.path, 0, self.size).open():
@@ -76,10 +75,7 @@ class Payloads:
         """Make a document's octets durable; small ones come back in memory and wait for their row.
 
         A spool file that is exactly this document is moved, not copied: the handle given is of no use afterwards.
-
-        Raises:
-            OSError: the disk refused; nothing lies under the final name that was not there before.
-            ValueError: the octets are not the size or digest that the document says.
+        Raises OSError: the disk refused, nothing new lies under the final name; ValueError: not what the document says.
         """
         if document.size <= limits.INLINE_PAYLOAD:
             return replace(document, payload=BytesPayload(inline_octets(document)))

@@ -63,16 +63,19 @@ class SqliteStore:
     def open(cls, folder: Path, now: Callable[[], datetime]) -> SqliteStore:
         """Take the folder or make it, bring the tables up to date, tidy what a dead process left.
 
-        The clock `now` (aware UTC) tells when a stored reply has expired.
-
-        Raises:
-            ConfigError: another process holds the folder, or a newer version wrote it.
-            StorageFailure: the disk or the file is not sound.
+        The clock `now` (aware UTC) tells when a stored reply has expired. Raises ConfigError: another process holds the
+        folder, or a newer version wrote it; StorageFailure: the disk or the file is not sound.
         """
         if sqlite3.sqlite_version_info < (3, 37, 0):  # STRICT tables; RETURNING and UPSERT are older
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
         with owned(folder, LOCK) as lock:
-            return cls(lock, *open_parts(folder, now()), now)
+            payloads = Payloads(folder / PAYLOADS)
+            make_folder(payloads.folder)
+            writer = open_writer(folder / DATABASE)
+            jobs.release_all(writer)
+            view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
+            payloads.sweep(lambda key: view.payload(key) is not None, now() - limits.ORPHAN_KEPT)
+            return cls(lock, writer, view, payloads, now)
 
     async def commit(self, decision: Decision) -> Outcome:
         """See Store.commit."""
@@ -152,9 +155,7 @@ def _queued(decision: Decision, outcome: Outcome) -> bool:
 def owned(folder: Path, lock: str) -> Iterator[int]:
     """A folder of this process alone, made when missing: the open lock file in it, closed only when the block fails.
 
-    Raises:
-        ConfigError: another process has it.
-        StorageFailure: the disk or a file is not sound.
+    Raises ConfigError: another process has it; StorageFailure: the disk or a file is not sound.
     """
     try:
         make_folder(folder)
@@ -187,17 +188,6 @@ def take_lock(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def open_parts(folder: Path, now: datetime) -> tuple[sqlite3.Connection, View, Payloads]:
-    """What the owner of the folder works with; frees the leases and sweeps the files of an owner that died."""
-    payloads = Payloads(folder / PAYLOADS)
-    make_folder(payloads.folder)
-    writer = open_writer(folder / DATABASE)
-    jobs.release_all(writer)
-    view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
-    payloads.sweep(lambda key: view.payload(key) is not None, now - limits.ORPHAN_KEPT)
-    return writer, view, payloads
 
 
 def connect(path: Path, *pragmas: str) -> sqlite3.Connection:

@@ -24,22 +24,17 @@ class Store(Protocol):
         """Carry out one decision; may share a transaction with others that wait (group commit).
 
         Returns only after the effects are on disk: file fsync, directory fsync, WAL commit with synchronous=FULL.
-
-        Raises:
-            StorageFailure: disk full, I/O error, engine closed.
+        Raises StorageFailure: disk full, I/O error, engine closed.
         """
 
     async def commit_many(self, decisions: Sequence[words.Decision]) -> list[words.Outcome]:
         """One transaction, one outcome per decision in order; a duplicate or stale one never spoils its neighbours."""
 
     async def keep(self, document: Document) -> Document:
-        """Make a document's octets durable under its key, before the decision that names it.
+        """Make a document's octets durable under its key, before the decision that names it; returns a readable one.
 
         Octets up to limits.INLINE_PAYLOAD stay in the handle and enter the row at commit; larger ones are moved or
         copied to their final name (write, fsync, rename, fsync of the folder).
-
-        Returns:
-            The same document with a payload that the store can read again.
         """
 
     async def find_reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:
@@ -81,16 +76,13 @@ class Store(Protocol):
     async def claim(
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int
     ) -> list[words.Job]:
-        """Take due jobs under a lease, fair per destination.
+        """Take due jobs under a lease: oldest due first within a destination, destinations taking turns.
 
         Args:
             now: a job is due when its due time is at or before this and no lease on it is running.
             lease_until: when the claim lapses.
             limit: at most this many in all.
             per_destination: at most this many of one destination, those under a running lease included.
-
-        Returns:
-            Jobs, oldest due first within a destination, destinations taking turns.
         """
 
     async def extend(self, job: words.Job, lease_until: datetime) -> bool:

@@ -17,9 +17,18 @@ from typing import Any, Final
 from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub import registers
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.decision import Delivery, Listed, Process, Register, ReturnMessage, Search, Status, StoredReply
-from digipoort_as4.payload import Document, Payload
-from digipoort_as4.storage.effects import UNIT_COLUMNS, find_payload, find_reply, kept
+from digipoort_as4.hub.decision import (
+    Delivery,
+    LargeDocument,
+    Listed,
+    Process,
+    Register,
+    ReturnMessage,
+    Search,
+    Status,
+    StoredReply,
+)
+from digipoort_as4.payload import BytesPayload, Document, Payload
 from digipoort_as4.storage.jobs import next_due
 from digipoort_as4.storage.payloads import Payloads
 from digipoort_as4.storage.rows import Model, Row, from_stored, made, to_stored
@@ -29,6 +38,10 @@ PAYLOADS: Final = "payloads"
 
 PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint
 
+UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with the same names
+    "sender_oin", "berichtsoort", "rol_belanghebbende", "aanleverkenmerk", "eerder_aanleverkenmerk", "rol_ontvanger",
+    "autorisatie_adres",
+)  # fmt: skip
 PROCESS_COLUMNS: Final = f"""id, kenmerk, received_at, state, version, last_status_at, duplicate_of,
     belanghebbende_nummer, belanghebbende_type, ontvanger_nummer, ontvanger_type, {", ".join(UNIT_COLUMNS)}"""
 LISTED_COLUMNS: Final = """process.kenmerk, process.berichtsoort, belanghebbende_nummer, belanghebbende_type,
@@ -107,7 +120,7 @@ class View:
             process,
         )
         return tuple(
-            Document(part, mime_type, name, kept(self._payloads, key, *stored), stored[0], stored[1], key)
+            Document(part, mime_type, name, self._payload(key, *stored), stored[0], stored[1], key)
             for part, mime_type, name, key, *stored in rows
         )
 
@@ -185,7 +198,16 @@ class View:
 
     def reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
         """The answer given, unless its time to be kept is over."""
-        return find_reply(self._connection, self._payloads, party, message_id, after=to_stored(now))
+        sql = "SELECT signature_value, octets, large FROM reply WHERE party = ? AND message_id = ? AND until > ?"
+        row = self._row(sql, party, message_id, to_stored(now))
+        if row is None:
+            return None
+        large = []
+        for placeholder, key in json.loads(row[2] or "[]"):
+            if (payload := self.payload(key)) is None:
+                raise OSError(f"payload {key} of a kept answer is gone")
+            large.append(LargeDocument(placeholder, key, payload))
+        return StoredReply(row[0], row[1], tuple(large))
 
     def evidence(self, kenmerk: str) -> list[Evidence]:
         """All evidence about a process in the order kept."""
@@ -209,7 +231,11 @@ class View:
 
     def payload(self, key: str) -> Payload | None:
         """Octets kept under a key."""
-        return find_payload(self._connection, self._payloads, key)
+        row = self._row("SELECT size, sha256, octets FROM payload WHERE key = ?", key)
+        return self._payload(key, *row) if row else None
+
+    def _payload(self, key: str, size: int, sha256: bytes, octets: bytes | None) -> Payload:
+        return self._payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
 
     # Fetching all ends the read, so that no checkpoint has to wait for it.
 
@@ -230,11 +256,7 @@ def _listed(row: Row) -> Listed:
 
 
 def registered(folder: Path) -> list[Register]:
-    """The entries of all registers of a store, in the order made; none where there is no store yet.
-
-    Raises:
-        ConfigError: the store cannot be read.
-    """
+    """The entries of all registers of a store, in the order made; none where there is no store. Raises ConfigError."""
     if not (folder / DATABASE).exists():
         return []
     try:
@@ -248,8 +270,7 @@ def registered(folder: Path) -> list[Register]:
 def open_view(folder: Path) -> Iterator[View]:
     """Look into a SqliteStore's folder from another process, whether its owner runs or not; cannot write.
 
-    Raises:
-        ConfigError: there is no store in this folder.
+    Raises ConfigError: there is no store in this folder.
     """
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")
