@@ -27,11 +27,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
 
     Goes round when the delivery's own answer came in between.
-
-    Returns:
-        The committed zetStatusResponse.
-
-    Source: decision 21; digipoort 1.4, 12.1.
+    Returns: The committed zetStatusResponse. Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode)).octets
@@ -65,10 +61,7 @@ async def _find_effects(
 ) -> tuple[Effect, ...]:
     """What setting this status does; nothing when it stands already.
 
-    Raises:
-        PeerError: kenmerk-unknown, status-refused.
-
-    Source: decision 21.
+    Raises PeerError: kenmerk-unknown, status-refused. Source: decision 21.
     """
     process = await _find_process(asked.kenmerk, store)
     route = snapshot.routes.find(process.aanlevering.berichtsoort)
