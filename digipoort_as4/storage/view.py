@@ -241,10 +241,8 @@ class View:
 
 def _listed(row: tuple[Any, ...]) -> Listed:
     """A process from LISTED_COLUMNS."""
-    kenmerk, berichtsoort, *numbers = row
-    return Listed(
-        kenmerk, berichtsoort, Identiteit(*numbers[:2]), None if numbers[2] is None else Identiteit(*numbers[2:])
-    )
+    kenmerk, berichtsoort, *whom = row
+    return Listed(kenmerk, berichtsoort, Identiteit(*whom[:2]), None if whom[2] is None else Identiteit(*whom[2:]))
 
 
 def _status(row: tuple[Any, ...]) -> Status:
@@ -263,8 +261,7 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def registered(folder: Path) -> list[Register]:
     """The entries of all registers of a store, in the order made; none where there is no store yet.
 
-    Raises:
-        ConfigError: the store cannot be read.
+    ConfigError when it cannot be read.
     """
     if not (folder / DATABASE).exists():
         return []
@@ -279,8 +276,7 @@ def registered(folder: Path) -> list[Register]:
 def open_view(folder: Path) -> Iterator[View]:
     """Look into a SqliteStore's folder from another process, whether its owner runs or not; cannot write.
 
-    Raises:
-        ConfigError: there is no store in this folder.
+    ConfigError when there is no store in this folder.
     """
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")
