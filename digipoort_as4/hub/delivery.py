@@ -208,9 +208,8 @@ def judge_zet_status(
 
     Deliveries and stored statuses are all of the process; the request may name the berichtkenmerk of one delivery.
 
-    Raises:
-        PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
-            delivery that never began, and after an end status.
+    Raises PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
+    delivery that never began, and after an end status.
     """
     delivery = _delivery_of(deliveries, setter_oin, berichtkenmerk)
     if status.code not in AGENCY_STATUSES:

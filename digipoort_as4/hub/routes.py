@@ -145,8 +145,7 @@ def resolve_recipient(route: Route, aanlevering: Aanlevering, known_agencies: Co
     The identiteitOntvanger decides where the route says so, and must agree where it does not. On a retour route: the
     business that may collect, named by identiteitOntvanger or else by identiteitBelanghebbende.
 
-    Raises:
-        PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
+    Raises PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
     """
     if route.direction == RETOUR:
         return aanlevering.ontvanger or aanlevering.belanghebbende

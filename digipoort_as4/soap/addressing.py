@@ -66,8 +66,7 @@ def missing(elements: Mapping[str, etree._Element], *, to_required: bool = True)
 def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> Addressing:
     """Read the headers that `find` found, each one covered by the signature when that matters.
 
-    Raises:
-        PeerError: all that is wrong at once: to-missing, action-missing, message-id-missing, header-value.
+    Raises PeerError: all that is wrong at once: to-missing, action-missing, message-id-missing, header-value.
     """
     wrong, values = missing(elements, to_required=to_required), dict[str, str]()
     for name, element in elements.items():

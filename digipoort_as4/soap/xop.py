@@ -36,8 +36,7 @@ def is_package(content_type: str) -> bool:
 def extract(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Take large texts out of a SOAP body, whether it is a XOP package or plain XML; see soap.inhoud.extract.
 
-    Raises:
-        PeerError: as soap.inhoud.extract; of a package also multipart, xop, and all of soap.xml_guard.
+    Raises PeerError: as soap.inhoud.extract; of a package also multipart, xop, and all of soap.xml_guard.
     """
     return unpack(body, content_type, token) if is_package(content_type) else inhoud.extract(body, token)
 

@@ -89,9 +89,7 @@ def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:
     """Refuse a request that no process can start from, or say what is accepted, with the resolved recipient.
 
-    Raises:
-        PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
-
+    Raises PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
     Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it.
     """
     aanlevering = sent.aanlevering(sender_oin)

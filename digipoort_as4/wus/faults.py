@@ -57,8 +57,7 @@ class FaultTable:
     def of(cls, table: Mapping[str, Any]) -> FaultTable:
         """From configuration: one table per service, one line per cause, e.g. aanleveren.berichtsoort-unknown.
 
-        Raises:
-            ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
+        Raises ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
         """
         rows = [(service, *line) for service, lines in table.items() for line in _items(lines)]
         mistakes = [mistake for row in rows for mistake in _mistakes(*row)]

@@ -47,10 +47,8 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
 async def parse(request: HttpRequest, token: str, *, mtom: bool = False) -> SoapMessage:
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
-    Raises:
-        PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it is
-            allowed), and all of soap.xop and soap.xml_guard.
-
+    Raises PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it
+    is allowed), and all of soap.xop and soap.xml_guard.
     Source: digipoort 1.3, 1.7; decision 13.
     """
     _check_http(request, mtom)
@@ -104,10 +102,8 @@ async def locate(trouble: Exception, message: SoapMessage | None, request: HttpR
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
     """The OIN that the TLS connection proves, by the DER of the peer's certificate or None.
 
-    Raises:
-        PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
-            revocation or purpose.
-
+    Raises PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
+    revocation or purpose.
     Source: decision 9.
     """
     if certificate is None:
@@ -127,9 +123,7 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
 
     Does not judge the age of the message: a verbatim repeat is answered also when it is old.
 
-    Raises:
-        PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message.
-
+    Raises PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message.
     Source: decisions 9 and 10; the certificates of the two may differ.
     """
     tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
@@ -152,8 +146,7 @@ async def open_request(
 def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
     """The sender is in the party table, or a body that has an endpoint here; only the latter sets statuses.
 
-    Raises:
-        PeerError: party-unknown.
+    Raises PeerError: party-unknown.
     """
     if opened.oin in snapshot.agencies:
         return
@@ -164,9 +157,7 @@ def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
 def read_operation(opened: Opened, request: HttpRequest, service: Service, profile: Profile, our_oin: str) -> Operation:
     """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, addresses be as agreed.
 
-    Raises:
-        PeerError: operation-unknown, soap-action, header-value, header-missing.
-
+    Raises PeerError: operation-unknown, soap-action, header-value, header-missing.
     Source: digipoort 1.3, 1.8; DK-WUS WA001.
     """
     operation = service.by_element(opened.operation)
@@ -193,9 +184,7 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:
     """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
 
-    Raises:
-        PeerError: message-id-reused, for the same MessageID under another signature.
-
+    Raises PeerError: message-id-reused, for the same MessageID under another signature.
     Source: decision 8.
     """
     earlier = await office.store.find_reply(opened.oin, opened.addressing.message_id, office.now())

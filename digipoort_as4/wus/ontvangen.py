@@ -82,9 +82,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
 async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Opened:
     """Sent by the hub, signed by the hub, meant for this service. Freshness comes later: a repeat may be old.
 
-    Raises:
-        PeerError: tls-certificate, oin-differs, the first finding of open_message, soap-action, header-value.
-
+    Raises PeerError: tls-certificate, oin-differs, the first finding of open_message, soap-action, header-value.
     Source: decision 9.
     """
     trust, now = desk.trust(), desk.now()
@@ -114,13 +112,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
 
 
 def find_repeat(opened: Opened, desk: Desk) -> bytes | None:
-    """The answer that this very message had before.
-
-    Raises:
-        PeerError: message-id-reused.
-
-    Source: decision 8.
-    """
+    """The answer that this very message had before. Raises PeerError: message-id-reused. Source: decision 8."""
     earlier = desk.book.find_reply(opened.oin, opened.addressing.message_id, desk.now())
     return None if earlier is None else intake.same_reply(earlier, opened).octets
 

@@ -41,8 +41,7 @@ async def find_list(question: Question) -> Told:
 async def find_of_belanghebbende(question: Question) -> Told:
     """getBerichten and getNieuweBerichten: content of the messages about one belanghebbende, as many as fit.
 
-    Raises:
-        PeerError: not-authorised.
+    Raises PeerError: not-authorised.
     """
     whom = question.asked.identiteit_belanghebbende
     if whom is None:
@@ -58,8 +57,7 @@ async def find_of_belanghebbende(question: Question) -> Told:
 async def find_one(question: Question) -> Told:
     """getBerichtenKenmerk and getNieuweBerichtenKenmerk: the content of one message; none outside the window.
 
-    Raises:
-        PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
+    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
     """
     kenmerk = question.asked.kenmerk or ""
     process, message = await question.store.process(kenmerk), await question.store.return_message(kenmerk)

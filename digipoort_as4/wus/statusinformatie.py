@@ -34,8 +34,7 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
 async def find_statuses(question: Question) -> Told:
     """getStatussenProces and getNieuweStatussenProces: statuses of one process within the window, oldest first.
 
-    Raises:
-        PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
+    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
     """
     kenmerk = question.asked.kenmerk or ""
     process = await question.store.process(kenmerk)
@@ -83,8 +82,7 @@ async def find_processes(question: Question) -> Told:
 async def _sender(question: Question) -> str | None:
     """Whose processes the asker may see: everybody's (None), or its own only.
 
-    Raises:
-        PeerError: not-authorised, when it may not and has sent none.
+    Raises PeerError: not-authorised, when it may not and has sent none.
     """
     authority = await question.settle(_belanghebbende(question), question.asked.berichtsoort, STATUS)
     if not isinstance(authority, PeerError):

@@ -65,9 +65,7 @@ async def _find_effects(
 ) -> tuple[Effect, ...]:
     """What setting this status does; nothing when it stands already.
 
-    Raises:
-        PeerError: kenmerk-unknown, status-refused.
-
+    Raises PeerError: kenmerk-unknown, status-refused.
     Source: decision 21.
     """
     process = await _find_process(asked.kenmerk, store)
