@@ -179,9 +179,6 @@ def _queued(decision: Decision, outcome: Outcome) -> bool:
     return isinstance(outcome, Committed) and any(isinstance(effect, QueueJob) for effect in decision.effects)
 
 
-# --- opening ----------------------------------------------------------------------------------------------------------
-
-
 def take_lock(path: Path) -> int:
     """Own the folder until the descriptor is closed or the process ends; ConfigError says who owns it else."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -28,9 +28,6 @@ async def fetch(opened: Opened, operation: Operation, snapshot: Snapshot, office
     return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
-# --- what the asker may collect ---------------------------------------------------------------------------------------
-
-
 async def find_list(question: Question) -> Told:
     """getBerichtenLijst and getNieuweBerichtenLijst: all that the asker may collect, for itself and by mandate."""
     reach = mandates.reach(question.party, question.now)
@@ -70,9 +67,6 @@ async def find_one(question: Question) -> Told:
     await question.office.scenarios.meet("ophalen", unit.berichtsoort, unit.aanleverkenmerk)
     search = question.search(reach=((message.recipient, unit.berichtsoort),))
     return await hand_over(question, await question.store.search_returned(search))
-
-
-# --- handing over -----------------------------------------------------------------------------------------------------
 
 
 async def hand_over(question: Question, found: Iterable[Listed]) -> Told:

@@ -28,9 +28,6 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
     return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
-# --- one process ------------------------------------------------------------------------------------------------------
-
-
 async def find_statuses(question: Question) -> Told:
     """getStatussenProces and getNieuweStatussenProces: statuses of one process within the window, oldest first.
 
@@ -61,9 +58,6 @@ def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Sta
     rows = tuple(StatusResultaat.of(status, kenmerk, belanghebbende) for kenmerk, belanghebbende, status in told)
     last = {kenmerk: status.seq for kenmerk, _, status in told if question.operation.only_new}
     return Told(rows, tuple(MarkSeen(question.oin, kenmerk, seq) for kenmerk, seq in last.items()))
-
-
-# --- a belanghebbende -------------------------------------------------------------------------------------------------
 
 
 async def find_new_statuses(question: Question) -> Told:
