@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError, findings_of, raise_all
+from digipoort_as4.errors import PeerError, check_all, raise_all
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import FilePayload, Spool, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
@@ -62,11 +62,9 @@ def _check_http(request: HttpRequest, mtom: bool) -> None:
     if request.trouble:
         raise PeerError(request.trouble)
     headers = request.headers
-    raise_all(
-        findings_of(
-            lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
-            lambda: _check_content_type(headers.get("content-type", ""), mtom),
-        )
+    check_all(
+        lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
+        lambda: _check_content_type(headers.get("content-type", ""), mtom),
     )
 
 
@@ -165,12 +163,10 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service, profi
         offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
         found = local_name(opened.operation.tag)[:80]
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
-    raise_all(
-        findings_of(
-            lambda: _check_action("wsa:Action", opened.addressing.action, operation),
-            lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
-            lambda: raise_all(judge_addresses(opened.addressing, opened.oin, our_oin, service, profile)),
-        )
+    check_all(
+        lambda: _check_action("wsa:Action", opened.addressing.action, operation),
+        lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
+        lambda: raise_all(judge_addresses(opened.addressing, opened.oin, our_oin, service, profile)),
     )
     return operation
 
