@@ -95,15 +95,15 @@ def raise_all(findings: Iterable[PeerError]) -> None:
         raise refusal
 
 
-def findings_of(*checks: Callable[[], object]) -> list[PeerError]:
-    """What each of several checks refuses; every check is made."""
+def check_all(*checks: Callable[[], object]) -> None:
+    """Make every check, and raise what all of them refuse together."""
     found = []
     for check in checks:
         try:
             check()
         except PeerError as finding:
             found.append(finding)
-    return found
+    raise_all(found)
 
 
 class UsageError(DigipoortError):

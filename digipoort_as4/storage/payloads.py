@@ -34,8 +34,7 @@ class KeptFile:
     def open(self) -> Iterator[bytes]:
         """The octets in chunks, the last one only after the digest over all of them held.
 
-        Raises:
-            OSError: the file is gone, too short, or its octets changed on disk.
+        Raises OSError: the file is gone, too short, or its octets changed on disk.
         """
         digest, held = hashlib.sha256(), b""
         for chunk in FilePayload(self.path, 0, self.size).open():

@@ -25,8 +25,7 @@ class Store(Protocol):
 
         Returns only after the effects are on disk: file fsync, directory fsync, WAL commit with synchronous=FULL.
 
-        Raises:
-            StorageFailure: disk full, I/O error, engine closed.
+        Raises StorageFailure: disk full, I/O error, engine closed.
         """
 
     async def commit_many(self, decisions: Sequence[words.Decision]) -> list[words.Outcome]:

@@ -232,8 +232,7 @@ def _listed(row: Row) -> Listed:
 def registered(folder: Path) -> list[Register]:
     """The entries of all registers of a store, in the order made; none where there is no store yet.
 
-    Raises:
-        ConfigError: the store cannot be read.
+    ConfigError when it cannot be read.
     """
     if not (folder / DATABASE).exists():
         return []
@@ -248,8 +247,7 @@ def registered(folder: Path) -> list[Register]:
 def open_view(folder: Path) -> Iterator[View]:
     """Look into a SqliteStore's folder from another process, whether its owner runs or not; cannot write.
 
-    Raises:
-        ConfigError: there is no store in this folder.
+    ConfigError when there is no store in this folder.
     """
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")
