@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class FilePayload:
 def slice_of(payload: Payload, start: int, size: int) -> Payload:
     """A stretch of a payload, from octet `start` on, as a payload of its own, without copying a file."""
     if isinstance(payload, FilePayload):
-        return FilePayload(payload.path, payload.start + start, size)
+        return replace(payload, start=payload.start + start, size=size)
     return BytesPayload(read_all(payload)[start : start + size])
 
 

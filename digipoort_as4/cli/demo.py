@@ -16,13 +16,13 @@ import click
 
 from digipoort_as4 import local
 from digipoort_as4.cli import metro, story, streams
-from digipoort_as4.cli.common import FOLDER, data_home
+from digipoort_as4.cli.common import FOLDER
 from digipoort_as4.cli.story import Played, Story
 from digipoort_as4.errors import DigipoortError
 from digipoort_as4.sdk import office
 from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.office import PostOffice
-from digipoort_as4.sdk.status import Melding
+from digipoort_as4.sdk.models import StatusResultaat
+from digipoort_as4.sdk.office import PostOffice, data_home
 from digipoort_as4.storage.view import open_view
 
 WIDTH: Final = 100  # Columns; all five messages fit on a screen of 40 lines
@@ -118,15 +118,15 @@ def show(number: int, one: Story, played: Played, place: PostOffice) -> None:
     streams.out(f"   {metro_line(played.statuses)}")
     for melding in played.statuses:
         if not melding.is_good:
-            cause = melding.foutbeschrijving or melding.details or "no cause is given"
-            fact("refused", " ".join(filter(None, (melding.foutcode, melding.omschrijving, cause))), melding.code)
+            cause = melding.error_text or melding.statusdetails or "no cause is given"
+            fact("refused", " ".join(filter(None, (melding.error_code, melding.description, cause))), melding.code)
     for folder in played.delivered.values():
         names = ", ".join(story.documents_of(folder))
         fact("delivered", f"{os.path.relpath(folder, place.folder / story.AGENCIES)}: {names}")
     fact("xmlsec", f"on the signed answer: {story.verdict_of(played.answer)}")
 
 
-def metro_line(statuses: tuple[Melding, ...]) -> str:
+def metro_line(statuses: tuple[StatusResultaat, ...]) -> str:
     """105 at its time of day, then each stop with the milliseconds since."""
     if not statuses:
         return "no status came"
@@ -157,7 +157,7 @@ def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:
 
 def tell_tampered_answer(place: PostOffice, first: Played) -> Iterator[str]:
     """The second engine on a tampered copy of the first answer, so that its line can fail."""
-    copy = story.tampered(first.receipt.exchange.answer)
+    copy = story.tampered(first.receipt.raw_response)
     report = story.judged(connect(place, place.party("bakkerij-jansen")), copy)
     fact("xmlsec", f"answer 1 with a letter changed: {story.verdict_of(report)}")
     streams.out("")

@@ -5,15 +5,24 @@ Does not choose an algorithm and does not judge certificates; whoever holds a `S
 
 from __future__ import annotations
 
+import secrets
 import ssl
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, PeerError
@@ -74,13 +83,8 @@ class FileSigner:
     @classmethod
     def load_p12(cls, path: Path, password: bytes | None) -> FileSigner:
         """Read certificate and key from one PKCS#12 file (.p12, .pfx); ConfigError as `load`."""
-        try:
-            key, certificate, _ = pkcs12.load_key_and_certificates(_read(path), password)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise _unreadable(path, "opening the PKCS#12 file", error, _P12_HINT) from error
-        if key is None or certificate is None:
-            raise ConfigError(f"{path}: reading the PKCS#12 file: it holds no certificate with its private key")
-        return cls._of(load_certificate(certificate.public_bytes(Encoding.DER)), key, path)
+        key, certificates = _open_p12(path, password)
+        return cls._of(load_certificate(certificates[0].public_bytes(Encoding.DER)), key, path)
 
     @classmethod
     def _of(cls, certificate: Certificate, key: object, path: Path) -> FileSigner:
@@ -112,6 +116,40 @@ class TlsFiles(KeyFiles):
         except OSError as error:  # ssl.SSLError is one
             files = f"{self.certificate} and {self.key}"
             raise _unreadable(files, "loading certificate and key for TLS", error, _TLS_HINT) from error
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TlsP12:
+    """A `TlsIdentity` in one PKCS#12 file."""
+
+    path: Path
+    password: bytes | None
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Give certificate, key and CAs to a context; ConfigError names the file and the step that failed.
+
+        OpenSSL takes them from files only: one that only we can read, its key under a password that nobody knows.
+        """
+        key, certificates = _open_p12(self.path, self.password)
+        password = secrets.token_hex(16).encode()
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+        with tempfile.TemporaryDirectory(prefix="digipoort-") as folder:  # made with mode 0700
+            pem = Path(folder) / "tls.pem"
+            pem.write_bytes(b"".join([secret, *(one.public_bytes(Encoding.PEM) for one in certificates)]))
+            TlsFiles(pem, pem, password).load_into(context)
+
+
+def _open_p12(path: Path, password: bytes | None) -> tuple[rsa.RSAPrivateKey, list[x509.Certificate]]:
+    """The key and the certificates of a PKCS#12 file, the key's own first."""
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(_read(path), password)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _unreadable(path, "opening the PKCS#12 file", error, _P12_HINT) from error
+    if key is None or certificate is None:
+        raise ConfigError(f"{path}: reading the PKCS#12 file: it holds no certificate with its private key")
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ConfigError(f"{path}: reading the private key: found {type(key).__name__}, expected an RSA key")
+    return key, [certificate, *others]
 
 
 _KEY_HINT: Final = "check the password; convert another format with: openssl pkcs8 -topk8 -in FILE -out key.pem"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import ssl
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-from digipoort_as4.payload import BytesPayload
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.payload import BytesPayload, Payload
 from digipoort_as4.pki import test_pki
-from digipoort_as4.pki.keys import FileSigner
+from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.pki.test_pki import Identity
+from digipoort_as4.sdk.client import AsyncDigipoortClient, AsyncSubmission, DigipoortClient
 from digipoort_as4.sdk.connection import Connection, fresh_id
+from digipoort_as4.sdk.models import Bericht, Bestand
 from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
@@ -54,6 +60,44 @@ class Request:
     @property
     def message_id(self) -> str:
         return (self.message.header.findtext(q(WSA, "MessageID")) or "").strip()
+
+
+BERICHT = Bericht(
+    berichtsoort="Omzetbelasting",
+    belanghebbende=Identiteit("001000044B37", "BTW"),
+    inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(b"<xbrl>1</xbrl>")),
+    aanleverkenmerk="mijn-1",
+)
+Make = Callable[..., Any]
+
+
+class Blocking:
+    """An AsyncDigipoortClient, or what it hands out, as a test calls it: awaited to its end, iterated to a list."""
+
+    def __init__(self, found: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.found, self.loop = found, loop
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.found, name)
+        if not inspect.ismethod(value):
+            return value
+        return lambda *words, **named: self.finished(value(*words, **named))
+
+    def finished(self, result: Any) -> Any:
+        if hasattr(result, "__aiter__"):
+            return self.loop.run_until_complete(listed(result))
+        if inspect.isawaitable(result):
+            result = self.loop.run_until_complete(result)
+        return Blocking(result, self.loop) if isinstance(result, AsyncSubmission) else result
+
+
+async def listed(steps: AsyncIterator[Any]) -> list[Any]:
+    return [one async for one in steps]
+
+
+def blocking(client: DigipoortClient | AsyncDigipoortClient) -> Any:
+    """Either client with the same calls."""
+    return client if isinstance(client, DigipoortClient) else Blocking(client, asyncio.new_event_loop())
 
 
 Script = Callable[[Request], tuple[int, bytes] | None]
@@ -113,6 +157,8 @@ def receipt(
     relates_to: str | None = None,
     action: str = BASE + "aanleverenResponse",
     age: timedelta = timedelta(0),
+    body: bytes = RESPONSE,
+    large: Mapping[str, Payload] | None = None,
     change: Callable[[bytes], bytes] = lambda octets: octets,
 ) -> Script:
     """A script that answers as the hub does, but for what the test breaks."""
@@ -122,13 +168,14 @@ def receipt(
             to=WSA_ANONYMOUS, action=action, message_id=fresh_id(), relates_to=relates_to or request.message_id
         )
         sealed = seal(
-            RESPONSE,
+            body,
             addressing,
             FileSigner.load(signer.signing_cert, signer.signing_key),
             Algorithms(),
             datetime.now(UTC) - age,
             timedelta(minutes=5),
             lambda: "1",
+            large,
         )
         return 200, change(b"".join(sealed.payload.open()))
 
@@ -149,13 +196,13 @@ def drop(_: Request) -> None:
 
 def connection(pki: Path, name: str, url: str, **changes: object) -> Connection:
     """A business's standing with the peer."""
-    identity = test_pki.find_identity(pki, name)
-    return Connection(
-        {"aanleveren": url},
+    identity, trust = test_pki.find_identity(pki, name), test_pki.trust(pki)
+    made = Connection(
+        dict.fromkeys(("aanleveren", "statusinformatie", "ophalen"), url),
         test_pki.anchors(pki),
-        (identity.tls_cert, identity.tls_key),
+        TlsFiles(identity.tls_cert, identity.tls_key),
         FileSigner.load(identity.signing_cert, identity.signing_key),
-        test_pki.trust(pki),
+        lambda: trust,
         HUB_OIN,
-        **changes,  # type: ignore[arg-type]
     )
+    return replace(made, **changes)  # type: ignore[arg-type]
