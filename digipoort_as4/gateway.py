@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -129,16 +130,28 @@ def read_snapshot(settings: Settings) -> Snapshot:
 
 def read_trust(settings: Settings) -> Trust:
     """Anchors, intermediates and CRLs of the profile: test certificates never count in production, nor the reverse."""
-    production = settings.profile == "production"
+    files = ((settings.ca,), settings.intermediates, settings.crls)
     try:
-        roots = load_pem(settings.ca.read_bytes())
-        between = [one for path in settings.intermediates for one in load_pem(path.read_bytes())]
-        lists = [der for path in settings.crls for der in load_crls(path.read_bytes())]
+        roots, between, lists = (tuple(path.read_bytes() for path in paths) for paths in files)
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
-    crls = CrlIndex.from_crls(lists, (*roots, *between))
-    policies = settings.policies or (PRODUCTION_POLICIES if production else TEST_POLICIES)
-    return build_trust(roots, between, crls, policies, "production" if production else "test")
+    return _trust_of(roots, between, lists, settings.policies, settings.profile)
+
+
+@lru_cache(maxsize=2)
+def _trust_of(
+    roots: tuple[bytes, ...],
+    between: tuple[bytes, ...],
+    lists: tuple[bytes, ...],
+    policies: frozenset[str],
+    profile: str,
+) -> Trust:
+    """The same files are the same trust, with the verdicts on certificates that it has found: agencies share it."""
+    anchors, cas = ([one for octets in pems for one in load_pem(octets)] for pems in (roots, between))
+    crls = CrlIndex.from_crls([der for octets in lists for der in load_crls(octets)], (*anchors, *cas))
+    if profile == "production":
+        return build_trust(anchors, cas, crls, policies or PRODUCTION_POLICIES, "production")
+    return build_trust(anchors, cas, crls, policies or TEST_POLICIES, "test")
 
 
 # --- the door ---------------------------------------------------------------------------------------------------------

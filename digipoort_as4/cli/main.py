@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
+    "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }

@@ -9,6 +9,7 @@ import secrets
 import ssl
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -74,7 +76,7 @@ class FileSigner:
             hint = "expected PEM (BEGIN CERTIFICATE)"
             raise _unreadable(certificate, "reading the certificate", error, hint) from error
         try:
-            found = load_pem_private_key(_read(key), password)
+            found = _open_key(_read(key), password)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             # TypeError: a password where none is needed, or none where one is
             raise _unreadable(key, "opening the private key", error, _KEY_HINT) from error
@@ -158,6 +160,12 @@ _P12_HINT: Final = (
     "openssl pkcs12 -legacy -in FILE -out all.pem, then openssl pkcs12 -export -in all.pem -out new.p12"
 )
 _TLS_HINT: Final = "check that both files are PEM, that they belong together, and the password"
+
+
+@lru_cache(maxsize=32)
+def _open_key(octets: bytes, password: bytes | None) -> PrivateKeyTypes:
+    """A private key, checked once in a process: that takes OpenSSL a tenth of a second for RSA."""
+    return load_pem_private_key(octets, password)
 
 
 def _read(path: Path) -> bytes:

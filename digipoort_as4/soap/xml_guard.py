@@ -33,12 +33,15 @@ _RESOURCE_ERRORS: Final = {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.
 _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namespace declarations
 
 
-def parse(octets: bytes, large: Sequence[LargeText] = (), most: int = limits.TREE) -> SoapMessage:
+def parse(
+    octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False, most: int = limits.TREE
+) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
     Args:
         octets: large texts already replaced by placeholders (soap.inhoud.extract).
         large: the texts that were taken out.
+        headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header.
         most: octets that are parsed.
 
     Raises:
@@ -51,6 +54,8 @@ def parse(octets: bytes, large: Sequence[LargeText] = (), most: int = limits.TRE
     envelope = _build_tree(octets)
     _check_root(envelope)
     ids = _check_nodes(envelope)
+    if headless and [part.tag for part in envelope] == [_BODY]:
+        envelope.insert(0, envelope.makeelement(_HEADER))
     header, body = _header_and_body(envelope)
     _check_placeholders(octets, body, large)
     return SoapMessage(envelope, header, body, octets, tuple(large), ids)

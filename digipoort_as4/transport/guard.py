@@ -142,6 +142,7 @@ class Door(web.Server):
     def __init__(self, handler: Handler, guard: Guard, journal: Journal) -> None:
         super().__init__(handler)
         self.guard, self.journal = guard, journal
+        self._shown: dict[web.RequestHandler, bytes] = {}  # a lost transport no longer tells
         self._by_certificate: Counter[bytes] = Counter()
 
     def __call__(self) -> GuardedConnection:
@@ -153,6 +154,7 @@ class Door(web.Server):
         super().connection_made(handler, transport)
         certificate = peer_certificate(transport)
         if certificate is not None:
+            self._shown[handler] = certificate
             self._by_certificate[certificate] += 1
         crowded = self._by_certificate[certificate or b""] > self.guard.per_certificate
         if crowded or len(self._connections) > self.guard.connections:
@@ -160,7 +162,7 @@ class Door(web.Server):
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Count it no more."""
-        certificate = peer_certificate(self._connections.get(handler))
+        certificate = self._shown.pop(handler, None)
         if certificate is not None:
             self._by_certificate[certificate] -= 1
             if not self._by_certificate[certificate]:

@@ -12,7 +12,7 @@ from digipoort_as4.errors import PeerError
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.message import LargeText
-from digipoort_as4.soap.names import KV, SOAP12
+from digipoort_as4.soap.names import KV, SOAP11, SOAP12
 
 S = "http://schemas.xmlsoap.org/soap/envelope/"
 
@@ -208,3 +208,13 @@ def test_a_placeholder_stands_once_in_the_octets() -> None:
     doubled = octets.replace(b"Happyflow", large[0].placeholder.encode())
 
     assert "inhoud" == cause(doubled, large)
+
+
+def test_an_envelope_without_header_is_taken_where_it_may_be() -> None:
+    """SOAP 1.1 4.2: Header is optional; a signed message has one, a plain one need not."""
+    octets = f'<e:Envelope xmlns:e="{SOAP11}"><e:Body><x/></e:Body></e:Envelope>'.encode()
+    assert [] == list(xml_guard.parse(octets, headless=True).header)
+    with pytest.raises(PeerError, match="envelope"):
+        xml_guard.parse(octets)
+    with pytest.raises(PeerError, match="envelope"):
+        xml_guard.parse(octets.replace(b"<e:Body>", b"<e:Kop/><e:Body>"), headless=True)

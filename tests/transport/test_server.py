@@ -365,6 +365,30 @@ async def test_a_peer_without_a_certificate_is_heard(tmp_path: Path, authority: 
     assert [None] == [request.tls_certificate for request in echo.heard]
 
 
+async def test_a_tls_peer_that_leaves_is_counted_out(tmp_path: Path, authority: Authority) -> None:
+    """However it leaves, also when the server closes: nothing breaks in the event loop, and the cap has room again."""
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+    echo, context = Echo(), client_context(authority.issue("client"), authority.bundle)
+    async with running(tmp_path, echo, server_context(authority.issue("server"), authority.bundle)) as server:
+        for _ in range(2 * QUICK.per_certificate):
+            plain = socket.create_connection(("127.0.0.1", server.port), timeout=3)
+            tls = await asyncio.to_thread(context.wrap_socket, plain, server_hostname="localhost")
+            await asyncio.to_thread(tls.sendall, post(b"hallo"))
+            assert (await asyncio.to_thread(tls.recv, 100)).startswith(b"HTTP/1.1 200")
+            await asyncio.to_thread(tls.close)
+            await asyncio.sleep(0.05)
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=3)
+        tls = await asyncio.to_thread(context.wrap_socket, plain, server_hostname="localhost")
+        await asyncio.sleep(0.05)
+        (connection,) = server._door.connections
+        for _ in range(2):  # asyncio's transport forgets its TLS object at the second
+            connection.transport.close()
+        await asyncio.to_thread(tls.close)
+        await asyncio.sleep(0.05)
+    assert [] == broken
+
+
 async def test_an_untrusted_certificate_ends_in_the_handshake(
     tmp_path: Path, authority: Authority, stranger: Files
 ) -> None:
