@@ -77,6 +77,8 @@ _CAUSES: Final = (
     Cause("berichtsoort-unknown", "De berichtsoort is niet bekend."),
     Cause("ontvanger-unknown", "De ontvanger is niet bekend voor deze berichtsoort."),
     Cause("autorisatie-adres", "Het autorisatieAdres is niet geregistreerd."),
+    Cause("not-authorised", "U mag dit niet opvragen voor deze belanghebbende en berichtsoort."),
+    Cause("window", "Het tijdvak van tijdstempelVanaf en tijdstempelTot klopt niet."),
     Cause("kenmerk-unknown", "Het kenmerk is niet bekend."),
     Cause("status-refused", "De status kan nu niet worden gezet."),
     Cause("operation-unknown", "De operatie wordt niet aangeboden.", dk_bp="0003"),

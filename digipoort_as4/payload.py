@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -97,6 +97,54 @@ def base64_of(payload: Payload) -> Iterator[bytes]:
         rest = chunk[whole:]
         yield base64.b64encode(chunk[:whole])
     yield base64.b64encode(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A Payload of pieces: octets of ours, and payloads that go out as base64."""
+
+    pieces: tuple[bytes | Payload, ...]
+    size: int
+
+    def open(self) -> Iterator[bytes]:
+        """The octets in chunks of at most limits.CHUNK."""
+        for piece in self.pieces:
+            for chunk in chunks_of(piece):
+                for start in range(0, len(chunk), limits.CHUNK):
+                    yield chunk[start : start + limits.CHUNK]
+
+
+def assemble(octets: bytes, large: Mapping[str, Payload]) -> Payload:
+    """A message with its large payloads, as base64, in the place of their placeholders."""
+    return joined(split(octets, large))
+
+
+def split(octets: bytes, large: Mapping[str, Payload]) -> tuple[bytes | Payload, ...]:
+    """The octets with the payloads between them; each placeholder must stand in them once, in this order."""
+    pieces: list[bytes | Payload] = []
+    rest = octets
+    for placeholder, payload in large.items():
+        before, found, rest = rest.partition(placeholder.encode())
+        if not found or placeholder.encode() in rest:
+            raise ValueError(f"placeholder {placeholder} must stand there once, in the order of the payloads")
+        pieces += [before, payload]
+    return (*pieces, rest)
+
+
+def joined(pieces: tuple[bytes | Payload, ...]) -> Payload:
+    """One payload of pieces that `split` made, or more."""
+    if all(isinstance(piece, bytes) for piece in pieces):
+        return BytesPayload(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+    return Assembled(pieces, sum(_sent_size(piece) for piece in pieces))
+
+
+def _sent_size(piece: bytes | Payload) -> int:
+    return len(piece) if isinstance(piece, bytes) else 4 * ((piece.size + 2) // 3)
+
+
+def chunks_of(piece: bytes | Payload) -> Iterator[bytes]:
+    """A piece as it is sent."""
+    return iter((piece,)) if isinstance(piece, bytes) else base64_of(piece)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
+from digipoort_as4.payload import Payload, assemble
 
 # --- rows -------------------------------------------------------------------------------------------------------------
 
@@ -58,6 +59,43 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnMessage:
+    """A message of an agency that a business can collect: the retour counterpart of a Delivery."""
+
+    kenmerk: str
+    berichtkenmerk: str  # UUID
+    recipient: str  # hub.identities.key of whoever may collect it
+    at: datetime  # When it became available: that of its status 405
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A process as a list shows it."""
+
+    kenmerk: str
+    berichtsoort: str
+    belanghebbende: Identiteit
+    ontvanger: Identiteit | None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which processes, statuses or return messages an asker looks for; None does not matter."""
+
+    limit: int
+    asker_oin: str = ""
+    kenmerk: str | None = None
+    only_new: bool = False  # True: only what this asker was not told, or did not collect
+    berichtsoort: str | None = None
+    belanghebbende: str | None = None  # hub.identities.key
+    sender_oin: str | None = None
+    since: datetime | None = None  # Inclusive, of the moment of the status or of becoming available
+    until: datetime | None = None  # Inclusive
+    reach: tuple[tuple[str, str | None], ...] = ()
+    """Return messages only: (key of a recipient, berichtsoort, or None for every one) that the asker may collect."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Work claimed by a worker."""
 
@@ -74,7 +112,22 @@ class StoredReply:
     """The answer once given to a signed request."""
 
     signature_value: str  # Base64 without white space, as it stood in the request
-    octets: bytes
+    octets: bytes  # With a placeholder where a large document stands
+    large: tuple[LargeDocument, ...] = ()  # In the order of the octets
+
+    @property
+    def payload(self) -> Payload:
+        """The whole answer, the same octets each time."""
+        return assemble(self.octets, {one.placeholder: one.payload for one in self.large})
+
+
+@dataclass(frozen=True, slots=True)
+class LargeDocument:
+    """A document of which a stored answer has a placeholder only."""
+
+    placeholder: str
+    key: str  # Under which the store keeps the octets
+    payload: Payload
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
@@ -174,8 +227,26 @@ class MarkSeen:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class MakeAvailable:
+    """Insert a return message: from here on it can be collected."""
+
+    message: ReturnMessage
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCollected:
+    """Note that an asker got the content. Stale when it asked for what is new only and had it already."""
+
+    asker_oin: str
+    kenmerk: str
+    at: datetime
+    only_new: bool
+
+
 JobEffect = QueueJob | FinishJob | PostponeJob
-Effect = StartProcess | Advance | RememberReply | KeepEvidence | MarkSeen | JobEffect | StartDelivery | ChangeDelivery
+Message = StartDelivery | ChangeDelivery | MakeAvailable | MarkCollected
+Effect = StartProcess | Advance | RememberReply | KeepEvidence | MarkSeen | JobEffect | Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,14 @@ def normalise(number: str, kind: str) -> str:
     return compact.removeprefix("NL") if kind.casefold() in {"btw", "fi"} else compact
 
 
+def key(identiteit: Identiteit) -> str:
+    """Type and number as one text that is equal for the same party; the store looks messages up by it."""
+    return f"{identiteit.type.casefold()} {normalise(identiteit.nummer, identiteit.type)}"
+
+
 def same(one: Identiteit, other: Identiteit) -> bool:
     """True when both name the same party: types equal but for case, numbers equal once normalised."""
-    return one.type.casefold() == other.type.casefold() and (
-        normalise(one.nummer, one.type) == normalise(other.nummer, other.type)
-    )
+    return key(one) == key(other)
 
 
 def shape_problem(identiteit: Identiteit) -> str:

@@ -1,37 +1,44 @@
-"""Who may send what for whom, out of the party table.
+"""Who may send, follow and fetch what for whom: own identities, and mandates of parties.toml and of the register.
 
-Pure: opens no file; storage.tables reads parties.toml. The external Autorisatie Service Provider comes later.
+Pure: opens no file; storage.tables reads parties.toml. An Autorisatie Service Provider is asked by wus.ausp.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.mistakes import Mistakes
-from digipoort_as4.hub.routes import Route
+from digipoort_as4.hub.routes import RETOUR, Route
 
 FILE: Final = "parties.toml"
+REGISTER: Final = "register of mandates"  # What the store keeps, changed by `digipoort mandates`
 ROLES: Final = ("bedrijf", "intermediair")
+AANLEVEREN: Final = "aanleveren"  # Send messages
+STATUS: Final = "status"  # See processes and statuses of messages that others sent for the belanghebbende
+OPHALEN: Final = "ophalen"  # List and fetch what agencies put ready for the belanghebbende
+KINDS: Final = (AANLEVEREN, STATUS, OPHALEN)
+"""What a mandate allows; none implies another (kinds and names ours)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """One right to send for somebody else."""
+    """One right to act for somebody else."""
 
     belanghebbende: Identiteit
     berichtsoorten: frozenset[str]
     start: datetime  # From here on, inclusive
     end: datetime  # Up to here, exclusive
+    kind: str = AANLEVEREN  # One of KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One organisation that may send."""
+    """One organisation with a connection."""
 
     oin: str
     name: str
@@ -43,21 +50,41 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Whether a sender may send this message."""
+    """Whether a party may do what it asks."""
 
     ok: bool
-    reason: str  # For the operator's journal, never for the sender
+    reason: str  # For the operator's journal, never for the asker
+    berichtsoorten: frozenset[str] | None = None  # Those it covers; None: every one
+
+    def covers(self, berichtsoort: str) -> bool:
+        """True when a message of this berichtsoort is within what was allowed."""
+        return self.ok and (self.berichtsoorten is None or berichtsoort in self.berichtsoorten)
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """All parties of one file; a frozen snapshot."""
+    """All parties of one file, with the mandates of the register; a frozen snapshot."""
 
     by_oin: Mapping[str, Party]
 
     def knows(self, oin: str) -> Party | None:
         """The party with this OIN, or None."""
         return self.by_oin.get(oin)
+
+    def with_mandates(self, entries: Iterable[Mapping[str, Any]]) -> Parties:
+        """The same with mandates of the register: rows of [[party.mandate]] with the key `party`, an OIN, beside it.
+
+        A row of a party that parties.toml no longer has gives nobody anything and is left out. ConfigError tells all
+        mistakes in the others.
+        """
+        mistakes, by_oin = Mistakes(REGISTER), dict(self.by_oin)
+        for row in entries:
+            party = by_oin.get(str(row.get("party")))
+            if party is not None:
+                mandate = read_registered(mistakes, row)
+                by_oin[party.oin] = replace(party, mandates=(*party.mandates, mandate))
+        mistakes.finish()
+        return Parties(by_oin)
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> Parties:
@@ -77,23 +104,61 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
 
     Source: decision 2. There is no wildcard: an own identity, a standing mandate, or a route open to known parties.
     """
+    if route.direction == RETOUR:
+        return Authority(aanlevering.sender_oin == route.owner_oin, f"only {route.body} sends on this retour route")
     if party is None:
         return Authority(False, f"{aanlevering.sender_oin} is not in {FILE}")
     if route.senders == "known":
         return Authority(True, "route is open to every known party")
-    belanghebbende = aanlevering.belanghebbende
-    if any(identities.same(own, belanghebbende) for own in party.identities):
-        return Authority(True, "sends for itself")
-    for_whom = [m for m in party.mandates if identities.same(m.belanghebbende, belanghebbende)]
-    named = [m for m in for_whom if route.berichtsoort in m.berichtsoorten]
-    if any(m.start <= at < m.end for m in named):
-        return Authority(True, "mandate stands")
-    mandate = f"mandate for {belanghebbende.type} {belanghebbende.nummer}"
+    return weigh(party, aanlevering.belanghebbende, route.berichtsoort, AANLEVEREN, at)
+
+
+def may(party: Party | None, belanghebbende: Identiteit, berichtsoort: str, kind: str, at: datetime) -> bool:
+    """True when the belanghebbende is the party itself, or a mandate of this kind stands."""
+    return weigh(party, belanghebbende, berichtsoort, kind, at).ok
+
+
+def is_own(party: Party | None, belanghebbende: Identiteit) -> bool:
+    """True when the belanghebbende is the party itself: one of its identities, or its OIN."""
+    own = (*party.identities, Identiteit(party.oin, "OIN")) if party else ()
+    return any(identities.same(one, belanghebbende) for one in own)
+
+
+def weigh(
+    party: Party | None, belanghebbende: Identiteit, berichtsoort: str | None, kind: str, at: datetime
+) -> Authority:
+    """What own identities and mandates say.
+
+    Args:
+        party: who asks; None for one that parties.toml does not know.
+        berichtsoort: None asks for whatever berichtsoorten there are; the answer names them.
+        kind: one of KINDS.
+    """
+    if party is None:
+        return Authority(False, f"the party is not in {FILE}")
+    if is_own(party, belanghebbende):
+        return Authority(True, "acts for itself")
+    for_whom = [m for m in party.mandates if m.kind == kind and identities.same(m.belanghebbende, belanghebbende)]
+    named = [m for m in for_whom if berichtsoort is None or berichtsoort in m.berichtsoorten]
+    standing = [m.berichtsoorten for m in named if m.start <= at < m.end]
+    if standing:
+        return Authority(True, "mandate stands", frozenset().union(*standing))
+    mandate = f"mandate for {belanghebbende.type} {belanghebbende.nummer} to {kind}"
     if named:
         return Authority(False, f"{party.name} has a {mandate}, but not at this time")
     if for_whom:
         return Authority(False, f"{party.name} has a {mandate}, but not for this berichtsoort")
     return Authority(False, f"{party.name} has no {mandate}")
+
+
+def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ...]:
+    """Whose messages a party may collect, its own and by mandate: (identities.key, berichtsoort or None)."""
+    if party is None:
+        return ()
+    own = (*party.identities, Identiteit(party.oin, "OIN"))
+    standing = [m for m in party.mandates if m.kind == OPHALEN and m.start <= at < m.end]
+    given = [(identities.key(m.belanghebbende), name) for m in standing for name in sorted(m.berichtsoorten)]
+    return (*((identities.key(one), None) for one in own), *given)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
@@ -112,8 +177,26 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     )
 
 
+def read_registered(mistakes: Mistakes, row: Mapping[str, Any]) -> Mandate:
+    """A mandate of the register: JSON, so its times are texts, a date or a time with its zone."""
+    where = f"mandate of {row.get('party', '?')}"
+    mistakes.oin(row, "party", where)
+    times = {key: _moment(row[key]) for key in ("from", "until") if key in row}
+    return _mandate(mistakes, {key: value for key, value in {**row, **times}.items() if key != "party"}, where)
+
+
+def _moment(written: Any) -> Any:
+    """A date or a time out of its text; what is neither stays as it is and is refused by the reader of mandates."""
+    for form in (date, datetime):
+        try:
+            return form.fromisoformat(written)
+        except (TypeError, ValueError):
+            continue
+    return written
+
+
 def _mandate(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Mandate:
-    mistakes.check_keys(row, ("for", "berichtsoorten", "from", "until"), where)
+    mistakes.check_keys(row, ("for", "berichtsoorten", "from", "until", "kind"), where)
     berichtsoorten = mistakes.texts(row, "berichtsoorten", where)
     if not berichtsoorten:
         mistakes.add(where, "berichtsoorten is missing")
@@ -125,7 +208,8 @@ def _mandate(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Mandate:
     if end <= start:
         mistakes.add(where, "until is before from")
     belanghebbende = _identiteit(mistakes, mistakes.table(row, "for", where), where)
-    return Mandate(belanghebbende, frozenset(berichtsoorten), start, end)
+    kind = mistakes.choice(row, "kind", where, KINDS, AANLEVEREN)
+    return Mandate(belanghebbende, frozenset(berichtsoorten), start, end, kind)
 
 
 def _identiteit(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Identiteit:

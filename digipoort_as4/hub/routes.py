@@ -24,7 +24,9 @@ VALIDATORS: Final = ("wellformed", "identity")  # Names a step may use; validati
 PARTS: Final = ("inhoud", "bijlage")
 SENDERS: Final = ("mandate", "known")
 """mandate: an own identity or a standing mandate for the belanghebbende; known: any party of parties.toml."""
-DIRECTIONS: Final = ("aanlevering", "retour")
+RETOUR: Final = "retour"
+"""direction of a route on which the owner sends to businesses, which collect (digipoort 4.6, decision 23)."""
+DIRECTIONS: Final = ("aanlevering", RETOUR)
 _XML_MIME: Final = re.compile(r"(text|application)/xml|[^/]+/[^/]+\+xml")
 
 
@@ -137,11 +139,14 @@ def sort_documents(
 def resolve_recipient(route: Route, aanlevering: Aanlevering, known_agencies: Collection[str]) -> Identiteit:
     """The body that the owner's delivery goes to, one of the known_agencies, which have an endpoint here.
 
-    The identiteitOntvanger decides where the route says so, and must agree where it does not.
+    The identiteitOntvanger decides where the route says so, and must agree where it does not. On a retour route: the
+    business that may collect, named by identiteitOntvanger or else by identiteitBelanghebbende.
 
     Raises:
         PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
     """
+    if route.direction == RETOUR:
+        return aanlevering.ontvanger or aanlevering.belanghebbende
     wanted = _oin_of(route, aanlevering.ontvanger)
     if wanted in known_agencies:
         return Identiteit(wanted, "OIN")
@@ -192,6 +197,17 @@ class Routes:
     def find(self, berichtsoort: str) -> Route | None:
         """The route of a berichtsoort, spelt exactly so; None when there is none."""
         return next((row for row in self.rows if row.berichtsoort == berichtsoort), None)
+
+    def require(self, berichtsoort: str) -> Route:
+        """The route of a berichtsoort that a peer wrote. Raises PeerError: berichtsoort-unknown."""
+        route = self.find(berichtsoort)
+        if route is None:
+            expected = "een berichtsoort van deze aansluiting, precies zo gespeld"
+            fix = "Controleer de spelling, ook hoofdletters."
+            raise PeerError(
+                "berichtsoort-unknown", where="berichtsoort", found=berichtsoort, expected=expected, fix=fix
+            )
+        return route
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> Routes:
@@ -267,7 +283,7 @@ class _Reader:
             illustrative=m.flag(row, "illustrative", where),
             direction=m.choice(row, "direction", where, DIRECTIONS, "aanlevering"),
         )
-        self.check_route(route, where)
+        self.check_route(route, row, where)
         return route
 
     def body(self, name: str, where: str, what: str) -> str:
@@ -292,13 +308,16 @@ class _Reader:
             return ()
         return tuple(self.mistakes.words(map(str, step), VALIDATORS, where, "validator") for step in steps)
 
-    def check_route(self, route: Route, where: str) -> None:
+    def check_route(self, route: Route, row: Mapping[str, Any], where: str) -> None:
         """What a row says must be possible."""
         uses_identity = any("identity" in step for step in route.steps)
         if uses_identity != bool(route.identity):
             self.mistakes.add(where, "identity rules and the validator 'identity' need each other")
-        if route.direction == "retour":
-            self.mistakes.add(where, "direction 'retour' needs the ophaalservice, which is not served yet")
+        if route.direction == RETOUR:
+            if route.owner_oin is None:
+                self.mistakes.add(where, "direction 'retour' needs the sending body as owner")
+            if route.copies or route.owner_selectors or route.agency_validates or "senders" in row:
+                self.mistakes.add(where, "direction 'retour' has no documents, copy, agency_validates or senders")
         groups = [("documents", route.owner_selectors), *(("copy", copy.selectors) for copy in route.copies)]
         for what, selectors in groups:
             for selector in selectors:

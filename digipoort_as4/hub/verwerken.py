@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from digipoort_as4.errors import DigipoortError, PeerError
-from digipoort_as4.hub import copies, findings, mandates, statuses
-from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub import copies, findings, identities, mandates, statuses
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.copies import Consent, Consents
 from digipoort_as4.hub.decision import (
     Advance,
@@ -22,17 +22,19 @@ from digipoort_as4.hub.decision import (
     Effect,
     FinishJob,
     Job,
+    MakeAvailable,
     Outcome,
     PostponeJob,
     Process,
     QueueJob,
+    ReturnMessage,
     Stale,
     StartDelivery,
     Status,
 )
 from digipoort_as4.hub.findings import Examined
 from digipoort_as4.hub.mandates import Authority, Parties
-from digipoort_as4.hub.routes import CopyRule, Route, Routes, resolve_recipient, sort_documents
+from digipoort_as4.hub.routes import RETOUR, CopyRule, Route, Routes, resolve_recipient, sort_documents
 from digipoort_as4.payload import Document
 
 ROUNDS: Final = 3  # How often a stale decision is taken anew; after that another worker has the job
@@ -102,7 +104,7 @@ class Facts:
 
     process: Process
     route: Route | None  # None: the berichtsoort has left the table since accepting
-    recipient: str | None  # OIN of the owner's delivery; None with `trouble` set
+    recipient: Identiteit | None  # Of the owner's delivery, or who may collect; None with `trouble` set
     trouble: str  # Why there is no recipient; empty when there is one
     authority: Authority
     examined: Examined  # Without authority nothing is examined
@@ -166,13 +168,13 @@ def gather(accepted: Process, tables: Tables, authority: Authority, examined: Ex
     if route is None:
         return Facts(accepted, None, None, authority.reason, authority, examined, ())
     try:
-        recipient = resolve_recipient(route, accepted.aanlevering, tables.agencies).nummer
+        recipient = resolve_recipient(route, accepted.aanlevering, tables.agencies)
     except PeerError as error:
         return Facts(accepted, route, None, str(error), authority, examined, ())
     consented = tuple(
-        (rule, copies.standing(tables.consents, route.berichtsoort, recipient, rule.to_oin, now))
+        (rule, copies.standing(tables.consents, route.berichtsoort, recipient.nummer, rule.to_oin, now))
         for rule in route.copies
-        if rule.to_oin != recipient
+        if rule.to_oin != recipient.nummer
     )
     return Facts(accepted, route, recipient, "", authority, examined, consented)
 
@@ -221,18 +223,30 @@ def _deliver(job: Job, facts: Facts, route: Route, now: datetime, ids: list[str]
     """Statuses so far, and a delivery for the owner and for each copy."""
     if facts.recipient is None:
         return _trouble(job, facts, now, "De ontvanger kon niet worden vastgesteld.")
+    if route.direction == RETOUR:
+        return _make_available(job, facts, route, facts.recipient, now, ids[0])
     roots = dict(facts.examined.roots)
     documents = facts.process.aanlevering.documents
     owner = sort_documents(route.owner_selectors, documents, roots)
     shares = [sort_documents(rule.selectors, documents, roots) for rule, _ in facts.copies]
     if not owner or not all(shares):
         return _trouble(job, facts, now, "Geen enkel document is bestemd voor een van de ontvangers.")
-    effects = _start(Delivery(ids[0], facts.process.kenmerk, facts.recipient, False, _keys(owner)), now)
+    effects = _start(Delivery(ids[0], facts.process.kenmerk, facts.recipient.nummer, False, _keys(owner)), now)
     for (rule, consent), share, berichtkenmerk in zip(facts.copies, shares, ids[1:], strict=True):
         copy = Delivery(berichtkenmerk, facts.process.kenmerk, rule.to_oin, True, ())
         effects += _start(_consented(copy, consent, share), now)
     told = statuses.advance(facts.process, "delivering", _validated(facts, route, now))
     return Decision(b"", (*effects, told, FinishJob(job.id, job.token)))
+
+
+def _make_available(
+    job: Job, facts: Facts, route: Route, recipient: Identiteit, now: datetime, berichtkenmerk: str
+) -> Decision:
+    """A message for a business waits from 405 on until it is collected (decision 23; the statuses are ours)."""
+    told = statuses.advance(facts.process, "delivering", [*_validated(facts, route, now), statuses.make("405", now)])
+    key, at = identities.key(recipient), told.statuses[-1].at
+    message = ReturnMessage(facts.process.kenmerk, berichtkenmerk, key, at)
+    return Decision(b"", (MakeAvailable(message), told, FinishJob(job.id, job.token)))
 
 
 def _consented(copy: Delivery, consent: Consent | None, share: tuple[Document, ...]) -> Delivery:

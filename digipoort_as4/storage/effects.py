@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from digipoort_as4 import limits
+from digipoort_as4.hub import identities
 from digipoort_as4.hub.decision import (
     Advance,
     AlreadyThere,
@@ -22,6 +23,9 @@ from digipoort_as4.hub.decision import (
     Decision,
     FinishJob,
     KeepEvidence,
+    LargeDocument,
+    MakeAvailable,
+    MarkCollected,
     MarkSeen,
     Outcome,
     PostponeJob,
@@ -33,7 +37,7 @@ from digipoort_as4.hub.decision import (
     Status,
     StoredReply,
 )
-from digipoort_as4.payload import Document, content_digest
+from digipoort_as4.payload import BytesPayload, Document, Payload, content_digest
 from digipoort_as4.storage.group import Undone
 from digipoort_as4.storage.payloads import Payloads, inline_octets
 from digipoort_as4.storage.times import to_stored
@@ -92,6 +96,7 @@ def start_process(effect: StartProcess, writing: Writing) -> None:
     process = writing.insert(
         "process",
         kenmerk=effect.kenmerk,
+        belanghebbende=identities.key(unit.belanghebbende),
         belanghebbende_nummer=unit.belanghebbende.nummer,
         belanghebbende_type=unit.belanghebbende.type,
         ontvanger_nummer=unit.ontvanger.nummer if unit.ontvanger else None,
@@ -168,20 +173,49 @@ def remember_reply(effect: RememberReply, writing: Writing) -> None:
     """Keep the answer, in the place of an expired one if need be; an answer that still counts wins over this one."""
     now, reply = to_stored(writing.now), effect.reply
     asked = (effect.party, effect.message_id)
+    large = json.dumps([(one.placeholder, one.key) for one in reply.large]) if reply.large else None
     row = writing.connection.execute(
-        "INSERT INTO reply (party, message_id, signature_value, octets, until) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (party, message_id) DO UPDATE SET"
-        " signature_value = excluded.signature_value, octets = excluded.octets, until = excluded.until"
+        "INSERT INTO reply (party, message_id, signature_value, octets, large, until) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (party, message_id) DO UPDATE SET signature_value = excluded.signature_value,"
+        " octets = excluded.octets, large = excluded.large, until = excluded.until"
         " WHERE reply.until <= ? RETURNING id",
-        (*asked, reply.signature_value, reply.octets, to_stored(effect.until), now),
+        (*asked, reply.signature_value, reply.octets, large, to_stored(effect.until), now),
     ).fetchone()
     if not row:
-        sql = "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ?"
-        raise Undone(AlreadyThere(StoredReply(*writing.connection.execute(sql, asked).fetchone())))
+        earlier = find_reply(writing.connection, writing.payloads, *asked, after=0)
+        if earlier is None:
+            raise ValueError(f"reply to {effect.message_id} is there and is not")
+        raise Undone(AlreadyThere(earlier))
     writing.connection.execute(
         "DELETE FROM reply WHERE id IN (SELECT id FROM reply WHERE until <= ? ORDER BY until LIMIT ?)",
         (now, REPLIES_FORGOTTEN),
     )
+
+
+def find_reply(
+    connection: sqlite3.Connection, payloads: Payloads, party: str, message_id: str, *, after: int
+) -> StoredReply | None:
+    """The answer kept for a party's MessageID until later than `after` (as stored), its large documents readable."""
+    sql = "SELECT signature_value, octets, large FROM reply WHERE party = ? AND message_id = ? AND until > ?"
+    row = connection.execute(sql, (party, message_id, after)).fetchone()
+    if row is None:
+        return None
+    large = []
+    for placeholder, key in json.loads(row[2] or "[]"):
+        payload = find_payload(connection, payloads, key)
+        if payload is None:
+            raise OSError(f"payload {key} of a kept answer is gone")
+        large.append(LargeDocument(placeholder, key, payload))
+    return StoredReply(row[0], row[1], tuple(large))
+
+
+def find_payload(connection: sqlite3.Connection, payloads: Payloads, key: str) -> Payload | None:
+    """Octets kept under a key, in their row or in a file."""
+    row = connection.execute("SELECT size, sha256, octets FROM payload WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        return None
+    size, sha256, octets = row
+    return payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
 
 
 def mark_seen(effect: MarkSeen, writing: Writing) -> None:
@@ -191,6 +225,23 @@ def mark_seen(effect: MarkSeen, writing: Writing) -> None:
         " ON CONFLICT (asker_oin, kenmerk) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seen.seq",
         (effect.asker_oin, effect.kenmerk, effect.seq),
     )
+
+
+def make_available(effect: MakeAvailable, writing: Writing) -> None:
+    """Insert a return message of a process that is there."""
+    new, columns = effect.message, "process, berichtkenmerk, recipient, berichtsoort, at"
+    writing.connection.execute(
+        f"INSERT INTO retour ({columns}) SELECT id, ?, ?, berichtsoort, ? FROM process WHERE kenmerk = ?",
+        (new.berichtkenmerk, new.recipient, to_stored(new.at), new.kenmerk),
+    )
+
+
+def mark_collected(effect: MarkCollected, writing: Writing) -> None:
+    """Note the first time; whoever asks for new ones twice at once gets the content once."""
+    sql = "INSERT INTO collected (asker_oin, kenmerk, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    values = (effect.asker_oin, effect.kenmerk, to_stored(effect.at))
+    if not writing.connection.execute(sql, values).rowcount and effect.only_new:
+        raise Undone(Stale(f"{effect.kenmerk} was collected meanwhile"))
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------
@@ -258,6 +309,8 @@ EFFECTS: Final[dict[type, Callable[[Any, Writing], None]]] = {
     RememberReply: remember_reply,
     KeepEvidence: partial(append, "evidence"),
     MarkSeen: mark_seen,
+    MakeAvailable: make_available,
+    MarkCollected: mark_collected,
     QueueJob: partial(append, "job"),
     FinishJob: finish_job,
     PostponeJob: postpone_job,

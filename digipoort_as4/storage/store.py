@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from digipoort_as4.hub.decision import Decision, Delivery, Job, Outcome, Process, Status, StoredReply
+from digipoort_as4.hub.decision import (
+    Decision,
+    Delivery,
+    Job,
+    Listed,
+    Outcome,
+    Process,
+    ReturnMessage,
+    Search,
+    Status,
+    StoredReply,
+)
 from digipoort_as4.payload import Document, Payload
 
 
@@ -56,6 +67,18 @@ class Store(Protocol):
 
     async def seen(self, asker_oin: str, kenmerk: str) -> int:
         """The last seq this asker was told by a getNieuwe operation; 0 when none."""
+
+    async def search_processes(self, search: Search) -> list[Listed]:
+        """The newest processes that fit berichtsoort, belanghebbende and sender_oin, oldest of them first."""
+
+    async def search_statuses(self, search: Search) -> list[tuple[Listed, Status]]:
+        """Statuses of those processes that the asker was not told, within the window, oldest first."""
+
+    async def search_returned(self, search: Search) -> list[Listed]:
+        """Return messages within the asker's reach that fit, in the order in which they became available."""
+
+    async def return_message(self, kenmerk: str) -> ReturnMessage | None:
+        """What can be collected under a kenmerk."""
 
     async def delivery(self, berichtkenmerk: str) -> Delivery | None:
         """One delivery."""

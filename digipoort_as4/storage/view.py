@@ -9,16 +9,16 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.decision import Delivery, Process, Status, StoredReply
+from digipoort_as4.hub.decision import Delivery, Listed, Process, ReturnMessage, Search, Status, StoredReply
 from digipoort_as4.payload import BytesPayload, Document, Payload
-from digipoort_as4.storage.effects import UNIT_COLUMNS
+from digipoort_as4.storage.effects import UNIT_COLUMNS, find_payload, find_reply
 from digipoort_as4.storage.jobs import next_due
 from digipoort_as4.storage.payloads import Payloads
 from digipoort_as4.storage.times import from_stored, to_stored
@@ -29,6 +29,11 @@ PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection hold
 
 PROCESS_COLUMNS: Final = f"""id, kenmerk, received_at, state, version, last_status_at, duplicate_of,
     belanghebbende_nummer, belanghebbende_type, ontvanger_nummer, ontvanger_type, {", ".join(UNIT_COLUMNS)}"""
+LISTED_COLUMNS: Final = """process.kenmerk, process.berichtsoort, belanghebbende_nummer, belanghebbende_type,
+    ontvanger_nummer, ontvanger_type"""
+ABOUT: Final = """process.berichtsoort = :berichtsoort AND process.belanghebbende = :belanghebbende
+    AND sender_oin = ifnull(:sender_oin, sender_oin)"""
+WINDOW: Final = "at >= ifnull(:since, at) AND at <= ifnull(:until, at)"
 DELIVERY_COLUMNS: Final = """berichtkenmerk, kenmerk, recipient_oin, is_copy, documents, delivery.state,
     delivery.version, started_at, attempts, consent, note"""
 
@@ -108,7 +113,7 @@ class View:
             " WHERE process = (SELECT id FROM process WHERE kenmerk = ?) ORDER BY seq",
             kenmerk,
         )
-        return [Status(code, from_stored(at), *rest) for code, at, *rest in rows]
+        return [_status(row) for row in rows]
 
     def seen(self, asker_oin: str, kenmerk: str) -> int:
         """The last seq this asker was told; 0 when none."""
@@ -121,6 +126,52 @@ class View:
         sql = f"SELECT kenmerk FROM process WHERE {same} ORDER BY id DESC LIMIT 1"
         row = self._row(sql, sender_oin, aanleverkenmerk, content)
         return str(row[0]) if row else None
+
+    # --- what an asker looks for ---
+
+    def search_processes(self, search: Search) -> list[Listed]:
+        """The newest processes that fit berichtsoort, belanghebbende and sender, oldest of them first."""
+        sql = f"SELECT {LISTED_COLUMNS} FROM process WHERE {ABOUT} ORDER BY id DESC LIMIT :limit"
+        return [_listed(row) for row in reversed(self._found(sql, search))]
+
+    def search_statuses(self, search: Search) -> list[tuple[Listed, Status]]:
+        """Statuses of those processes that the asker was not told, within the window, oldest first."""
+        rows = self._found(
+            f"SELECT {LISTED_COLUMNS}, code, at, omschrijving, foutcode, foutbeschrijving, details, status.seq"
+            " FROM process JOIN status ON status.process = process.id"
+            " LEFT JOIN seen ON seen.kenmerk = process.kenmerk AND seen.asker_oin = :asker_oin"
+            f" WHERE {ABOUT} AND last_seq > ifnull(seen.seq, 0) AND status.seq > ifnull(seen.seq, 0) AND {WINDOW}"
+            " ORDER BY at, process.id, status.seq LIMIT :limit",
+            search,
+        )
+        return [(_listed(row[:6]), _status(row[6:])) for row in rows]
+
+    def search_returned(self, search: Search) -> list[Listed]:
+        """Return messages within the asker's reach and the window, oldest first."""
+        rows = self._found(
+            f"SELECT DISTINCT {LISTED_COLUMNS}, at, retour.id FROM json_each(:reach) AS reached JOIN retour"
+            " ON recipient = json_extract(reached.value, '$[0]')"
+            " AND retour.berichtsoort = ifnull(json_extract(reached.value, '$[1]'), retour.berichtsoort)"
+            f" JOIN process ON process.id = retour.process WHERE {WINDOW}"
+            " AND retour.berichtsoort = ifnull(:berichtsoort, retour.berichtsoort)"
+            " AND process.kenmerk = ifnull(:kenmerk, process.kenmerk)"
+            " AND belanghebbende = ifnull(:belanghebbende, belanghebbende) AND NOT (:only_new AND EXISTS"
+            " (SELECT 1 FROM collected WHERE asker_oin = :asker_oin AND collected.kenmerk = process.kenmerk))"
+            " ORDER BY at, retour.id LIMIT :limit",
+            search,
+        )
+        return [_listed(row[:6]) for row in rows]
+
+    def return_message(self, kenmerk: str) -> ReturnMessage | None:
+        """The return message of a process, when it has one."""
+        joined = "retour JOIN process ON process.id = retour.process"
+        row = self._row(f"SELECT kenmerk, berichtkenmerk, recipient, at FROM {joined} WHERE kenmerk = ?", kenmerk)
+        return ReturnMessage(row[0], row[1], row[2], from_stored(row[3])) if row else None
+
+    def _found(self, sql: str, search: Search) -> list[tuple[Any, ...]]:
+        values = {field.name: getattr(search, field.name) for field in fields(search)}
+        times = {name: to_stored(at) for name, at in values.items() if isinstance(at, datetime)}
+        return self._connection.execute(sql, {**values, **times, "reach": json.dumps(search.reach)}).fetchall()
 
     # --- deliveries, replies, evidence, jobs, payloads ---
 
@@ -141,9 +192,7 @@ class View:
 
     def reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
         """The answer given, unless its time to be kept is over."""
-        sql = "SELECT signature_value, octets FROM reply WHERE party = ? AND message_id = ? AND until > ?"
-        row = self._row(sql, party, message_id, to_stored(now))
-        return StoredReply(*row) if row else None
+        return find_reply(self._connection, self._payloads, party, message_id, after=to_stored(now))
 
     def evidence(self, kenmerk: str) -> list[Evidence]:
         """All evidence about a process in the order kept."""
@@ -168,8 +217,7 @@ class View:
 
     def payload(self, key: str) -> Payload | None:
         """Octets kept under a key."""
-        row = self._row("SELECT key, size, sha256, octets FROM payload WHERE key = ?", key)
-        return self._payload(*row) if row else None
+        return find_payload(self._connection, self._payloads, key)
 
     def _payload(self, key: str, size: int, sha256: bytes, octets: bytes | None) -> Payload:
         return self._payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
@@ -182,6 +230,19 @@ class View:
     def _row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         rows = self._rows(sql, *values)
         return rows[0] if rows else None
+
+
+def _listed(row: tuple[Any, ...]) -> Listed:
+    """A process from LISTED_COLUMNS."""
+    kenmerk, berichtsoort, *numbers = row
+    return Listed(
+        kenmerk, berichtsoort, Identiteit(*numbers[:2]), None if numbers[2] is None else Identiteit(*numbers[2:])
+    )
+
+
+def _status(row: tuple[Any, ...]) -> Status:
+    code, at, *rest = row
+    return Status(code, from_stored(at), *rest)
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from digipoort_as4 import limits
-from digipoort_as4.payload import BytesPayload, Payload, base64_of
+from digipoort_as4.payload import Payload, chunks_of, joined, split
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.soap import addressing as wsa
 from digipoort_as4.soap.addressing import Addressing
@@ -32,21 +31,6 @@ class Sealed:
     payload: Payload  # The whole message; can be sent again, octet for octet
     skeleton: bytes  # The message with its placeholders: evidence, and the same as the payload when nothing is large
     signature_value: str  # Base64
-
-
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """A Payload of pieces: octets of ours, and payloads that go out as base64."""
-
-    pieces: tuple[bytes | Payload, ...]
-    size: int
-
-    def open(self) -> Iterator[bytes]:
-        """The octets in chunks of at most limits.CHUNK."""
-        for piece in self.pieces:
-            for chunk in _chunks(piece):
-                for start in range(0, len(chunk), limits.CHUNK):
-                    yield chunk[start : start + limits.CHUNK]
 
 
 def seal(
@@ -78,7 +62,7 @@ def seal(
     timestamp = _timestamp(ids["Timestamp"], created, life)
     headers = wsa.build(addressing, ids)
     body = _body(operation, ids["Body"])
-    pieces = _split(body, large or {})
+    pieces = split(body, large or {})
     written = {"Timestamp": timestamp, **dict(headers)}
     signed = {ids[name]: _digest((text.encode(),), algorithms) for name, text in written.items()}
     info = _signed_info({**signed, ids["Body"]: _digest(pieces, algorithms)}, algorithms)
@@ -87,7 +71,7 @@ def seal(
     token = _token(signer.certificate.der, ids["Token"])
     security = _security(timestamp, token, _signature(info, signature_value, ids["Token"]))
     start = _start(security + "".join(text for _, text in headers)).encode()
-    return Sealed(_assembled((start, *pieces, _END)), start + body + _END, signature_value)
+    return Sealed(joined((start, *pieces, _END)), start + body + _END, signature_value)
 
 
 def unsigned(operation: bytes, addressing: Addressing) -> bytes:
@@ -164,35 +148,6 @@ def _digest(pieces: tuple[bytes | Payload, ...], algorithms: Algorithms) -> byte
     """Digest of the octets as they will be sent."""
     digest = hashlib.new(algorithms.digest)
     for piece in pieces:
-        for chunk in _chunks(piece):
+        for chunk in chunks_of(piece):
             digest.update(chunk)
     return digest.digest()
-
-
-# --- large payloads ---------------------------------------------------------------------------------------------------
-
-
-def _split(body: bytes, large: Mapping[str, Payload]) -> tuple[bytes | Payload, ...]:
-    """The Body's octets with the payloads between them, each placeholder exactly once in this order."""
-    pieces: list[bytes | Payload] = []
-    rest = body
-    for placeholder, payload in large.items():
-        before, found, rest = rest.partition(placeholder.encode())
-        if not found or placeholder.encode() in rest:
-            raise ValueError(f"placeholder {placeholder} must stand in the body once, in the order of the payloads")
-        pieces += [before, payload]
-    return (*pieces, rest)
-
-
-def _assembled(pieces: tuple[bytes | Payload, ...]) -> Payload:
-    if all(isinstance(piece, bytes) for piece in pieces):
-        return BytesPayload(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
-    return Assembled(pieces, sum(_sent_size(piece) for piece in pieces))
-
-
-def _sent_size(piece: bytes | Payload) -> int:
-    return len(piece) if isinstance(piece, bytes) else 4 * ((piece.size + 2) // 3)
-
-
-def _chunks(piece: bytes | Payload) -> Iterator[bytes]:
-    return iter((piece,)) if isinstance(piece, bytes) else base64_of(piece)

@@ -12,22 +12,20 @@ from typing import Final
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
-from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess
+from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
 from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, intake, koppelvlak
+from digipoort_as4.wus import answers, ausp, intake, koppelvlak
 from digipoort_as4.wus.koppelvlak import AanleverRequest, AanleverResponse
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import Operation
 
-GEEN_AUSP: Final = "http://geenausp.nl"
-"""autorisatieAdres of whoever has no Autorisatie Service Provider (digipoort 4.7)."""
 FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this order (digipoort 3.2)
 
 
-async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
+async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified aanleverRequest: read → look up facts → decide → build → commit.
 
     Returns:
@@ -45,7 +43,7 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         effects = build_effects(accepted, kenmerk, now, earlier)
         decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
         reply = answers.still(await answers.conclude(decision, opened, office.store))
-    if reply is decision.reply:
+    if reply.octets is decision.reply:
         note("accepted", opened, operation, office, _told(accepted, kenmerk, earlier))
     else:
         note("repeated", opened, operation, office)
@@ -82,19 +80,8 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
     """
     if sent.kenmerk is not None:
         raise PeerError("kenmerk-given", where="kenmerk", found="een kenmerk", expected="geen", fix="Laat kenmerk weg.")
-    route = snapshot.routes.find(sent.berichtsoort)
-    if route is None:
-        raise PeerError(
-            "berichtsoort-unknown",
-            where="berichtsoort",
-            found=sent.berichtsoort,
-            expected="een berichtsoort van deze aansluiting, precies zo gespeld",
-            fix="Controleer de spelling, ook hoofdletters.",
-        )
-    address, advice = sent.autorisatie_adres, f"Laat autorisatieAdres weg of vul {GEEN_AUSP} in."
-    if address not in (None, GEEN_AUSP):
-        expected = f"geen, of {GEEN_AUSP}"
-        raise PeerError("autorisatie-adres", where="autorisatieAdres", found=address, expected=expected, fix=advice)
+    route = snapshot.routes.require(sent.berichtsoort)
+    ausp.check_address(sent.autorisatie_adres)
     aanlevering = sent.aanlevering(sender_oin)
     return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
 

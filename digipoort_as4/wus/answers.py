@@ -5,7 +5,7 @@ Decides nothing; a refusal is wus.faults.refuse's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from digipoort_as4 import limits
@@ -16,10 +16,11 @@ from digipoort_as4.hub.decision import (
     Decision,
     Effect,
     KeepEvidence,
+    LargeDocument,
     RememberReply,
     StoredReply,
 )
-from digipoort_as4.payload import BytesPayload, read_all
+from digipoort_as4.payload import Payload
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA_ANONYMOUS
@@ -33,41 +34,56 @@ from digipoort_as4.wus.operations import Operation
 
 
 def seal_answer(
-    body: bytes, operation: Operation, opened: Opened, signer: Signer, new_id: Callable[[], str], now: datetime
+    body: bytes,
+    operation: Operation,
+    opened: Opened,
+    signer: Signer,
+    new_id: Callable[[], str],
+    now: datetime,
+    large: Mapping[str, Payload] | None = None,
 ) -> Sealed:
-    """Sign an answer in the algorithm family of its request, with a MessageID of its own.
+    """Sign an answer in the algorithm family of its request, with a MessageID of its own; `large` as for seal.
 
     Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11.
     """
     relates_to = opened.addressing.message_id
     addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
-    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id)
+    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id, large)
 
 
-def build_remembering(opened: Opened, reply: bytes, now: datetime) -> RememberReply:
+def build_remembering(
+    opened: Opened, reply: bytes, now: datetime, large: tuple[LargeDocument, ...] = ()
+) -> RememberReply:
     """The effect by which a verbatim repeat gets the same octets (decision 8)."""
-    stored = StoredReply(opened.signature_value, reply)
+    stored = StoredReply(opened.signature_value, reply, large)
     return RememberReply(opened.oin, opened.addressing.message_id, stored, now + limits.REPEAT_KEPT)
 
 
 def build_decision(
-    effects: tuple[Effect, ...], operation: Operation, opened: Opened, sealed: Sealed, now: datetime, kenmerk: str = ""
+    effects: tuple[Effect, ...],
+    operation: Operation,
+    opened: Opened,
+    sealed: Sealed,
+    now: datetime,
+    kenmerk: str = "",
+    large: tuple[LargeDocument, ...] = (),
 ) -> Decision:
     """All that becomes durable with an answer: what the service decided, the answer itself, and the evidence.
 
     Args:
         kenmerk: of the process whose evidence request and answer are; empty for a question that changes none.
+        large: the documents that stand as placeholders in the answer's skeleton.
     """
-    reply = read_all(sealed.payload)
     kept: tuple[Effect, ...] = ()
     if kenmerk:
         asked = KeepEvidence(kenmerk, f"{operation.stem}Request", opened.message.octets, opened.coverage, now)
         kept = (asked, KeepEvidence(kenmerk, f"{operation.stem}Response", sealed.skeleton, "", now))
-    return Decision(reply, (*effects, build_remembering(opened, reply, now), *kept))
+    remembering = build_remembering(opened, sealed.skeleton, now, large)
+    return Decision(sealed.skeleton, (*effects, remembering, *kept))
 
 
-async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | None:
-    """Commit, and say which octets may leave now.
+async def conclude(decision: Decision, opened: Opened, store: Store) -> StoredReply | None:
+    """Commit, and say which answer may leave now.
 
     Returns:
         The decided reply; the stored one when the same request was answered meanwhile; None when facts changed.
@@ -78,17 +94,17 @@ async def conclude(decision: Decision, opened: Opened, store: Store) -> bytes | 
     """
     outcome = await store.commit(decision)
     if isinstance(outcome, Committed):
-        return decision.reply
+        return next(effect.reply for effect in decision.effects if isinstance(effect, RememberReply))
     return intake.same_reply(outcome.reply, opened) if isinstance(outcome, AlreadyThere) else None
 
 
-def still(reply: bytes | None) -> bytes:
+def still(reply: StoredReply | None) -> StoredReply:
     """The reply, where facts cannot go stale or have done so too often. Raises PeerError: unavailable."""
     if reply is None:
         raise PeerError("unavailable", detail="facts kept changing while deciding")
     return reply
 
 
-def send(reply: bytes) -> HttpAnswer:
+def send(reply: Payload) -> HttpAnswer:
     """A committed answer on its way."""
-    return HttpAnswer(200, {"content-type": XML_TYPE}, BytesPayload(reply))
+    return HttpAnswer(200, {"content-type": XML_TYPE}, reply)

@@ -121,15 +121,15 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
 
 
 def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
-    """The sender is in the party table; who sets a status is a body that has an endpoint here.
+    """The sender is in the party table, or a body that has an endpoint here; only the latter sets statuses.
 
     Raises:
         PeerError: party-unknown.
     """
-    if service == ZET_STATUS and opened.oin not in snapshot.agencies:
-        raise PeerError("party-unknown", detail=f"{opened.oin} is no agency")
-    if service != ZET_STATUS and snapshot.parties.knows(opened.oin) is None:
-        raise PeerError("party-unknown", detail=f"{opened.oin} is no party")
+    if opened.oin in snapshot.agencies:
+        return
+    if service == ZET_STATUS or snapshot.parties.knows(opened.oin) is None:
+        raise PeerError("party-unknown", detail=f"{opened.oin} is no {'agency' if service == ZET_STATUS else 'party'}")
 
 
 def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Operation:
@@ -179,7 +179,7 @@ def _check_anonymous(opened: Opened) -> None:
             raise PeerError("header-value", where=where, found=found[:200], expected=f"{WSA_ANONYMOUS} of {WSA_NONE}")
 
 
-async def find_repeat(opened: Opened, office: Office, operation: Operation) -> bytes | None:
+async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:
     """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
 
     Raises:
@@ -195,14 +195,14 @@ async def find_repeat(opened: Opened, office: Office, operation: Operation) -> b
     return reply
 
 
-def same_reply(earlier: StoredReply, opened: Opened) -> bytes:
-    """The stored octets when they answered this very request. Raises PeerError: message-id-reused."""
+def same_reply(earlier: StoredReply, opened: Opened) -> StoredReply:
+    """The stored answer when it is that to this very request. Raises PeerError: message-id-reused."""
     if earlier.signature_value != opened.signature_value:
         found, fix = opened.addressing.message_id[:200], "Gebruik voor elk bericht een nieuw wsa:MessageID."
         raise PeerError(
             "message-id-reused", where="wsa:MessageID", found=found, expected="een nieuw MessageID", fix=fix
         )
-    return earlier.octets
+    return earlier
 
 
 async def read_documents(model: type[T], opened: Opened, receiving: koppelvlak.Intake) -> T:

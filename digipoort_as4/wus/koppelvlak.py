@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from lxml import etree
 
@@ -28,6 +28,7 @@ from digipoort_as4.soap.message import LargeText, SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WHITE_SPACE, local_name, q
 from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import schema
+from digipoort_as4.wus.operations import OPHALEN, STATUSINFORMATIE
 
 M = TypeVar("M")
 
@@ -90,13 +91,15 @@ class AanleverResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class StatussenRequest:
-    """getStatussenProcesRequest and getNieuweStatussenProcesRequest."""
+class OpvraagRequest:
+    """Every request of the status and the ophaalservice; which of these one has and must have, the XSD says."""
 
-    kenmerk: str
-    autorisatie_adres: str | None
-    tijdstempel_vanaf: datetime | None
-    tijdstempel_tot: datetime | None
+    kenmerk: str | None = None
+    berichtsoort: str | None = None
+    identiteit_belanghebbende: Identiteit | None = None
+    autorisatie_adres: str | None = None
+    tijdstempel_vanaf: datetime | None = None
+    tijdstempel_tot: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,25 @@ class StatusResultaat:
         """A stored status on its way out."""
         fout = None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or "")
         return cls(kenmerk, belanghebbende, status.code, status.at, status.omschrijving, fout, status.details)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcesResultaat:
+    """One process as a list shows it."""
+
+    kenmerk: str
+    berichtsoort: str
+    identiteit_belanghebbende: Identiteit
+    identiteit_ontvanger: Identiteit | None
+
+
+@dataclass(frozen=True, slots=True)
+class BerichtLijstResultaat:
+    """A message that can be collected, without its content."""
+
+    berichtsoort: str
+    identiteit_belanghebbende: Identiteit
+    kenmerk: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +171,26 @@ class AfleverRequest:
     identiteit_ontvanger: Identiteit | None
     rol_ontvanger: str | None
     documents: tuple[Document, ...]  # berichtInhoud first, then berichtBijlagen in order
+    constateringen_lijst: tuple[Constatering, ...] = ()
+    additionele_elementen_lijst: tuple[AdditioneelElement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BerichtResultaat:
+    """A message that was collected, with its content."""
+
+    kenmerk: str
+    berichtsoort: str
+    berichtkenmerk: str
+    aanleverkenmerk: str | None
+    eerder_aanleverkenmerk: str | None
+    tijdstempel_aangeleverd: datetime
+    identiteit_belanghebbende: Identiteit
+    rol_belanghebbende: str
+    identiteit_aanleveraar: str | None
+    identiteit_ontvanger: Identiteit | None
+    rol_ontvanger: str | None
+    documents: tuple[Document, ...]
     constateringen_lijst: tuple[Constatering, ...] = ()
     additionele_elementen_lijst: tuple[AdditioneelElement, ...] = ()
 
@@ -207,8 +249,16 @@ class Fault:
 # --- how models and elements correspond -------------------------------------------------------------------------------
 
 ELEMENTS: Final[Mapping[type, tuple[str, ...]]] = {
-    StatussenRequest: ("getStatussenProcesRequest", "getNieuweStatussenProcesRequest"),
+    OpvraagRequest: tuple(
+        f"{operation.name}Request" for service in (STATUSINFORMATIE, OPHALEN) for operation in service.operations
+    ),
+    str: ("getBerichtsoortenResponse",),
+    ProcesResultaat: ("getProcessenResponse",),
     StatusResultaat: ("getStatussenProcesResponse", "getNieuweStatussenProcesResponse", "getNieuweStatussenResponse"),
+    BerichtLijstResultaat: ("getBerichtenLijstResponse", "getNieuweBerichtenLijstResponse"),
+    BerichtResultaat: tuple(
+        f"{operation.name}Response" for operation in OPHALEN.operations if not operation.name.endswith("Lijst")
+    ),
 }
 """Elements that carry a model, for a row the responses it stands in; any other model is named as its element is."""
 
@@ -292,10 +342,11 @@ def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
 
-def read_results(model: type[M], opened: Opened) -> tuple[M, ...]:
-    """Read the rows of an answer that holds a list: statuses, oldest first. Raises PeerError: as read."""
+def read_results(model: type[M], opened: Opened, intake: Intake | None = None) -> tuple[M, ...]:
+    """Read the rows of an answer that holds a list: of models, or of berichtsoorten as texts. Args, errors: as read."""
     (results,) = _check(model, opened)
-    return tuple(_Reader(opened.message.large, None).read(model, row) for row in results)
+    reader = _Reader(opened.message.large, intake)
+    return tuple(reader.read(model, row) for row in results)
 
 
 def read_fault(message: SoapMessage) -> Fault | None:
@@ -357,8 +408,10 @@ class _Reader:
         self._intake = intake
 
     def read(self, model: type[M], element: etree._Element) -> M:
-        children = {local_name(child.tag): child for child in element}
         build: Any = model
+        if build is str:
+            return cast(M, _collapse(element.text))
+        children = {local_name(child.tag): child for child in element}
         message: M = build(**{field.name: self._value(field, children) for field in _fields(build)})
         return message
 
@@ -373,7 +426,7 @@ class _Reader:
         if field.kind is str:
             return _collapse(child.text)
         if field.kind is datetime:
-            return read_moment(_collapse(child.text), field.element)
+            return read_moment(_collapse(child.text), field.element, zoned=field.element in WINDOW)
         return self.read(field.kind, child)
 
     def _documents(self, children: Mapping[str, etree._Element]) -> tuple[Document, ...]:
@@ -416,14 +469,22 @@ def _collapse(text: str | None) -> str:
 _SPACES: Final = re.compile(f"[{WHITE_SPACE}]+")
 
 
-def read_moment(text: str, where: str) -> datetime:
+WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")
+"""Elements whose moment decides what is told: an hour off would lose messages, so they must name their zone."""
+
+
+def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
     """An xsd:dateTime as aware UTC; without a zone it is taken as UTC, digits behind microseconds are cut.
 
     Raises:
-        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits.
+        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window, for
+            one without a zone where that must be there.
     """
     try:
         at = datetime.fromisoformat(text.replace("T24:", "T00:"))
+        if zoned and at.tzinfo is None:
+            found, fix = f"{text[:40]}, zonder tijdzone", "Zet een Z achter een tijd in UTC."
+            raise PeerError("window", where=where, found=found, expected="een tijdstip met Z of +01:00", fix=fix)
         day_after = timedelta(days="T24:" in text)  # 24:00:00 is the first moment of the next day (XSD 3.2.7)
         return ((at if at.tzinfo else at.replace(tzinfo=UTC)) + day_after).astimezone(UTC)
     except (ValueError, OverflowError) as error:
@@ -440,9 +501,10 @@ class Written:
 
     octets: bytes  # in exclusive canonical form, the namespace declared on it without a prefix, as in real answers
     large: Mapping[str, Payload]  # octets that stand as a placeholder in `octets`; their base64 is made while sending
+    keys: tuple[str, ...] = ()  # Document.key of each of `large`
 
 
-_INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
+INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
 """Octets whose base64 is at most limits.INHOUD_IN_TREE: the reader at the other end keeps those in its tree too."""
 
 
@@ -463,11 +525,13 @@ def write_results(operation: str, rows: Sequence[object], token: str = "") -> Wr
 
     Args:
         operation: getStatussenProces, …
-        rows: models, called on the wire as they are here.
+        rows: models, called on the wire as they are here, or berichtsoorten.
         token: as for `write`.
     """
     writer = _Writer(rows, token)
-    content = "".join(writer.element(type(row).__name__, row) for row in rows)
+    content = "".join(
+        writer.element("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows
+    )
     return writer.body(f"{operation}Response", f"<{operation}Return>{content}</{operation}Return>")
 
 
@@ -476,12 +540,12 @@ class _Writer:
 
     def __init__(self, messages: Iterable[object], token: str) -> None:
         documents = [document for message in messages for document in getattr(message, "documents", ())]
-        large = [document for document in documents if document.size > _INLINE]
+        large = [document for document in documents if document.size > INLINE]
         self._placeholders = {document.key: f"{token}{number:03d}" for number, document in enumerate(large)}
         self._large = {self._placeholders[document.key]: document.payload for document in large}
 
     def body(self, name: str, content: str) -> Written:
-        return Written(f'<{name} xmlns="{KV}">{content}</{name}>'.encode(), self._large)
+        return Written(f'<{name} xmlns="{KV}">{content}</{name}>'.encode(), self._large, tuple(self._placeholders))
 
     def content(self, message: object) -> str:
         return "".join(self.element(name, value) for name, value in values(message))

@@ -14,7 +14,7 @@ from typing import Any, Final
 from digipoort_as4.errors import PeerError, StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import Spool
+from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap.message import SoapMessage
@@ -66,7 +66,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
         message = await intake.parse(request, desk.new_id())  # parse
         hint = hint.of(message)
         opened = await verify(message, request, desk)  # verify
-        return answers.send(await answer(opened, desk))  # facts, decide, build, commit, answer
+        return answers.send(BytesPayload(await answer(opened, desk)))  # facts, decide, build, commit, answer
     except (PeerError, StorageFailure, OSError) as trouble:  # OSError: of the spool, where no promise lies
         if isinstance(trouble, StorageFailure):
             desk.book.fail(str(trouble))  # the process ends: a failed fsync may be told once and then forgotten
@@ -116,7 +116,7 @@ def find_repeat(opened: Opened, desk: Desk) -> bytes | None:
     Source: decision 8.
     """
     earlier = desk.book.find_reply(opened.oin, opened.addressing.message_id, desk.now())
-    return None if earlier is None else intake.same_reply(earlier, opened)
+    return None if earlier is None else intake.same_reply(earlier, opened).octets
 
 
 def check_recipient(asked: AfleverRequest, oin: str) -> None:

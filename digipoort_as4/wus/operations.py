@@ -25,6 +25,11 @@ class Operation:
     offered: bool = True  # False: in the WSDL, but not answered yet
 
     @property
+    def only_new(self) -> bool:
+        """True when it tells only what the asker was not told before (decision 16)."""
+        return self.name.startswith("getNieuwe")
+
+    @property
     def request(self) -> str:
         """QName of the request element."""
         return q(KV, f"{self.stem}Request")
@@ -88,8 +93,8 @@ def _service(name: str, title: str, fault: str, prefix: str, *operations: Operat
     )
 
 
-def _same(*names: str, offered: bool = True) -> tuple[Operation, ...]:
-    return tuple(Operation(name, name, "", offered) for name in names)
+def _same(*names: str) -> tuple[Operation, ...]:
+    return tuple(Operation(name, name, "") for name in names)
 
 
 AANLEVEREN: Final = _service(
@@ -100,16 +105,16 @@ STATUSINFORMATIE: Final = _service(
     "StatusinformatieService",
     "statusinformatieFault",
     "STS",
-    *_same("getStatussenProces", "getNieuweStatussenProces"),
-    *_same("getBerichtsoorten", "getProcessen", "getNieuweStatussen", offered=False),
+    *_same("getBerichtsoorten", "getProcessen"),
+    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
 )
 OPHALEN: Final = _service(
     "ophalen",
     "OphaalService",
     "ophaalFault",
     "OHS",
-    *_same("getBerichten", "getNieuweBerichten", "getBerichtenLijst", "getNieuweBerichtenLijst", offered=False),
-    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", offered=False),
+    *_same("getBerichten", "getNieuweBerichten", "getBerichtenLijst", "getNieuweBerichtenLijst"),
+    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk"),
 )
 AFLEVEREN: Final = _service("afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", ""))
 """The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""

@@ -11,21 +11,17 @@ from types import MappingProxyType
 from typing import Final
 
 from digipoort_as4.errors import CAUSES, PeerError, StorageFailure
+from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
-from digipoort_as4.wus import aanleveren, answers, faults, intake, statusinformatie, zet_status
+from digipoort_as4.wus import aanleveren, answers, faults, intake, ophalen, statusinformatie, zet_status
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, ZET_STATUS, Operation, Service
 
-Handler = Callable[[Opened, Operation, Snapshot, Office], Awaitable[bytes]]
+Handler = Callable[[Opened, Operation, Snapshot, Office], Awaitable[StoredReply]]
 """From a verified, fresh and new request to the committed answer: look up facts, decide, build, commit."""
-
-
-async def _not_offered(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
-    """For a service without handlers: intake.read_operation has refused its operations before."""
-    raise PeerError("operation-unknown", where="Body", expected="nog geen operatie")
 
 
 def _at(service: Service, handler: Handler, *others: str) -> dict[str, tuple[Service, Handler]]:
@@ -36,7 +32,7 @@ PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
     {
         **_at(AANLEVEREN, aanleveren.accept, "/cpl/aanleverservice/1.2"),
         **_at(STATUSINFORMATIE, statusinformatie.tell, "/cpl/statusinformatieservice/1.2"),
-        **_at(OPHALEN, _not_offered),
+        **_at(OPHALEN, ophalen.fetch, "/cpl/ophaalservice/services/OphaalService_V1_2"),
         **_at(ZET_STATUS, zet_status.accept),
     }
 )
@@ -70,7 +66,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         if reply is None:
             check_timestamp(opened, snapshot.policy_of(opened.oin), office.now())
             reply = await handler(opened, operation, snapshot, office)
-        return answers.send(reply)
+        return answers.send(reply.payload)
     except (PeerError, StorageFailure, OSError) as trouble:
         oin = opened.oin if opened else None
         return faults.refuse(trouble, hint, office.foutcodes, office.journal, office.new_id(), oin)

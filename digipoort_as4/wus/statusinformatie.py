@@ -1,105 +1,125 @@
-"""Telling a sender how far its message is: all statuses of a process, or those it was not told before.
+"""Telling how far messages are: berichtsoorten, processes, and statuses, all or those not told before.
 
-Shows nothing of a process to anyone but its sender; changes no process. wus.services verified the request.
+Shows a process to its sender, to its belanghebbende and to whoever is authorised for him; changes no process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub.decision import Effect, MarkSeen, Process, Status
-from digipoort_as4.storage.store import Store
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub.decision import MarkSeen, Status, StoredReply
+from digipoort_as4.hub.mandates import AANLEVEREN, OPHALEN, STATUS
+from digipoort_as4.hub.routes import RETOUR
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, koppelvlak
-from digipoort_as4.wus.koppelvlak import StatusResultaat, StatussenRequest
-from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus import opvragen
+from digipoort_as4.wus.koppelvlak import ProcesResultaat, StatusResultaat
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.opvragen import Find, Question, Told
 
-ONLY_NEW: Final = "getNieuweStatussenProces"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the post office knows of the process asked for."""
-
-    process: Process | None
-    statuses: Sequence[Status]  # all of it, in order
-    seen: int  # seq of the last status this asker was told as new; 0 when none
+MARKUP: Final = 600  # octets of a StatusResultaat beside its texts
 
 
-async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
-    """Answer a verified status request: read → look up facts → decide → build → commit.
-
-    Returns:
-        The committed answer.
-
-    Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
-    """
-    now = office.now()
-    asked = koppelvlak.read(StatussenRequest, opened)
-    facts = await _look_up(asked, opened.oin, office.store)
-    process, told = decide(asked, operation, opened.oin, facts)
-    body = build(told, process, operation)
-    sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
-    effects = build_effects(told, process, operation, opened.oin)
-    decision = answers.build_decision(effects, operation, opened, sealed, now)
-    reply = answers.still(await answers.conclude(decision, opened, office.store))
-    note("told", opened, operation, office, {"kenmerk": process.kenmerk, "statuses": len(told)})
-    return reply
+async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
+    """Answer a verified question of the statusinformatieservice. Source: digipoort 1.4, 1.11; decision 16."""
+    return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
-async def _look_up(asked: StatussenRequest, asker_oin: str, store: Store) -> Facts:
-    process = await store.process(asked.kenmerk)
-    if process is None:
-        return Facts(None, (), 0)
-    return Facts(process, await store.statuses(asked.kenmerk), await store.seen(asker_oin, asked.kenmerk))
+# --- one process ------------------------------------------------------------------------------------------------------
 
 
-def decide(
-    asked: StatussenRequest, operation: Operation, asker_oin: str, facts: Facts
-) -> tuple[Process, tuple[Status, ...]]:
-    """Which statuses of which process are told.
+async def find_statuses(question: Question) -> Told:
+    """getStatussenProces and getNieuweStatussenProces: statuses of one process within the window, oldest first.
 
     Raises:
         PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
-
-    Source: decision 16; digipoort 1.11.
     """
-    process = facts.process
-    if process is None or process.aanlevering.sender_oin != asker_oin:
-        raise PeerError(
-            "kenmerk-unknown",
-            where="kenmerk",
-            expected="een kenmerk uit een aanleverResponse aan u",
-            fix="Neem het kenmerk over uit het antwoord op uw aanlevering.",
-            detail=f"{asked.kenmerk} asked by {asker_oin}: {'not there' if process is None else 'of another sender'}",
-        )
-    after = facts.seen if operation.name == ONLY_NEW else 0
-    return process, tuple(s for s in facts.statuses if s.seq > after and _is_inside(s.at, asked))
+    kenmerk = question.asked.kenmerk or ""
+    process = await question.store.process(kenmerk)
+    if process is None:
+        raise question.unknown("not there")
+    unit = process.aanlevering
+    if unit.sender_oin != question.oin:
+        authority = await question.settle(unit.belanghebbende, unit.berichtsoort, STATUS)
+        if isinstance(authority, PeerError):
+            raise question.unknown(f"of another sender; {authority.detail}")
+    after = await question.store.seen(question.oin, kenmerk) if question.operation.only_new else 0
+    found = [s for s in await question.store.statuses(kenmerk) if s.seq > after and question.covers(s.at)]
+    return tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])
 
 
-def _is_inside(at: datetime, asked: StatussenRequest) -> bool:
-    """tijdstempelVanaf and tijdstempelTot both count as inside; the contract does not say."""
-    return (asked.tijdstempel_vanaf is None or at >= asked.tijdstempel_vanaf) and (
-        asked.tijdstempel_tot is None or at <= asked.tijdstempel_tot
-    )
-
-
-def build(told: Sequence[Status], process: Process, operation: Operation) -> bytes:
-    """Write the answer, oldest status first."""
-    belanghebbende = process.aanlevering.belanghebbende
-    rows = [StatusResultaat.of(status, process.kenmerk, belanghebbende) for status in told]
-    return koppelvlak.write_results(operation.name, rows).octets
-
-
-def build_effects(told: Sequence[Status], process: Process, operation: Operation, asker_oin: str) -> tuple[Effect, ...]:
-    """That the new ones were told.
+def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Status]]) -> Told:
+    """The statuses that one answer holds, and that they were told when new ones were asked.
 
     A window may leave out an older status that was not told; it counts as told all the same, since one number per
     asker and process is kept.
     """
-    return (MarkSeen(asker_oin, process.kenmerk, told[-1].seq),) if operation.name == ONLY_NEW and told else ()
+    told = opvragen.bounded(found, lambda one: MARKUP + len(one[2].foutbeschrijving or "") + len(one[2].details or ""))
+    rows = tuple(StatusResultaat.of(status, kenmerk, belanghebbende) for kenmerk, belanghebbende, status in told)
+    last = {kenmerk: status.seq for kenmerk, _, status in told if question.operation.only_new}
+    return Told(rows, tuple(MarkSeen(question.oin, kenmerk, seq) for kenmerk, seq in last.items()))
+
+
+# --- a belanghebbende -------------------------------------------------------------------------------------------------
+
+
+async def find_new_statuses(question: Question) -> Told:
+    """getNieuweStatussen: of all processes of a belanghebbende and berichtsoort that the asker may see."""
+    search = question.search(sender_oin=await _sender(question))
+    found = await question.store.search_statuses(search)
+    return tell_statuses(question, [(one.kenmerk, one.belanghebbende, status) for one, status in found])
+
+
+async def find_processes(question: Question) -> Told:
+    """getProcessen: the newest ones of a belanghebbende and berichtsoort that the asker may see, oldest first."""
+    found = await question.store.search_processes(question.search(sender_oin=await _sender(question)))
+    return Told(tuple(ProcesResultaat(p.kenmerk, p.berichtsoort, p.belanghebbende, p.ontvanger) for p in found))
+
+
+async def _sender(question: Question) -> str | None:
+    """Whose processes the asker may see: everybody's (None), or its own only.
+
+    Raises:
+        PeerError: not-authorised, when it may not and has sent none.
+    """
+    authority = await question.settle(_belanghebbende(question), question.asked.berichtsoort, STATUS)
+    if not isinstance(authority, PeerError):
+        return None
+    if not await question.store.search_processes(question.search(sender_oin=question.oin)):
+        raise authority
+    return question.oin
+
+
+async def find_berichtsoorten(question: Question) -> Told:
+    """getBerichtsoorten: what the asker may send for this belanghebbende, or collect, as routes and mandates say."""
+    whom = _belanghebbende(question)
+    sending = await question.settle(whom, None, AANLEVEREN)
+    collecting = await question.settle(whom, None, OPHALEN)
+    if isinstance(sending, PeerError) and isinstance(collecting, PeerError):
+        raise sending
+    names = []
+    for route in question.snapshot.routes.rows:
+        authority = collecting if route.direction == RETOUR else sending
+        covered = not isinstance(authority, PeerError) and authority.covers(route.berichtsoort)
+        if covered or (route.senders == "known" and route.direction != RETOUR and question.party):
+            names.append(route.berichtsoort)
+    return Told(tuple(names))
+
+
+def _belanghebbende(question: Question) -> Identiteit:
+    """The XSD demands it where this is called."""
+    if question.asked.identiteit_belanghebbende is None:
+        raise TypeError(f"{question.operation.name} without identiteitBelanghebbende")
+    return question.asked.identiteit_belanghebbende
+
+
+FIND: Final[Mapping[str, Find]] = {
+    "getBerichtsoorten": find_berichtsoorten,
+    "getProcessen": find_processes,
+    "getStatussenProces": find_statuses,
+    "getNieuweStatussenProces": find_statuses,
+    "getNieuweStatussen": find_new_statuses,
+}

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub.decision import Effect, Process
+from digipoort_as4.hub.decision import Effect, Process, StoredReply
 from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
@@ -21,7 +21,7 @@ from digipoort_as4.wus.operations import Operation
 ROUNDS: Final = 5  # how often facts may change between looking up and commit; a delivery's own answer is the only rival
 
 
-async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> bytes:
+async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
 
     Goes round when the delivery's own answer came in between.

@@ -31,7 +31,7 @@ from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message
 from digipoort_as4.wssecurity.seal_message import seal
 from digipoort_as4.wus import koppelvlak, services
-from digipoort_as4.wus.koppelvlak import AanleverRequest, StatussenRequest, ZetStatusRequest
+from digipoort_as4.wus.koppelvlak import AanleverRequest, OpvraagRequest, ZetStatusRequest
 from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import AANLEVEREN, STATUSINFORMATIE, ZET_STATUS, Operation, Service
 
@@ -171,7 +171,7 @@ class Sender:
     def ask(
         self, kenmerk: str, operation: str = "getStatussenProces", at: datetime = NOW, **window: datetime
     ) -> HttpRequest:
-        asked = StatussenRequest(kenmerk, None, window.get("vanaf"), window.get("tot"))
+        asked = OpvraagRequest(kenmerk, tijdstempel_vanaf=window.get("vanaf"), tijdstempel_tot=window.get("tot"))
         (row,) = [o for o in STATUSINFORMATIE.operations if o.name == operation]
         written = koppelvlak.write(asked, element=f"{operation}Request")
         return self.request(STATUSINFORMATIE, row, self.seal(row, STATUSINFORMATIE, written, at=at))

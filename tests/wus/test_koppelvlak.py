@@ -34,7 +34,7 @@ from digipoort_as4.wus.koppelvlak import (
     Fout,
     Intake,
     StatusResultaat,
-    StatussenRequest,
+    OpvraagRequest,
     Written,
     ZetStatusRequest,
     ZetStatusResponse,
@@ -85,7 +85,7 @@ XS = "{http://www.w3.org/2001/XMLSchema}"
 MODELS = {
     AanleverRequest: "aanleverRequest",
     AanleverResponse: "aanleverResponse",
-    StatussenRequest: "perKenmerkType",
+    OpvraagRequest: "perKenmerkType",
     StatusResultaat: "StatusResultaat",
     AfleverRequest: "afleverRequest",
     AfleverResponse: "afleverResponse",
@@ -158,11 +158,11 @@ def test_responses_there_and_back(reopen: Reopen) -> None:
 
 def test_questions_there_and_back(reopen: Reopen) -> None:
     """Status questions and zetStatus."""
-    for asked in (StatussenRequest("k", "http://geenausp.nl", AT, AT), StatussenRequest("k", None, None, None)):
+    for asked in (OpvraagRequest("k", "http://geenausp.nl", AT, AT), OpvraagRequest("k", None, None, None)):
         for operation in ("getStatussenProces", "getNieuweStatussenProces"):
             written = koppelvlak.write(asked, element=f"{operation}Request")
             valid(written)
-            assert koppelvlak.read(StatussenRequest, reopen(written)) == asked
+            assert koppelvlak.read(OpvraagRequest, reopen(written)) == asked
     for zet in (ZetStatusRequest("k", "bk", "510", AT, Fout("F", "x"), "d"), ZetStatusRequest("k", None, "500", AT)):
         valid(koppelvlak.write(zet))
         assert koppelvlak.read(ZetStatusRequest, reopen(koppelvlak.write(zet))) == zet

@@ -1,0 +1,160 @@
+"""The path of every question about processes and messages, shared by the status and the ophaalservice.
+
+Knows what all of them ask and how they are answered; what one operation tells, its service finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+
+from digipoort_as4 import limits
+from digipoort_as4.errors import PeerError
+from digipoort_as4.hub import identities
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub.decision import Effect, LargeDocument, Search, StoredReply
+from digipoort_as4.hub.mandates import Authority, Party
+from digipoort_as4.storage.store import Store
+from digipoort_as4.wssecurity.open_message import Opened
+from digipoort_as4.wus import answers, ausp, intake, koppelvlak
+from digipoort_as4.wus.koppelvlak import OpvraagRequest
+from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus.operations import Operation
+
+R = TypeVar("R")
+
+ROUNDS: Final = 5  # looks at facts that others change meanwhile, e.g. by collecting the same messages
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A verified question and who asks it."""
+
+    asked: OpvraagRequest
+    operation: Operation
+    opened: Opened
+    snapshot: Snapshot
+    office: Office
+    now: datetime
+
+    @property
+    def oin(self) -> str:
+        """Of the asker."""
+        return self.opened.oin
+
+    @property
+    def party(self) -> Party | None:
+        """The asker in the party table; None for a body that only sends."""
+        return self.snapshot.parties.knows(self.oin)
+
+    @property
+    def store(self) -> Store:
+        """Where the answer is found."""
+        return self.office.store
+
+    async def settle(self, belanghebbende: Identiteit, berichtsoort: str | None, kind: str) -> Authority | PeerError:
+        """May the asker see this; the refusal when not. Raises PeerError: autorisatie-adres, unavailable."""
+        address = self.asked.autorisatie_adres
+        try:
+            return await ausp.settle(self.party, belanghebbende, berichtsoort, kind, address, self.office)
+        except PeerError as refusal:
+            if refusal.cause.name != "not-authorised":
+                raise
+            return refusal
+
+    def search(self, *, sender_oin: str | None = None, reach: tuple[tuple[str, str | None], ...] = ()) -> Search:
+        """What was asked for, as the store looks it up."""
+        belanghebbende = self.asked.identiteit_belanghebbende
+        return Search(
+            limit=limits.ANSWER_ROWS,
+            asker_oin=self.oin,
+            kenmerk=self.asked.kenmerk,
+            only_new=self.operation.only_new,
+            berichtsoort=self.asked.berichtsoort,
+            belanghebbende=identities.key(belanghebbende) if belanghebbende else None,
+            sender_oin=sender_oin,
+            since=self.asked.tijdstempel_vanaf,
+            until=self.asked.tijdstempel_tot,
+            reach=reach,
+        )
+
+    def covers(self, at: datetime) -> bool:
+        """True within tijdstempelVanaf and tijdstempelTot, both inclusive; the contract does not say."""
+        since, until = self.asked.tijdstempel_vanaf, self.asked.tijdstempel_tot
+        return (since is None or at >= since) and (until is None or at <= until)
+
+    def unknown(self, why: str) -> PeerError:
+        """The one refusal for a kenmerk that is not there and one that is not the asker's."""
+        return PeerError(
+            "kenmerk-unknown",
+            where="kenmerk",
+            expected="een kenmerk dat u in een antwoord van ons heeft gekregen",
+            fix="Neem het kenmerk over uit het antwoord op uw aanlevering of uit een lijst.",
+            detail=f"{self.asked.kenmerk} asked by {self.oin}: {why}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a question is answered with, and what becomes durable with the answer."""
+
+    rows: tuple[object, ...]
+    effects: tuple[Effect, ...] = ()
+
+
+Find = Callable[[Question], Awaitable[Told]]
+
+
+async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
+    """Answer a verified question: read → look up facts, decide → build → commit; again when facts changed meanwhile.
+
+    Args:
+        find: looks up and decides for this operation.
+
+    Raises:
+        PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
+
+    Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
+    """
+    asked = koppelvlak.read(OpvraagRequest, opened)
+    check(asked, snapshot)
+    for _ in range(ROUNDS):
+        now = office.now()
+        told = await find(Question(asked, operation, opened, snapshot, office, now))
+        written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
+        size = len(written.octets) + sum(payload.size for payload in written.large.values())
+        seal = (written.octets, operation, opened, office.signer, office.new_id, now, written.large)
+        sealed = await intake.off_loop(size, lambda seal=seal: answers.seal_answer(*seal))  # type: ignore[misc]
+        large = tuple(LargeDocument(m, key, p) for key, (m, p) in zip(written.keys, written.large.items(), strict=True))
+        decision = answers.build_decision(told.effects, operation, opened, sealed, now, large=large)
+        reply = await answers.conclude(decision, opened, office.store)
+        if reply is not None:
+            note("told", opened, operation, office, {"kenmerk": asked.kenmerk, "rows": len(told.rows)})
+            return reply
+    return answers.still(None)
+
+
+def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:
+    """What can be refused before anything is looked up."""
+    since, until = asked.tijdstempel_vanaf, asked.tijdstempel_tot
+    if since is not None and until is not None and until < since:
+        found = f"{koppelvlak.write_moment(until)}, voor tijdstempelVanaf {koppelvlak.write_moment(since)}"
+        fix = "Verwissel de tijdstippen, of laat er een weg."
+        raise PeerError("window", where="tijdstempelTot", found=found, expected="niet voor tijdstempelVanaf", fix=fix)
+    ausp.check_address(asked.autorisatie_adres)
+    if asked.berichtsoort is not None:
+        snapshot.routes.require(asked.berichtsoort)
+
+
+def bounded(rows: Iterable[R], size: Callable[[R], int]) -> tuple[R, ...]:
+    """The first rows that fit into limits.ANSWER_TREE, by their octets about; one at least."""
+    kept: list[R] = []
+    used = 0
+    for row in rows:
+        used += size(row)
+        if kept and (used > limits.ANSWER_TREE or len(kept) == limits.ANSWER_ROWS):
+            break
+        kept.append(row)
+    return tuple(kept)
