@@ -21,9 +21,9 @@ from digipoort_as4.cli.story import Played, Story
 from digipoort_as4.errors import DigipoortError
 from digipoort_as4.sdk import office
 from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.models import StatusResultaat
 from digipoort_as4.sdk.office import PostOffice, data_home
 from digipoort_as4.storage.view import open_view
+from digipoort_as4.wus.koppelvlak import Fout, StatusResultaat
 
 WIDTH: Final = 100  # Columns; all five messages fit on a screen of 40 lines
 
@@ -118,8 +118,9 @@ def show(number: int, one: Story, played: Played, place: PostOffice) -> None:
     streams.out(f"   {metro_line(played.statuses)}")
     for melding in played.statuses:
         if not melding.is_good:
-            cause = melding.error_text or melding.statusdetails or "no cause is given"
-            fact("refused", " ".join(filter(None, (melding.error_code, melding.description, cause))), melding.code)
+            fout = melding.status_foutcode or Fout("", melding.statusdetails or "no cause is given")
+            told = " ".join([fout.foutcode, melding.statusomschrijving, fout.foutbeschrijving])
+            fact("refused", told, melding.statuscode)
     for folder in played.delivered.values():
         names = ", ".join(story.documents_of(folder))
         fact("delivered", f"{os.path.relpath(folder, place.folder / story.AGENCIES)}: {names}")
@@ -130,9 +131,9 @@ def metro_line(statuses: tuple[StatusResultaat, ...]) -> str:
     """105 at its time of day, then each stop with the milliseconds since."""
     if not statuses:
         return "no status came"
-    start = statuses[0].at
-    stops = [f"{m.code} +{(m.at - start).total_seconds() * 1000:.0f}" for m in statuses[1:]]
-    return " › ".join([f"{statuses[0].code} {metro.clock(start)}", *stops]) + " ms"
+    start = statuses[0].tijdstempel_status
+    stops = [f"{m.statuscode} +{(m.tijdstempel_status - start).total_seconds() * 1000:.0f}" for m in statuses[1:]]
+    return " › ".join([f"{statuses[0].statuscode} {metro.clock(start)}", *stops]) + " ms"
 
 
 def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:

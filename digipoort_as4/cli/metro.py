@@ -8,8 +8,8 @@ from typing import Final
 from digipoort_as4.cli import streams
 from digipoort_as4.errors import TransportError
 from digipoort_as4.sdk.client import DigipoortClient, conclude
-from digipoort_as4.sdk.models import StatusResultaat
 from digipoort_as4.storage import tables
+from digipoort_as4.wus.koppelvlak import StatusResultaat
 
 DETAIL_LINES: Final = 12  # Lines of a foutbeschrijving or of statusdetails on a screen; --json has them all
 
@@ -21,12 +21,13 @@ def clock(at: datetime) -> str:
 
 def record(melding: StatusResultaat) -> dict[str, str | bool | None]:
     """A status for programs, in the names of the koppelvlak."""
+    fout = melding.status_foutcode
     return {
-        "statuscode": melding.code,
-        "tijdstempelStatus": melding.at.isoformat(),
-        "statusomschrijving": melding.description,
-        "foutcode": melding.error_code,
-        "foutbeschrijving": melding.error_text,
+        "statuscode": melding.statuscode,
+        "tijdstempelStatus": melding.tijdstempel_status.isoformat(),
+        "statusomschrijving": melding.statusomschrijving,
+        "foutcode": fout.foutcode if fout else None,
+        "foutbeschrijving": fout.foutbeschrijving if fout else None,
         "statusdetails": melding.statusdetails,
         "end": melding.is_end,
     }
@@ -34,9 +35,13 @@ def record(melding: StatusResultaat) -> dict[str, str | bool | None]:
 
 def lines(melding: StatusResultaat, *, end: bool) -> list[str]:
     """One stop of the line, and what it carries."""
-    code = streams.paint(melding.code, "green" if melding.is_good else "red", bold=end)
-    shown = [f"{code}  {clock(melding.at)}  {melding.description}{'  END' if end else ''}"]
-    for title, text in ((melding.error_code, melding.error_text), ("details", melding.statusdetails)):
+    fout = melding.status_foutcode
+    code = streams.paint(melding.statuscode, "green" if melding.is_good else "red", bold=end)
+    shown = [f"{code}  {clock(melding.tijdstempel_status)}  {melding.statusomschrijving}{'  END' if end else ''}"]
+    for title, text in (
+        (fout.foutcode, fout.foutbeschrijving) if fout else ("", ""),
+        ("details", melding.statusdetails),
+    ):
         if text:
             shown += [f"     {title or ''}  {line}" for line in text.strip().splitlines()[:DETAIL_LINES]]
     return shown
@@ -64,7 +69,7 @@ def follow(client: DigipoortClient, kenmerk: str, berichtsoort: str | None, wait
     seen: list[StatusResultaat] = []
     for melding in client.follow(kenmerk, until=until, timeout=wait):
         seen.append(melding)
-        show(melding, as_json, end=melding.is_end or melding.code in until)
+        show(melding, as_json, end=melding.is_end or melding.statuscode in until)
     try:
         conclude(seen, until, wait)
     except TransportError as late:

@@ -25,9 +25,9 @@ from digipoort_as4.errors import PeerError, UsageError, failure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.sdk import kept, office
-from digipoort_as4.sdk.client import DigipoortClient
+from digipoort_as4.sdk.client import DigipoortClient, Submission
 from digipoort_as4.sdk.connection import PATIENCE, Connection, connect, party_of
-from digipoort_as4.sdk.models import XML_MIME, Bericht, Bestand, Receipt
+from digipoort_as4.sdk.models import XML_MIME, Bericht, Bestand
 from digipoort_as4.sdk.office import Party
 from digipoort_as4.sdk.wus_transport import AnswerLost, parse_answer, post, refusal, verify
 from digipoort_as4.soap import inhoud, xml_guard
@@ -122,14 +122,13 @@ def document_of(file: Path, mime_type: str | None) -> Bestand:
     return Bestand("document.xml", mime_type or XML_MIME, BytesPayload(octets_of(file)))
 
 
-def show(receipt: Receipt, party: Party, saved: Path, as_json: bool) -> None:
+def show(receipt: Submission, party: Party, saved: Path, as_json: bool) -> None:
     """The kenmerk for programs, the rest for people."""
     opened = receipt.exchange.opened
     record = {
         "kenmerk": receipt.kenmerk,
         "berichtsoort": receipt.berichtsoort,
-        "aangeleverd": receipt.submitted_at.isoformat(),
-        "statuscode": receipt.statuscode,
+        "aangeleverd": receipt.tijdstempel_aangeleverd.isoformat(),
         "signer": opened.oin if opened else None,
         "saved": str(saved),
     }

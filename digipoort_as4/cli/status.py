@@ -43,7 +43,7 @@ def status(
     else:
         until = metro.ends_at(memory.get("berichtsoort"))
         for row in client.statuses(kenmerk):
-            metro.show(row, as_json, end=row.is_end or row.code in until)
+            metro.show(row, as_json, end=row.is_end or row.statuscode in until)
     if every:
         show_deliveries(folder, kenmerk, as_json)
     return 0

@@ -14,7 +14,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -27,22 +27,24 @@ from zeep.wsdl import Document
 
 from digipoort_as4 import limits
 from digipoort_as4.config import data_file
-from digipoort_as4.errors import DocumentInvalid, Refused, TransportError, failure
+from digipoort_as4.errors import DocumentInvalid, PeerError, Refused, TransportError, UsageError, failure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import Payload, read_all, sha256
 from digipoort_as4.sdk.connection import AT_ONCE, Connection, connect_local, connect_to, fresh_id
-from digipoort_as4.sdk.models import (
-    Bericht,
+from digipoort_as4.sdk.models import Bericht, Bestand, Exchanged, Rows
+from digipoort_as4.sdk.wus_transport import AnswerLost, Exchange, Temporary, WusTransport, unusable
+from digipoort_as4.wssecurity.open_message import Opened
+from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.koppelvlak import (
+    AanleverResponse,
     BerichtLijstResultaat,
     BerichtResultaat,
-    Bestand,
+    Fout,
+    Intake,
+    OpvraagRequest,
     ProcesResultaat,
-    Reader,
-    Receipt,
     StatusResultaat,
-    wire,
 )
-from digipoort_as4.sdk.wus_transport import AnswerLost, WusTransport
 from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, Service
 
 GEEN_AUSP: Final = "http://geenausp.nl"
@@ -78,36 +80,54 @@ def call(
     values: dict[str, Any],
     large: dict[str, Payload] | None = None,
     again: AnswerLost | None = None,
-) -> tuple[Any, Reader]:
-    """One operation through zeep and our transport; returns the answer as zeep types it, and who reads it on."""
-    texts: dict[str, Payload] = {}
-    transport = WusTransport(connection, large, texts, again)
-    client: Any = Client(described(service), transport=transport)  # type: ignore[no-untyped-call]
+) -> tuple[Exchange, Opened]:
+    """One operation through zeep and our transport; returns the exchange, and what its answer's signature covers."""
     if service.name not in connection.services:
         known = ", ".join(connection.services)
-        raise failure(TransportError, f"this post office has no address for {service.name}", expected=known)
+        raise failure(UsageError, f"this post office has no address for {service.name}", expected=known)
+    transport = WusTransport(connection, large, again, whole=False)
+    client: Any = Client(described(service), transport=transport)  # type: ignore[no-untyped-call]
     proxy = client.create_service(next(iter(client.wsdl.bindings)), connection.services[service.name])
-    answer = proxy[operation](**values)
-    if transport.last is None:
-        raise RuntimeError("zeep returned without a post")
-    return answer, Reader(transport.last, texts)
+    proxy[operation](**values)
+    if transport.last is None or transport.last.opened is None:
+        raise RuntimeError("zeep returned without an answer")
+    return transport.last, transport.last.opened
 
 
-def request_values(bericht: Bericht, large: dict[str, Payload]) -> dict[str, Any]:
+def read(reader: Callable[..., T], model: type[M], opened: Opened) -> T:
+    """An answer as models, by koppelvlak.read or read_results; documents above 64 KiB lie in temporary files.
+
+    Raises:
+        SignatureError: it is signed, but not what the koppelvlak says; it is not used.
+    """
+    try:
+        return reader(model, opened, Intake(Temporary(), fresh_id))
+    except PeerError as reason:
+        raise unusable(reason.cause.name, reason.where, reason.found, reason.expected) from reason
+
+
+def wire(request: object) -> dict[str, Any]:
+    """A request of the koppelvlak as zeep takes it."""
+    found = koppelvlak.values(request)
+    return {name: asdict(value) if isinstance(value, Identiteit) else value for name, value in found}
+
+
+def request_values(bericht: Bericht, autorisatie_adres: str | None, large: dict[str, Payload]) -> dict[str, Any]:
     """An aanleverRequest for zeep, without absent parts; `large` gets each document that is streamed."""
     values = {
         "berichtsoort": bericht.berichtsoort,
         "aanleverkenmerk": bericht.aanleverkenmerk,
-        "eerder_aanleverkenmerk": bericht.eerder_aanleverkenmerk,
-        "identiteit_belanghebbende": bericht.belanghebbende,
-        "rol_belanghebbende": bericht.rol_belanghebbende,
-        "identiteit_ontvanger": bericht.ontvanger,
-        "rol_ontvanger": bericht.rol_ontvanger,
-        "bericht_inhoud": document_values(bericht.inhoud, large),
+        "eerderAanleverkenmerk": bericht.eerder_aanleverkenmerk,
+        "identiteitBelanghebbende": asdict(bericht.belanghebbende),
+        "rolBelanghebbende": bericht.rol_belanghebbende,
+        "identiteitOntvanger": asdict(bericht.ontvanger) if bericht.ontvanger else None,
+        "rolOntvanger": bericht.rol_ontvanger,
+        "berichtInhoud": document_values(bericht.inhoud, large),
+        "autorisatieAdres": autorisatie_adres,
     }
     if bericht.bijlagen:
-        values["bericht_bijlagen"] = {"bijlage": [document_values(one, large) for one in bericht.bijlagen]}
-    return values
+        values["berichtBijlagen"] = {"bijlage": [document_values(one, large) for one in bericht.bijlagen]}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def document_values(document: Bestand, large: dict[str, Payload]) -> dict[str, Any]:
@@ -137,15 +157,18 @@ def key_of(bericht: Bericht) -> bytes | None:
     return digest.digest()
 
 
+Received = tuple[AanleverResponse, Exchange]
+
+
 class Once:
     """Remembers what was handed over, and what was sent without an answer; for as long as this process lives."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._known: OrderedDict[bytes, Future[Receipt]] = OrderedDict()
+        self._known: OrderedDict[bytes, Future[Received]] = OrderedDict()
         self._lost: dict[bytes, AnswerLost] = {}
 
-    def hand_over(self, key: bytes | None, send: Callable[[AnswerLost | None], Receipt]) -> Receipt:
+    def hand_over(self, key: bytes | None, send: Callable[[AnswerLost | None], Received]) -> Received:
         """The receipt of the first time; who asks meanwhile waits for it.
 
         Args:
@@ -155,7 +178,7 @@ class Once:
         if key is None:
             return send(None)
         with self._lock:
-            first, mine = self._known.get(key), Future[Receipt]()
+            first, mine = self._known.get(key), Future[Received]()
             if first is None:
                 self._known[key] = mine
                 while len(self._known) > REMEMBERED:
@@ -203,7 +226,7 @@ class Watch:
         """The statuses that were not there before; afterwards `over` and `pause` are set."""
         new, self.told = rows[self.told :], len(rows)
         self.pause = FIRST_POLL if new else min(self.pause * SLOWER, LAST_POLL)
-        self.over = now >= self.give_up or any(row.is_end or row.code in self.until for row in rows)
+        self.over = now >= self.give_up or any(row.is_end or row.statuscode in self.until for row in rows)
         return new
 
 
@@ -215,15 +238,16 @@ def conclude(seen: Sequence[StatusResultaat], until: frozenset[str], timeout: ti
     """
     last = seen[-1] if seen else None
     if last is not None and last.is_end and not last.is_good:
-        if last.code == "311":
+        if last.statuscode == "311":
             fix = "mend the document and send it again"
-            invalid = failure(DocumentInvalid, last.description, fix=fix)
+            invalid = failure(DocumentInvalid, last.statusomschrijving, fix=fix)
             invalid.findings = last.findings
             raise invalid
-        raise Refused(last.error_text or last.description, code=last.error_code or "", status=last.code)
-    found = next((row for row in seen if row.is_end or row.code in until), None)
+        fout = last.status_foutcode or Fout("", last.statusomschrijving)
+        raise Refused(fout.foutbeschrijving, code=fout.foutcode, status=last.statuscode)
+    found = next((row for row in seen if row.is_end or row.statuscode in until), None)
     if found is None:
-        what, known = f"no end within {timeout.total_seconds():g} s", last.code if last else "nothing"
+        what, known = f"no end within {timeout.total_seconds():g} s", last.statuscode if last else "nothing"
         raise failure(TransportError, what, found=f"the last status is {known}")
     return found
 
@@ -284,18 +308,18 @@ class DigipoortClient(_Standing):
 
         Source: digipoort 1.4, 2.1 to 2.5; experience 3.
         """
-        return handed_over(Submission, self._receipt(bericht), self)
+        return handed_over(Submission, self._received(bericht), self)
 
-    def _receipt(self, bericht: Bericht) -> Receipt:
-        def send(again: AnswerLost | None) -> Receipt:
+    def _received(self, bericht: Bericht) -> Received:
+        def send(again: AnswerLost | None) -> Received:
             large: dict[str, Payload] = {}
-            values = request_values(bericht, large)
-            answer, reader = self._call(AANLEVEREN, "aanleveren", values, large, again)
-            return reader.read(Receipt, answer)
+            values = request_values(bericht, self.autorisatie_adres, large)
+            exchange, opened = call(self.connection, AANLEVEREN, "aanleveren", values, large, again)
+            return read(koppelvlak.read, AanleverResponse, opened), exchange
 
         return self._once.hand_over(key_of(bericht), send)
 
-    def statuses(self, kenmerk: str, *, only_new: bool = False, window: Window = ALWAYS) -> tuple[StatusResultaat, ...]:
+    def statuses(self, kenmerk: str, *, only_new: bool = False, window: Window = ALWAYS) -> Rows[StatusResultaat]:
         """What became of a message, oldest first; a kenmerk that is not yours looks like one that does not exist."""
         operation = "getNieuweStatussenProces" if only_new else "getStatussenProces"
         return self._rows(STATUSINFORMATIE, operation, StatusResultaat, window, kenmerk=kenmerk)
@@ -322,24 +346,23 @@ class DigipoortClient(_Standing):
         seen = tuple(self.follow(kenmerk, until=until, timeout=timeout))
         return conclude(seen, ends(until), timeout)
 
-    def berichtsoorten(self, *, belanghebbende: Identiteit) -> tuple[str, ...]:
+    def berichtsoorten(self, *, belanghebbende: Identiteit) -> Rows[str]:
         """Which kinds of message you may handle for somebody."""
-        answer, _ = self._call(STATUSINFORMATIE, "getBerichtsoorten", {"identiteit_belanghebbende": belanghebbende})
-        return tuple(getattr(answer, "berichtsoort", answer) or ())
+        return self._rows(STATUSINFORMATIE, "getBerichtsoorten", str, identiteit_belanghebbende=belanghebbende)
 
-    def processes(self, *, berichtsoort: str, belanghebbende: Identiteit) -> tuple[ProcesResultaat, ...]:
+    def processes(self, *, berichtsoort: str, belanghebbende: Identiteit) -> Rows[ProcesResultaat]:
         """Messages of a kind for somebody."""
         asked: dict[str, Any] = {"berichtsoort": berichtsoort, "identiteit_belanghebbende": belanghebbende}
         return self._rows(STATUSINFORMATIE, "getProcessen", ProcesResultaat, **asked)
 
     def list_messages(
         self, *, berichtsoort: str | None = None, only_new: bool = False, window: Window = ALWAYS
-    ) -> tuple[BerichtLijstResultaat, ...]:
+    ) -> Rows[BerichtLijstResultaat]:
         """What lies ready for you; a list never marks as handed over."""
         operation = "getNieuweBerichtenLijst" if only_new else "getBerichtenLijst"
         return self._rows(OPHALEN, operation, BerichtLijstResultaat, window, berichtsoort=berichtsoort)
 
-    def fetch(self, kenmerk: str, *, only_new: bool = False, window: Window = ALWAYS) -> tuple[BerichtResultaat, ...]:
+    def fetch(self, kenmerk: str, *, only_new: bool = False, window: Window = ALWAYS) -> Rows[BerichtResultaat]:
         """The messages of one kenmerk, with content."""
         operation = "getNieuweBerichtenKenmerk" if only_new else "getBerichtenKenmerk"
         return self._rows(OPHALEN, operation, BerichtResultaat, window, kenmerk=kenmerk)
@@ -351,7 +374,7 @@ class DigipoortClient(_Standing):
         berichtsoort: str | None = None,
         only_new: bool = False,
         window: Window = ALWAYS,
-    ) -> tuple[BerichtResultaat, ...]:
+    ) -> Rows[BerichtResultaat]:
         """Messages for somebody, with content, as many as one answer holds."""
         operation = "getNieuweBerichten" if only_new else "getBerichten"
         asked = {"berichtsoort": berichtsoort, "identiteit_belanghebbende": belanghebbende}
@@ -370,17 +393,13 @@ class DigipoortClient(_Standing):
                 yield from self.fetch(kenmerk, only_new=True)
             tried |= listed
 
-    def _call(self, service: Service, operation: str, asked: dict[str, Any], *how: Any) -> tuple[Any, Reader]:
-        values = wire(asked | {"autorisatie_adres": self.autorisatie_adres})
-        return call(self.connection, service, operation, values, *how)
-
-    def _rows(
-        self, service: Service, operation: str, model: type[M], window: Window = ALWAYS, **asked: Any
-    ) -> tuple[M, ...]:
-        times = dict(zip(("tijdstempel_vanaf", "tijdstempel_tot"), window, strict=True))
-        answer, reader = self._call(service, operation, asked | times)
-        rows = getattr(answer, model.__name__, answer)
-        return tuple(reader.read(model, row) for row in rows or ())  # zeep hands over None for an empty array
+    def _rows(self, service: Service, operation: str, model: type[M], window: Window = ALWAYS, **asked: Any) -> Rows[M]:
+        vanaf, tot = window
+        request = OpvraagRequest(
+            **asked, autorisatie_adres=self.autorisatie_adres, tijdstempel_vanaf=vanaf, tijdstempel_tot=tot
+        )
+        exchange, opened = call(self.connection, service, operation, wire(request))
+        return Rows.of(read(koppelvlak.read_results, model, opened), exchange)
 
 
 def _threaded(
@@ -437,7 +456,7 @@ class AsyncDigipoortClient(_Standing):
 
     async def submit(self, bericht: Bericht) -> AsyncSubmission:
         """As DigipoortClient.submit."""
-        return handed_over(AsyncSubmission, await self.run(lambda: self.blocking._receipt(bericht)), self)
+        return handed_over(AsyncSubmission, await self.run(lambda: self.blocking._received(bericht)), self)
 
     async def follow(
         self, kenmerk: str, *, until: Until = "end", timeout: timedelta = PATIENCE
@@ -470,12 +489,13 @@ class AsyncDigipoortClient(_Standing):
 
 
 @dataclass(frozen=True, slots=True)
-class Submission(Receipt):
+class Submission(AanleverResponse, Exchanged):
     """A receipt that can be followed."""
 
+    exchange: Exchange = field(repr=False, compare=False)
     client: DigipoortClient = field(repr=False, compare=False)
 
-    def statuses(self) -> tuple[StatusResultaat, ...]:
+    def statuses(self) -> Rows[StatusResultaat]:
         """So far, oldest first."""
         return self.client.statuses(self.kenmerk)
 
@@ -485,12 +505,13 @@ class Submission(Receipt):
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncSubmission(Receipt):
+class AsyncSubmission(AanleverResponse, Exchanged):
     """A receipt that can be followed, for asyncio."""
 
+    exchange: Exchange = field(repr=False, compare=False)
     client: AsyncDigipoortClient = field(repr=False, compare=False)
 
-    async def statuses(self) -> tuple[StatusResultaat, ...]:
+    async def statuses(self) -> Rows[StatusResultaat]:
         """So far, oldest first."""
         return await self.client.statuses(self.kenmerk)
 
@@ -502,6 +523,7 @@ class AsyncSubmission(Receipt):
 S = TypeVar("S", Submission, AsyncSubmission)
 
 
-def handed_over(kind: type[S], receipt: Receipt, client: Any) -> S:
-    """A receipt with its client."""
-    return kind(**{one.name: getattr(receipt, one.name) for one in fields(receipt)}, client=client)
+def handed_over(kind: type[S], received: Received, client: Any) -> S:
+    """A receipt with its exchange and its client."""
+    answer, exchange = received
+    return kind(**{one.name: getattr(answer, one.name) for one in fields(answer)}, exchange=exchange, client=client)

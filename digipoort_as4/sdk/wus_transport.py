@@ -99,19 +99,24 @@ class WusFault(Refused, Fault):
         self.exchange: Exchange | None = None  # None: the fault did not come over the wire
 
 
-class Folder:
-    """A temporary folder that goes when nothing refers to it any more."""
+class Temporary(Spool):
+    """A spool in a temporary folder, which goes when neither this nor a payload in it is referred to any more."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="digipoort-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        super().__init__(Path(tempfile.mkdtemp(prefix="digipoort-")))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def write(self, chunks: Iterable[bytes]) -> FilePayload:
+        """Spool chunks to a file that holds on to this folder."""
+        file = super().write(chunks)
+        return Held(file.path, 0, file.size, self)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPayload(FilePayload):
+class Held(FilePayload):
     """A stretch of a file in such a folder."""
 
-    folder: Folder
+    spool: Temporary
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,35 +158,46 @@ class WusTransport(Transport):
         self,
         connection: Connection,
         large: Mapping[str, Payload] | None = None,
-        texts: dict[str, Payload] | None = None,
         again: AnswerLost | None = None,
+        whole: bool = True,
     ) -> None:
         """Nothing is sent yet.
 
         Args:
             connection: as which business, to which post office.
             large: base64 text that stands in the body, to the octets that are streamed in its place.
-            texts: given, it takes each large inhoud of an answer, by the text that zeep reads in its place.
             again: a request that was signed before, posted in place of what zeep wrote.
+            whole: False leaves large documents of an answer out of what zeep reads; `last` has them.
         """
         super().__init__(session=connection.session)  # type: ignore[no-untyped-call]
-        self.connection = connection
-        self.large, self.texts, self.again = large or {}, texts, again
+        self.connection, self.large, self.again, self.whole = connection, large or {}, again, whole
         self.last: Exchange | None = None
 
     def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Answer:
-        """Seal, post, verify.
+        """What zeep calls: `exchange` with the Body's one element; a header of the caller's would get lost."""
+        for header in envelope.iterfind(f"{q(SOAP11, 'Header')}/*"):
+            if header.tag not in OURS:
+                fix = "leave out wsse= and _soapheaders=: this transport addresses and signs"
+                raise failure(UsageError, f"a header {local_name(header.tag)} would be lost", fix=fix)
+        operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
+        if operation is None:
+            raise UsageError("the Body is empty")
+        message = self.exchange(address, operation, headers["SOAPAction"].strip('"'))
+        content = put_back(message) if self.whole else xml_guard.serialise(message.envelope)
+        return Answer(200, content, {"Content-Type": XML_TYPE})
+
+    def exchange(self, address: str, operation: etree._Element, action: str) -> SoapMessage:
+        """Seal, post, verify; returns the verified answer, and keeps the exchange as `last`.
 
         Raises:
-            Refused: the answer is a fault.
+            WusFault: the answer is a fault.
             SignatureError: the answer is not signed by the post office, or answers something else.
             TransportError: nothing was sent.
             AnswerLost: it was sent, and no answer came while it was valid.
         """
-        action = headers["SOAPAction"].strip('"')
         sent_at, message_id = self.connection.clock(), self.connection.new_id()
         if self.again is None:
-            request = self._seal(address, envelope, action, sent_at, message_id)
+            request = self._seal(address, operation, action, sent_at, message_id)
         else:
             request, message_id = self.again.request, self.again.message_id
         try:
@@ -198,7 +214,7 @@ class WusTransport(Transport):
             refused = refusal(fault)
             refused.exchange = self.last
             raise refused
-        return Answer(raw.status, self._readable(message), {"Content-Type": XML_TYPE})
+        return message
 
     def load(self, url: str) -> bytes:
         """A document that zeep wants; ours for the XSD that a saved official WSDL imports from its server's root."""
@@ -208,30 +224,20 @@ class WusTransport(Transport):
             url = str(data_file(f"schemas/{XSD}"))
         return bytes(super().load(url))  # type: ignore[no-untyped-call]
 
-    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
-        operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
-        if operation is None:
-            raise UsageError("the Body is empty")
-        for header in envelope.iterfind(f"{q(SOAP11, 'Header')}/*"):
-            if header.tag not in OURS:
-                fix = "leave out wsse= and _soapheaders=: this transport addresses and signs"
-                raise failure(UsageError, f"a header {local_name(header.tag)} would be lost", fix=fix)
+    def _seal(self, address: str, operation: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
         addressing = Addressing(to=address, action=action, message_id=message_id)
         mark, large = message_id.rpartition(":")[2], self.large or take_out(operation)
         c, octets = self.connection, xml_guard.serialise(operation)
         return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, large).payload
 
-    def _readable(self, message: SoapMessage) -> bytes:
-        """The verified message for zeep: large texts back in their places, or handed over apart."""
-        octets = xml_guard.serialise(message.envelope)
-        if self.texts is not None:
-            self.texts.update({large.placeholder: large.text for large in message.large})
-            return octets
-        pieces: list[bytes] = []
-        for large in message.large:
-            before, _, octets = octets.partition(large.placeholder.encode())
-            pieces += [before, read_all(large.text)]
-        return b"".join([*pieces, octets])
+
+def put_back(message: SoapMessage) -> bytes:
+    """The envelope with large texts back in their places."""
+    pieces, octets = [], xml_guard.serialise(message.envelope)
+    for large in message.large:
+        before, _, octets = octets.partition(large.placeholder.encode())
+        pieces += [before, read_all(large.text)]
+    return b"".join([*pieces, octets])
 
 
 def take_out(operation: etree._Element) -> dict[str, Payload]:
@@ -304,9 +310,7 @@ def kept(chunks: Iterator[bytes]) -> Payload:
     for chunk in chunks:
         head += chunk
         if len(head) > limits.INLINE_BODY:
-            folder = Folder()
-            file = Spool(folder.path).write(itertools.chain((head,), chunks))
-            return KeptPayload(file.path, 0, file.size, folder)
+            return Temporary().write(itertools.chain((head,), chunks))
     return BytesPayload(head)
 
 
@@ -333,9 +337,9 @@ def parse_answer(raw: Raw, request: Payload | None = None) -> SoapMessage:
     """
     try:
         skeleton, large = inhoud.extract(
-            raw.body, secrets.token_hex(16), most=limits.ANSWER_TREE, documents=limits.ANSWER_DOCUMENTS
+            raw.body, secrets.token_hex(16), most=limits.ANSWER_READ, documents=limits.ANSWER_DOCUMENTS
         )
-        return xml_guard.parse(skeleton, large, limits.ANSWER_TREE)
+        return xml_guard.parse(skeleton, large, most=limits.ANSWER_READ)
     except PeerError as reason:
         what = f"the answer is no SOAP message (HTTP {raw.status})"
         if request is not None and not 400 <= raw.status < 500:

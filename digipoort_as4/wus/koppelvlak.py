@@ -20,6 +20,7 @@ from lxml import etree
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError
+from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Status
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, base64_of
@@ -119,6 +120,22 @@ class StatusResultaat:
         """A stored status on its way out."""
         fout = None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or "")
         return cls(kenmerk, belanghebbende, status.code, status.at, status.omschrijving, fout, status.details)
+
+    @property
+    def is_end(self) -> bool:
+        """Nothing follows for this message, by the table of statuses."""
+        return (row := statuses.TABLE.get(self.statuscode)) is not None and row.end
+
+    @property
+    def is_good(self) -> bool:
+        """Neither an error nor a warning."""
+        return (row := statuses.TABLE.get(self.statuscode)) is not None and row.good
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong, line by line; empty when nothing is."""
+        text = self.status_foutcode.foutbeschrijving if self.status_foutcode else ""
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 @dataclass(frozen=True, slots=True)

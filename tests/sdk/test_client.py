@@ -31,8 +31,8 @@ def test_a_receipt_is_typed_and_the_octets_are_kept(client: Make, sdk_pki: Path,
 
     got = client().submit(BERICHT)
 
-    assert (KENMERK, "105", "Aanleverproces gestart.") == (got.kenmerk, got.statuscode, got.statusomschrijving)
-    assert Identiteit("00000099000000012000", "OIN") == got.recipient
+    assert (KENMERK, "mijn-1") == (got.kenmerk, got.aanleverkenmerk)
+    assert Identiteit("00000099000000012000", "OIN") == got.identiteit_ontvanger
     assert peer.requests[0].octets == got.raw_request
     assert KENMERK.encode() in got.raw_response
     assert got.exchange.opened is not None
