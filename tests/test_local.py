@@ -169,8 +169,8 @@ def send(folder: Path) -> str:
     octets = (Path(digipoort_as4.cli.__file__).parent / "samples" / "omzetbelasting.xbrl").read_bytes()
     bericht = Bericht(
         berichtsoort="Omzetbelasting",
-        belanghebbende=Identiteit("001000044B37", "BTW"),
-        inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(octets)),
+        identiteit_belanghebbende=Identiteit("001000044B37", "BTW"),
+        bericht_inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(octets)),
     )
     return DigipoortClient.local(folder, identity="bakkerij-jansen").submit(bericht).kenmerk
 

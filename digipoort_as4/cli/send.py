@@ -88,11 +88,11 @@ def send(
         return post_envelope(connection, octets_of(file), service)
     bericht = Bericht(
         berichtsoort=needed("--berichtsoort", berichtsoort),
-        belanghebbende=Identiteit(*identity_of(needed("--belanghebbende", belanghebbende))),
-        inhoud=document_of(file, mime_type),
-        bijlagen=tuple(Bestand.of(path) for path in bijlagen),
+        identiteit_belanghebbende=Identiteit(*identity_of(needed("--belanghebbende", belanghebbende))),
+        bericht_inhoud=document_of(file, mime_type),
+        bericht_bijlagen=tuple(Bestand.of(path) for path in bijlagen),
         rol_belanghebbende=rol,
-        ontvanger=Identiteit(*recipient_of(ontvanger)) if ontvanger else None,
+        identiteit_ontvanger=Identiteit(*recipient_of(ontvanger)) if ontvanger else None,
         aanleverkenmerk=aanleverkenmerk,
     )
     client = DigipoortClient(connection)

@@ -106,10 +106,10 @@ def play(story: Story, place: PostOffice, documents: Path) -> Played:
     client = DigipoortClient.local(place.folder, identity=story.sender)
     bericht = Bericht(
         berichtsoort=story.berichtsoort,
-        belanghebbende=story.belanghebbende,
-        inhoud=Bestand.of(documents / story.inhoud),
-        bijlagen=tuple(Bestand.of(documents / name) for name in story.bijlagen),
-        ontvanger=story.ontvanger,
+        identiteit_belanghebbende=story.belanghebbende,
+        bericht_inhoud=Bestand.of(documents / story.inhoud),
+        bericht_bijlagen=tuple(Bestand.of(documents / name) for name in story.bijlagen),
+        identiteit_ontvanger=story.ontvanger,
         aanleverkenmerk="demo",
     )
     receipt = client.submit(bericht)

@@ -11,9 +11,8 @@ import base64
 import functools
 import hashlib
 import itertools
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,9 +30,8 @@ from digipoort_as4.errors import DocumentInvalid, PeerError, Refused, TransportE
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import Payload, read_all, sha256
 from digipoort_as4.sdk.connection import AT_ONCE, Connection, connect_local, connect_to, fresh_id
-from digipoort_as4.sdk.models import Bericht, Bestand, Exchanged, Rows
+from digipoort_as4.sdk.models import GEEN_AUSP, Bericht, Bestand, Exchanged, Rows
 from digipoort_as4.sdk.wus_transport import AnswerLost, Exchange, Temporary, WusTransport, unusable
-from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.koppelvlak import (
     AanleverResponse,
@@ -47,8 +45,6 @@ from digipoort_as4.wus.koppelvlak import (
 )
 from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, Service
 
-GEEN_AUSP: Final = "http://geenausp.nl"
-"""autorisatieAdres of a sender without an Autorisatie Service Provider; what all known clients send (digipoort 4.7)."""
 PATIENCE: Final = timedelta(minutes=1)  # How long to wait for an end when nothing else is said
 FIRST_POLL: Final = 0.3  # Seconds between two questions while following; on one machine a message ends within one
 LAST_POLL: Final = 60.0  # After a while without news
@@ -59,6 +55,7 @@ Until = str | Collection[str]
 Window = tuple[datetime | None, datetime | None]
 """From and to, both inclusive and with a time zone; None is open."""
 ALWAYS: Final[Window] = (None, None)
+Received = tuple[AanleverResponse, Exchange]
 M = TypeVar("M")
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -73,99 +70,46 @@ def described(service: Service) -> Document:
     return Document(str(data_file(f"schemas/{service.wsdl}")), Transport())  # type: ignore[no-untyped-call, arg-type]
 
 
-def call(
-    connection: Connection,
-    service: Service,
-    operation: str,
-    values: dict[str, Any],
-    large: dict[str, Payload] | None = None,
-    again: AnswerLost | None = None,
-) -> tuple[Exchange, Opened]:
-    """One operation through zeep and our transport; returns the exchange, and what its answer's signature covers."""
-    if service.name not in connection.services:
-        known = ", ".join(connection.services)
-        raise failure(UsageError, f"this post office has no address for {service.name}", expected=known)
-    transport = WusTransport(connection, large, again, whole=False)
-    client: Any = Client(described(service), transport=transport)  # type: ignore[no-untyped-call]
-    proxy = client.create_service(next(iter(client.wsdl.bindings)), connection.services[service.name])
-    proxy[operation](**values)
-    if transport.last is None or transport.last.opened is None:
-        raise RuntimeError("zeep returned without an answer")
-    return transport.last, transport.last.opened
+def wire(request: object, large: dict[str, Payload]) -> dict[str, Any]:
+    """A request of the koppelvlak as zeep takes it; `large` gets each document that is streamed."""
+    return {name: zeep_value(value, large) for name, value in koppelvlak.values(request)}
 
 
-def read(reader: Callable[..., T], model: type[M], opened: Opened) -> T:
-    """An answer as models, by koppelvlak.read or read_results; documents above 64 KiB lie in temporary files.
-
-    Raises:
-        SignatureError: it is signed, but not what the koppelvlak says; it is not used.
-    """
-    try:
-        return reader(model, opened, Intake(Temporary(), fresh_id))
-    except PeerError as reason:
-        raise unusable(reason.cause.name, reason.where, reason.found, reason.expected) from reason
-
-
-def wire(request: object) -> dict[str, Any]:
-    """A request of the koppelvlak as zeep takes it."""
-    found = koppelvlak.values(request)
-    return {name: asdict(value) if isinstance(value, Identiteit) else value for name, value in found}
-
-
-def request_values(bericht: Bericht, autorisatie_adres: str | None, large: dict[str, Payload]) -> dict[str, Any]:
-    """An aanleverRequest for zeep, without absent parts; `large` gets each document that is streamed."""
-    values = {
-        "berichtsoort": bericht.berichtsoort,
-        "aanleverkenmerk": bericht.aanleverkenmerk,
-        "eerderAanleverkenmerk": bericht.eerder_aanleverkenmerk,
-        "identiteitBelanghebbende": asdict(bericht.belanghebbende),
-        "rolBelanghebbende": bericht.rol_belanghebbende,
-        "identiteitOntvanger": asdict(bericht.ontvanger) if bericht.ontvanger else None,
-        "rolOntvanger": bericht.rol_ontvanger,
-        "berichtInhoud": document_values(bericht.inhoud, large),
-        "autorisatieAdres": autorisatie_adres,
-    }
-    if bericht.bijlagen:
-        values["berichtBijlagen"] = {"bijlage": [document_values(one, large) for one in bericht.bijlagen]}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def document_values(document: Bestand, large: dict[str, Payload]) -> dict[str, Any]:
-    """A berichtInhoudType; zeep itself writes base64 of what stands in `inhoud`.
+def zeep_value(value: Any, large: dict[str, Payload]) -> Any:
+    """A field as zeep takes it, which itself writes base64 of what stands in `inhoud`.
 
     That is a small document's octets; for a large one a fresh word, whose base64 text `large` then knows.
     """
-    if document.payload.size <= limits.INHOUD_IN_TREE:
-        octets = read_all(document.payload)
+    if isinstance(value, tuple):
+        return {"bijlage": [zeep_value(one, large) for one in value]}
+    if not isinstance(value, Bestand):
+        return asdict(value) if isinstance(value, Identiteit) else value
+    if value.payload.size <= limits.INHOUD_IN_TREE:
+        octets = read_all(value.payload)
     else:
         octets = fresh_id().encode()
-        large[base64.b64encode(octets).decode()] = document.payload
-    return {"mimeType": document.mime_type, "bestandsnaam": document.bestandsnaam, "inhoud": octets}
+        large[base64.b64encode(octets).decode()] = value.payload
+    return {"mimeType": value.mime_type, "bestandsnaam": value.bestandsnaam, "inhoud": octets}
 
 
 # --- once -------------------------------------------------------------------------------------------------------------
 
 
 def key_of(bericht: Bericht) -> bytes | None:
-    """What makes two hand-overs the same: address data, aanleverkenmerk and octets; None without an aanleverkenmerk."""
+    """What makes two hand-overs the same: all they say, and the octets; None without an aanleverkenmerk."""
     if not bericht.aanleverkenmerk:
         return None
-    digest = hashlib.sha256(repr((bericht.berichtsoort, bericht.aanleverkenmerk, bericht.belanghebbende)).encode())
-    digest.update(repr((bericht.ontvanger, bericht.eerder_aanleverkenmerk)).encode())
-    for document in (bericht.inhoud, *bericht.bijlagen):
-        digest.update(sha256(document.payload))
-    return digest.digest()
-
-
-Received = tuple[AanleverResponse, Exchange]
+    said = [getattr(bericht, one.name) for one in fields(bericht) if not one.name.startswith("bericht_")]
+    digests = [sha256(one.payload) for one in (bericht.bericht_inhoud, *bericht.bericht_bijlagen)]
+    return hashlib.sha256(repr((said, digests)).encode()).digest()
 
 
 class Once:
     """Remembers what was handed over, and what was sent without an answer; for as long as this process lives."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._known: OrderedDict[bytes, Future[Received]] = OrderedDict()
+        self._turns: dict[bytes, Lock] = {}
+        self._known: dict[bytes, Received] = {}
         self._lost: dict[bytes, AnswerLost] = {}
 
     def hand_over(self, key: bytes | None, send: Callable[[AnswerLost | None], Received]) -> Received:
@@ -177,31 +121,26 @@ class Once:
         """
         if key is None:
             return send(None)
-        with self._lock:
-            first, mine = self._known.get(key), Future[Received]()
-            if first is None:
-                self._known[key] = mine
-                while len(self._known) > REMEMBERED:
-                    self._known.popitem(last=False)
-        if first is not None:
-            return first.result()
-        try:
-            mine.set_result(send(self._lost.get(key)))
-            self._lost.pop(key, None)
-        except BaseException as error:
-            self._forget(key, error)
-            mine.set_exception(error)
-            raise
-        return mine.result()
+        with self._turns.setdefault(key, Lock()):
+            if key not in self._known:
+                self._known[key] = self._send(key, send)
+        for oldest in list(self._known)[:-REMEMBERED]:
+            self._known.pop(oldest, None), self._turns.pop(oldest, None)
+        return self._known[key]
 
-    def _forget(self, key: bytes, error: BaseException) -> None:
-        """After a failure the next attempt is a new one, unless this one may have been accepted."""
-        self._known.pop(key, None)
-        if isinstance(error, AnswerLost):
-            self._lost[key] = error
-        elif isinstance(error, Refused) and not error.code.endswith("400"):
+    def _send(self, key: bytes, send: Callable[[AnswerLost | None], Received]) -> Received:
+        try:
+            received = send(self._lost.get(key))
+        except AnswerLost as lost:
+            self._lost[key] = lost
+            raise
+        except Refused as refused:
             # what had been accepted would have got its first answer again; x400 is trouble there, and says nothing
-            self._lost.pop(key, None)
+            if not refused.code.endswith("400"):
+                self._lost.pop(key, None)
+            raise
+        self._lost.pop(key, None)
+        return received
 
 
 # --- following --------------------------------------------------------------------------------------------------------
@@ -312,10 +251,7 @@ class DigipoortClient(_Standing):
 
     def _received(self, bericht: Bericht) -> Received:
         def send(again: AnswerLost | None) -> Received:
-            large: dict[str, Payload] = {}
-            values = request_values(bericht, self.autorisatie_adres, large)
-            exchange, opened = call(self.connection, AANLEVEREN, "aanleveren", values, large, again)
-            return read(koppelvlak.read, AanleverResponse, opened), exchange
+            return self._ask(AANLEVEREN, "aanleveren", bericht, koppelvlak.read, AanleverResponse, again)
 
         return self._once.hand_over(key_of(bericht), send)
 
@@ -386,20 +322,43 @@ class DigipoortClient(_Standing):
         A message counts as handed over when its answer left the post office. What you lost since, `fetch` gives again.
         """
         tried: set[str] = set()
-        while listed := {
-            row.kenmerk for row in self.list_messages(berichtsoort=berichtsoort, only_new=True)
-        }.difference(tried):
-            for kenmerk in sorted(listed):
+        while listed := [row.kenmerk for row in self.list_messages(berichtsoort=berichtsoort, only_new=True)]:
+            if tried.issuperset(listed):
+                return
+            for kenmerk in dict.fromkeys(listed):
                 yield from self.fetch(kenmerk, only_new=True)
-            tried |= listed
+            tried.update(listed)
 
     def _rows(self, service: Service, operation: str, model: type[M], window: Window = ALWAYS, **asked: Any) -> Rows[M]:
         vanaf, tot = window
-        request = OpvraagRequest(
-            **asked, autorisatie_adres=self.autorisatie_adres, tijdstempel_vanaf=vanaf, tijdstempel_tot=tot
-        )
-        exchange, opened = call(self.connection, service, operation, wire(request))
-        return Rows.of(read(koppelvlak.read_results, model, opened), exchange)
+        asked |= {"autorisatie_adres": self.autorisatie_adres, "tijdstempel_vanaf": vanaf, "tijdstempel_tot": tot}
+        return Rows.of(*self._ask(service, operation, OpvraagRequest(**asked), koppelvlak.read_results, model))
+
+    def _ask(
+        self,
+        service: Service,
+        operation: str,
+        request: object,
+        read: Callable[..., Any],
+        model: type,
+        again: AnswerLost | None = None,
+    ) -> tuple[Any, Exchange]:
+        """One operation: zeep writes the request, our transport signs, posts and verifies, the koppelvlak reads."""
+        url, large = self.connection.services.get(service.name), dict[str, Payload]()
+        if url is None:
+            known = ", ".join(self.connection.services)
+            raise failure(UsageError, f"this post office has no address for {service.name}", expected=known)
+        values = wire(request, large)
+        transport = WusTransport(self.connection, large, again)
+        zeep: Any = Client(described(service), transport=transport)  # type: ignore[no-untyped-call]
+        proxy = zeep.create_service(next(iter(zeep.wsdl.bindings)), url)
+        envelope = zeep.create_message(proxy, operation, **values)
+        action = next(one.request_action for one in service.operations if one.name == operation)
+        exchange = transport.exchange(url, envelope, action)
+        try:
+            return read(model, exchange.opened, Intake(Temporary(), fresh_id)), exchange
+        except PeerError as reason:  # signed, and yet not what the koppelvlak says
+            raise unusable(reason.cause.name, reason.where, reason.found, reason.expected) from reason
 
 
 def _threaded(
@@ -495,10 +454,6 @@ class Submission(AanleverResponse, Exchanged):
     exchange: Exchange = field(repr=False, compare=False)
     client: DigipoortClient = field(repr=False, compare=False)
 
-    def statuses(self) -> Rows[StatusResultaat]:
-        """So far, oldest first."""
-        return self.client.statuses(self.kenmerk)
-
     def wait(self, *, until: Until = "end", timeout: timedelta = PATIENCE) -> StatusResultaat:
         """As DigipoortClient.wait."""
         return self.client.wait(self.kenmerk, until=until, timeout=timeout)
@@ -510,10 +465,6 @@ class AsyncSubmission(AanleverResponse, Exchanged):
 
     exchange: Exchange = field(repr=False, compare=False)
     client: AsyncDigipoortClient = field(repr=False, compare=False)
-
-    async def statuses(self) -> Rows[StatusResultaat]:
-        """So far, oldest first."""
-        return await self.client.statuses(self.kenmerk)
 
     async def wait(self, *, until: Until = "end", timeout: timedelta = PATIENCE) -> StatusResultaat:
         """As DigipoortClient.wait."""

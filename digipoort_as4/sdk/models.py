@@ -17,6 +17,8 @@ from digipoort_as4.payload import BytesPayload, FilePayload, Payload, read_all
 from digipoort_as4.sdk.wus_transport import Exchange
 
 XML_MIME: Final = "text/xml"  # What known clients write for XBRL and XML (digipoort 2.7)
+GEEN_AUSP: Final = "http://geenausp.nl"
+"""autorisatieAdres without an Autorisatie Service Provider; what all known clients send (digipoort 4.7)."""
 M = TypeVar("M")
 
 
@@ -48,17 +50,18 @@ def guess_mime_type(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bericht:
-    """What a business hands over, in the words of the koppelvlak."""
+    """What a business hands over: the fields of an aanleverRequest."""
 
     berichtsoort: str
-    belanghebbende: Identiteit
-    inhoud: Bestand
-    bijlagen: tuple[Bestand, ...] = ()
-    rol_belanghebbende: str = "Bedrijf"
-    ontvanger: Identiteit | None = None
-    rol_ontvanger: str | None = None
     aanleverkenmerk: str | None = None  # Your own reference; with it a message is handed over once
     eerder_aanleverkenmerk: str | None = None
+    identiteit_belanghebbende: Identiteit
+    rol_belanghebbende: str = "Bedrijf"
+    identiteit_ontvanger: Identiteit | None = None
+    rol_ontvanger: str | None = None
+    bericht_inhoud: Bestand
+    bericht_bijlagen: tuple[Bestand, ...] = ()
+    autorisatie_adres: str | None = GEEN_AUSP
 
 
 class Exchanged:

@@ -21,7 +21,7 @@ from digipoort_as4.errors import DigipoortError, PeerError, UsageError, failure
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Payload, Spool
 from digipoort_as4.sdk.connection import Connection, fresh_id
-from digipoort_as4.sdk.wus_transport import XML_TYPE, Raw, WusFault, WusTransport, parse_answer, put_back
+from digipoort_as4.sdk.wus_transport import XML_TYPE, WusFault, WusTransport, put_back
 from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WSA, WSSE, local_name, q
@@ -74,18 +74,17 @@ class Sidecar:
     def _send(
         self, message: SoapMessage, operation: Operation, service: Service, large: Mapping[str, Payload]
     ) -> HttpAnswer:
-        transport, body = WusTransport(self.connection, large), message.body[0]
+        transport = WusTransport(self.connection, large)
         try:
-            answer = transport.exchange(self.connection.services[service.name], body, operation.request_action)
+            url = self.connection.services[service.name]
+            exchange = transport.exchange(url, message.envelope, operation.request_action)
             status, action = 200, operation.response_action
         except WusFault as refused:  # the post office's own words, which need no signature to be read by people
             if refused.exchange is None:
                 raise
-            answer = parse_answer(Raw(500, refused.exchange.answer, True))
-            status, action = 500, operation.fault_action
-        sent = transport.last.message_id if transport.last else ""
-        self.journal.write("relayed", operation=operation.name, message_id=sent, status=status)
-        return HttpAnswer(status, {"content-type": XML_TYPE}, BytesPayload(plain(answer, message, action)))
+            exchange, status, action = refused.exchange, 500, operation.fault_action
+        self.journal.write("relayed", operation=operation.name, message_id=exchange.message_id, status=status)
+        return HttpAnswer(status, {"content-type": XML_TYPE}, BytesPayload(plain(exchange.message, message, action)))
 
 
 def paths_of(service: Service) -> tuple[str, str]:

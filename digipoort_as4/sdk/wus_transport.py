@@ -82,6 +82,7 @@ class Exchange:
     request: Payload
     message_id: str
     answer: Payload
+    message: SoapMessage  # The answer's tree, large documents kept out of it
     opened: Opened | None
     """What the signature of the answer covers; None for a fault, which is unsigned (digipoort 2.6)."""
 
@@ -159,7 +160,6 @@ class WusTransport(Transport):
         connection: Connection,
         large: Mapping[str, Payload] | None = None,
         again: AnswerLost | None = None,
-        whole: bool = True,
     ) -> None:
         """Nothing is sent yet.
 
@@ -167,10 +167,9 @@ class WusTransport(Transport):
             connection: as which business, to which post office.
             large: base64 text that stands in the body, to the octets that are streamed in its place.
             again: a request that was signed before, posted in place of what zeep wrote.
-            whole: False leaves large documents of an answer out of what zeep reads; `last` has them.
         """
         super().__init__(session=connection.session)  # type: ignore[no-untyped-call]
-        self.connection, self.large, self.again, self.whole = connection, large or {}, again, whole
+        self.connection, self.large, self.again = connection, large or {}, again
         self.last: Exchange | None = None
 
     def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Answer:
@@ -179,15 +178,11 @@ class WusTransport(Transport):
             if header.tag not in OURS:
                 fix = "leave out wsse= and _soapheaders=: this transport addresses and signs"
                 raise failure(UsageError, f"a header {local_name(header.tag)} would be lost", fix=fix)
-        operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
-        if operation is None:
-            raise UsageError("the Body is empty")
-        message = self.exchange(address, operation, headers["SOAPAction"].strip('"'))
-        content = put_back(message) if self.whole else xml_guard.serialise(message.envelope)
-        return Answer(200, content, {"Content-Type": XML_TYPE})
+        answered = self.exchange(address, envelope, headers["SOAPAction"].strip('"'))
+        return Answer(200, put_back(answered.message), {"Content-Type": XML_TYPE})
 
-    def exchange(self, address: str, operation: etree._Element, action: str) -> SoapMessage:
-        """Seal, post, verify; returns the verified answer, and keeps the exchange as `last`.
+    def exchange(self, address: str, envelope: etree._Element, action: str) -> Exchange:
+        """Seal the Body's element, post, verify; what it returns stays as `last`.
 
         Raises:
             WusFault: the answer is a fault.
@@ -197,7 +192,7 @@ class WusTransport(Transport):
         """
         sent_at, message_id = self.connection.clock(), self.connection.new_id()
         if self.again is None:
-            request = self._seal(address, operation, action, sent_at, message_id)
+            request = self._seal(address, envelope, action, sent_at, message_id)
         else:
             request, message_id = self.again.request, self.again.message_id
         try:
@@ -209,12 +204,12 @@ class WusTransport(Transport):
         fault = message.body.find(q(SOAP11, "Fault"))
         fresh = self.again is None
         opened = None if fault is not None else verify(self.connection, message, message_id, action, fresh=fresh)
-        self.last = Exchange(request, message_id, raw.body, opened)
+        self.last = exchange = Exchange(request, message_id, raw.body, message, opened)
         if fault is not None:
             refused = refusal(fault)
-            refused.exchange = self.last
+            refused.exchange = exchange
             raise refused
-        return message
+        return exchange
 
     def load(self, url: str) -> bytes:
         """A document that zeep wants; ours for the XSD that a saved official WSDL imports from its server's root."""
@@ -224,7 +219,10 @@ class WusTransport(Transport):
             url = str(data_file(f"schemas/{XSD}"))
         return bytes(super().load(url))  # type: ignore[no-untyped-call]
 
-    def _seal(self, address: str, operation: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
+    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
+        operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
+        if operation is None:
+            raise UsageError("the Body is empty")
         addressing = Addressing(to=address, action=action, message_id=message_id)
         mark, large = message_id.rpartition(":")[2], self.large or take_out(operation)
         c, octets = self.connection, xml_guard.serialise(operation)

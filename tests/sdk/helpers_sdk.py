@@ -64,8 +64,8 @@ class Request:
 
 BERICHT = Bericht(
     berichtsoort="Omzetbelasting",
-    belanghebbende=Identiteit("001000044B37", "BTW"),
-    inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(b"<xbrl>1</xbrl>")),
+    identiteit_belanghebbende=Identiteit("001000044B37", "BTW"),
+    bericht_inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(b"<xbrl>1</xbrl>")),
     aanleverkenmerk="mijn-1",
 )
 Make = Callable[..., Any]

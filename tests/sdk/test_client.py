@@ -62,7 +62,7 @@ def test_a_large_document_is_streamed_and_signed(client: Make, sdk_pki: Path, pe
     file.write_bytes(os.urandom(3_000_000))
     peer.scripts = [receipt(hub(sdk_pki))]
 
-    client().submit(replace(BERICHT, inhoud=Bestand.of(file), bijlagen=(BERICHT.inhoud,)))
+    client().submit(replace(BERICHT, bericht_inhoud=Bestand.of(file), bericht_bijlagen=(BERICHT.bericht_inhoud,)))
 
     message = peer.requests[0].message
     open_message(message, SignaturePolicy(), test_pki.trust(sdk_pki), datetime.now(UTC))
