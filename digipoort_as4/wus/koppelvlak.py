@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from xml.sax.saxutils import unescape
 
 from lxml import etree
 
@@ -133,9 +134,13 @@ class StatusResultaat:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What is wrong, line by line; empty when nothing is."""
+        """What is wrong, each of the `results` text (digipoort 3.4) by itself; empty when nothing is."""
         text = self.status_foutcode.foutbeschrijving if self.status_foutcode else ""
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
+        found = tuple(f"line {line}: {unescape(said).strip()}" for line, said in _MESSAGE.findall(text))
+        return found or ((text,) if text else ())
+
+
+_MESSAGE: Final = re.compile(r'<msg line="(\d+)"[^>]*>([^<]*)')
 
 
 @dataclass(frozen=True, slots=True)

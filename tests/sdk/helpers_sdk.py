@@ -110,6 +110,7 @@ class Peer:
 
     url: str
     requests: list[Request] = field(default_factory=list)
+    content_type: str = "text/xml; charset=utf-8"  # Of the next answer that is no SOAP
     scripts: list[Script] = field(default_factory=list)
     """Taken in turn; the last one stays."""
 
@@ -133,7 +134,8 @@ def start(peer: Peer, identity: Identity, ca: Path) -> ThreadingHTTPServer:
                 self.close_connection = True
                 return
             self.send_response(answer[0])
-            self.send_header("Content-Type", "text/xml; charset=utf-8")
+            is_soap = b"Envelope" in answer[1]
+            self.send_header("Content-Type", "text/xml; charset=utf-8" if is_soap else peer.content_type)
             self.send_header("Content-Length", str(len(answer[1])))
             self.end_headers()
             self.wfile.write(answer[1])
@@ -206,3 +208,41 @@ def connection(pki: Path, name: str, url: str, **changes: object) -> Connection:
         HUB_OIN,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+STATUS_BASE = "http://logius.nl/digipoort/wus/2.0/statusinformatieservice/1.2/StatusinformatieService/"
+FETCH_BASE = "http://logius.nl/digipoort/wus/2.0/ophaalservice/1.2/OphaalService/"
+WHO = "<identiteitBelanghebbende><nummer>001000044B37</nummer><type>BTW</type></identiteitBelanghebbende>"
+
+
+def told(signer: Identity, *codes: str, fout: str = "") -> Script:
+    """A script that tells the statuses of a process, the last one with a foutbeschrijving."""
+    fault = f"<statusFoutcode><foutcode>VAS500</foutcode><foutbeschrijving>{fout}</foutbeschrijving></statusFoutcode>"
+    rows = "".join(
+        f"<StatusResultaat><kenmerk>{KENMERK}</kenmerk>{WHO}<statuscode>{code}</statuscode>"
+        f"<tijdstempelStatus>2026-11-24T12:00:{second:02d}Z</tijdstempelStatus>"
+        f"<statusomschrijving>tekst {code}</statusomschrijving>{fault if fout and code == codes[-1] else ''}"
+        "</StatusResultaat>"
+        for second, code in enumerate(codes)
+    )
+    return rows_of(signer, STATUS_BASE, "getStatussenProces", rows)
+
+
+def rows_of(
+    signer: Identity, base: str, operation: str, rows: str, large: Mapping[str, Payload] | None = None
+) -> Script:
+    """A script that answers an operation with these rows."""
+    name = f"{operation}Response"
+    body = f'<{name} xmlns="{KV}"><{operation}Return>{rows}</{operation}Return></{name}>'
+    return receipt(signer, body=body.encode(), action=f"{base}{operation}Response", large=large)
+
+
+def collected(berichtkenmerk: str, inhoud: str) -> str:
+    """A BerichtResultaat; inhoud as base64 or as a placeholder."""
+    return (
+        f"<BerichtResultaat><kenmerk>{KENMERK}</kenmerk><berichtsoort>SBA</berichtsoort>"
+        f"<berichtkenmerk>{berichtkenmerk}</berichtkenmerk><eerderAanleverkenmerk>mijn-1</eerderAanleverkenmerk>"
+        f"<tijdstempelAangeleverd>2026-11-24T12:00:00Z</tijdstempelAangeleverd>{WHO}"
+        "<rolBelanghebbende>Bedrijf</rolBelanghebbende><berichtInhoud><mimeType>text/xml</mimeType>"
+        f"<bestandsnaam>aanslag.xml</bestandsnaam><inhoud>{inhoud}</inhoud></berichtInhoud></BerichtResultaat>"
+    )
