@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -85,8 +84,13 @@ class FileSigner:
     @classmethod
     def load_p12(cls, path: Path, password: bytes | None) -> FileSigner:
         """Read certificate and key from one PKCS#12 file (.p12, .pfx); ConfigError as `load`."""
-        key, certificates = _open_p12(path, password)
-        return cls._of(load_certificate(certificates[0].public_bytes(Encoding.DER)), key, path)
+        try:
+            key, certificate, _ = pkcs12.load_key_and_certificates(_read(path), password)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise _unreadable(path, "opening the PKCS#12 file", error, _P12_HINT) from error
+        if key is None or certificate is None:
+            raise ConfigError(f"{path}: reading the PKCS#12 file: it holds no certificate with its private key")
+        return cls._of(load_certificate(certificate.public_bytes(Encoding.DER)), key, path)
 
     @classmethod
     def _of(cls, certificate: Certificate, key: object, path: Path) -> FileSigner:
@@ -132,26 +136,14 @@ class TlsP12:
 
         OpenSSL takes them from files only: one that only we can read, its key under a password that nobody knows.
         """
-        key, certificates = _open_p12(self.path, self.password)
-        password = secrets.token_hex(16).encode()
-        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+        signer, password = FileSigner.load_p12(self.path, self.password), secrets.token_hex(16).encode()
+        others = pkcs12.load_pkcs12(_read(self.path), self.password).additional_certs
+        secret = signer._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+        chain = [signer.certificate.x509, *(one.certificate for one in others)]
         with tempfile.TemporaryDirectory(prefix="digipoort-") as folder:  # made with mode 0700
             pem = Path(folder) / "tls.pem"
-            pem.write_bytes(b"".join([secret, *(one.public_bytes(Encoding.PEM) for one in certificates)]))
+            pem.write_bytes(b"".join([secret, *(one.public_bytes(Encoding.PEM) for one in chain)]))
             TlsFiles(pem, pem, password).load_into(context)
-
-
-def _open_p12(path: Path, password: bytes | None) -> tuple[rsa.RSAPrivateKey, list[x509.Certificate]]:
-    """The key and the certificates of a PKCS#12 file, the key's own first."""
-    try:
-        key, certificate, others = pkcs12.load_key_and_certificates(_read(path), password)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _unreadable(path, "opening the PKCS#12 file", error, _P12_HINT) from error
-    if key is None or certificate is None:
-        raise ConfigError(f"{path}: reading the PKCS#12 file: it holds no certificate with its private key")
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ConfigError(f"{path}: reading the private key: found {type(key).__name__}, expected an RSA key")
-    return key, [certificate, *others]
 
 
 _KEY_HINT: Final = "check the password; convert another format with: openssl pkcs8 -topk8 -in FILE -out key.pem"

@@ -37,9 +37,6 @@ from digipoort_as4.wus.koppelvlak import (
     AanleverResponse,
     BerichtLijstResultaat,
     BerichtResultaat,
-    Fout,
-    Intake,
-    OpvraagRequest,
     ProcesResultaat,
     StatusResultaat,
 )
@@ -164,7 +161,8 @@ class Watch:
     def fresh(self, rows: Sequence[StatusResultaat], now: datetime) -> Sequence[StatusResultaat]:
         """The statuses that were not there before; afterwards `over` and `pause` are set."""
         new, self.told = rows[self.told :], len(rows)
-        self.pause = FIRST_POLL if new else min(self.pause * SLOWER, LAST_POLL)
+        left = max(0, (self.give_up - now).total_seconds())
+        self.pause = FIRST_POLL if new else min(self.pause * SLOWER, LAST_POLL, left)
         self.over = now >= self.give_up or any(row.is_end or row.statuscode in self.until for row in rows)
         return new
 
@@ -182,7 +180,7 @@ def conclude(seen: Sequence[StatusResultaat], until: frozenset[str], timeout: ti
             invalid = failure(DocumentInvalid, last.statusomschrijving, fix=fix)
             invalid.findings = last.findings
             raise invalid
-        fout = last.status_foutcode or Fout("", last.statusomschrijving)
+        fout = last.status_foutcode or koppelvlak.Fout("", last.statusomschrijving)
         raise Refused(fout.foutbeschrijving, code=fout.foutcode, status=last.statuscode)
     found = next((row for row in seen if row.is_end or row.statuscode in until), None)
     if found is None:
@@ -332,7 +330,9 @@ class DigipoortClient(_Standing):
     def _rows(self, service: Service, operation: str, model: type[M], window: Window = ALWAYS, **asked: Any) -> Rows[M]:
         vanaf, tot = window
         asked |= {"autorisatie_adres": self.autorisatie_adres, "tijdstempel_vanaf": vanaf, "tijdstempel_tot": tot}
-        return Rows.of(*self._ask(service, operation, OpvraagRequest(**asked), koppelvlak.read_results, model))
+        return Rows.of(
+            *self._ask(service, operation, koppelvlak.OpvraagRequest(**asked), koppelvlak.read_results, model)
+        )
 
     def _ask(
         self,
@@ -356,7 +356,7 @@ class DigipoortClient(_Standing):
         action = next(one.request_action for one in service.operations if one.name == operation)
         exchange = transport.exchange(url, envelope, action)
         try:
-            return read(model, exchange.opened, Intake(Temporary(), fresh_id)), exchange
+            return read(model, exchange.opened, koppelvlak.Intake(Temporary(), fresh_id)), exchange
         except PeerError as reason:  # signed, and yet not what the koppelvlak says
             raise unusable(reason.cause.name, reason.where, reason.found, reason.expected) from reason
 

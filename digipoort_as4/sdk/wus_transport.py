@@ -52,9 +52,7 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 8.0  # Seconds between attempts: doubled each time up to this
 ATTEMPTS_UNSENT: Final = 3  # Nobody listens: said after this many tries, not after a minute
 ANSWER_LIMIT: Final = 160 * limits.MIB  # Octets; 100 MiB of documents as wrapped base64 is 137 MiB
-TRY_LATER: Final = frozenset(
-    {502, 503, 504}
-)  # From a proxy, without SOAP: nobody knows whether the request went through
+TRY_LATER: Final = (502, 503, 504)  # From a proxy, without SOAP: nobody knows whether the request went through
 XML_TYPE: Final = "text/xml; charset=utf-8"
 XSD: Final = "digipoort-koppelvlak-1.2.xsd"
 OURS: Final = frozenset(q(WSA, name) for name in ("To", "Action", "MessageID"))
@@ -156,10 +154,7 @@ class WusTransport(Transport):
     """zeep's transport for one post office; may serve many clients and calls, one call at a time."""
 
     def __init__(
-        self,
-        connection: Connection,
-        large: Mapping[str, Payload] | None = None,
-        again: AnswerLost | None = None,
+        self, connection: Connection, large: Mapping[str, Payload] | None = None, again: AnswerLost | None = None
     ) -> None:
         """Nothing is sent yet.
 
@@ -288,17 +283,17 @@ def post_once(connection: Connection, url: str, request: Payload, action: str) -
     with connection.session.post(
         url, data=Octets(request), headers=headers, timeout=waits, allow_redirects=False, stream=True
     ) as response:
-        body = kept(bounded(response.iter_content(limits.CHUNK), url))
+        body = kept(bounded(request, response.iter_content(limits.CHUNK)))
         return Raw(response.status_code, body, "xml" in response.headers.get("Content-Type", ""))
 
 
-def bounded(chunks: Iterable[bytes], url: str) -> Iterator[bytes]:
+def bounded(request: Payload, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks, as long as there are not too many."""
     size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > ANSWER_LIMIT:
-            raise TransportError(f"{url}: the answer is larger than {ANSWER_LIMIT} octets", sent=True)
+            raise AnswerLost(request, f"more than {ANSWER_LIMIT} octets came")
         yield chunk
 
 

@@ -7,6 +7,7 @@ import base64
 import gc
 import os
 import shutil
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -545,3 +546,15 @@ def test_both_clients_have_the_same_methods() -> None:
     public = {name for name in vars(DigipoortClient) if not name.startswith("_")}
     assert public | {"blocking", "run"} >= {name for name in vars(AsyncDigipoortClient) if not name.startswith("_")}
     assert [] == [name for name in public if not hasattr(AsyncDigipoortClient, name)]
+
+
+def test_an_answer_without_end_is_cut_off(sdk_pki: Path, peer: Peer) -> None:
+    """Above 160 MiB; nothing of it stays behind."""
+    peer.scripts = [lambda _: (200, bytes(161 << 20))]
+    before = set(Path(tempfile.gettempdir()).glob("digipoort-*"))
+
+    with pytest.raises(AnswerLost, match="167772160 octets"):
+        DigipoortClient(connection(sdk_pki, "bakkerij-jansen", peer.url)).submit(BERICHT)
+
+    gc.collect()
+    assert set(Path(tempfile.gettempdir()).glob("digipoort-*")) <= before
