@@ -17,29 +17,33 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from digipoort_as4 import config, gateway, limits
+from digipoort_as4 import config, gateway
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
+from digipoort_as4.hub.mandates import BEDRIJVEN
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import Purpose, read_oin
 from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.storage import tables
-from digipoort_as4.storage.agency_book import AgencyBook, Wish
+from digipoort_as4.storage.agency_book import AgencyBook, Dispatch, Wish
 from digipoort_as4.storage.inbox import Inbox
+from digipoort_as4.storage.outbox import Outbox
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
-from digipoort_as4.wssecurity.open_message import SignaturePolicy
-from digipoort_as4.wus import faults, ontvangen
+from digipoort_as4.wus import faults, ontvangen, profiles
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
-from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
+from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN, ZET_STATUS
 from digipoort_as4.wus.terugmelden import tell
+from digipoort_as4.wus.versturen import seal, send
 
+OWN: Final = "agency.toml"  # in an agency's folder: what it decides itself
 STATUSES: Final = ("none", "500", "510")  # what an agency may be told to set
 TOLD_AT_ONCE: Final = 8  # zetStatus requests under way together
 PAUSE: Final = timedelta(seconds=1)  # between two looks at the statuses that are due, when nothing wakes the loop
@@ -62,12 +66,15 @@ class AgencySettings:
     zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
     statuses: Mapping[str, str] = field(default_factory=dict)
     """berichtsoort to 500, 510 or none; `default` for all others."""
+    profile: str = BEDRIJVEN  # rule set of the connection with the hub, both ways
+    aanleveren_url: str = ""  # of the hub's AanleverService; empty: nothing is taken out of the outbox
 
 
 def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
 
-    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say.
+    What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
+    agency.profile is the rule set of the connection.
 
     Raises:
         ConfigError: no such agency, or a mistake in its file.
@@ -86,10 +93,16 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
     )
-    own = home / "agency.toml"
-    chosen = _read(own, tomllib.loads).get("zet_status", {}) if own.exists() else {}
-    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen, own)}
-    return AgencySettings(name, base, office["hub"]["oin"], office["services"][ZET_STATUS.name], statuses)
+    chosen, own = read_own(home), home / OWN
+    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
+    profile = str(chosen.get("agency", {}).get("profile", BEDRIJVEN))
+    zet_status, aanleveren = (office["services"][service.name] for service in (ZET_STATUS, AANLEVEREN))
+    return AgencySettings(name, base, office["hub"]["oin"], zet_status, statuses, profile, aanleveren)
+
+
+def read_own(home: Path) -> dict[str, Any]:
+    """What the file agency.toml in an agency's folder says; empty without one."""
+    return _read(home / OWN, tomllib.loads) if (home / OWN).exists() else {}
 
 
 def _validating(oin: str) -> dict[str, str]:
@@ -123,8 +136,8 @@ def read_settings(path: Path) -> AgencySettings:
     """The settings of an agency that stands by itself.
 
     Args:
-        path: agency.toml. [agency] has name, hub_oin, zet_status_url and settings, which names a file in the form of
-            digipoort.toml; [zet_status] has berichtsoort = "500", "510" or "none".
+        path: agency.toml. [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file
+            in the form of digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
 
     Raises:
         ConfigError: lists what is missing or wrong.
@@ -134,9 +147,11 @@ def read_settings(path: Path) -> AgencySettings:
     missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
     if missing:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
-    base, url = config.load(path.parent / table["settings"]), str(table.get("zet_status_url", ""))
+    base = config.load(path.parent / table["settings"])
+    zet_status, aanleveren = (str(table.get(key, "")) for key in ("zet_status_url", "aanleveren_url"))
     statuses = _check_statuses(whole.get("zet_status", {}), path)
-    return AgencySettings(table["name"], base, table["hub_oin"], url, statuses)
+    profile = str(table.get("profile", BEDRIJVEN))
+    return AgencySettings(table["name"], base, table["hub_oin"], zet_status, statuses, profile, aanleveren)
 
 
 # --- the agency -------------------------------------------------------------------------------------------------------
@@ -236,6 +251,36 @@ class Agency:
             detail=after.note,
         )
 
+    async def keep_sending(self) -> None:
+        """Send what the back end drops into the outbox."""
+        while self.settings.aanleveren_url:
+            await self.send_due()
+            await asyncio.sleep(PAUSE.total_seconds())
+
+    async def send_due(self) -> None:
+        """Seal what is new, one attempt for each message that is due, and move what is settled.
+
+        Each step is committed before the next: a crash at any moment repeats the same octets or the same move.
+        """
+        desk, book = self.desk, self.desk.book
+        known = {one.folder for one in book.dispatches()}
+        for folder in await asyncio.to_thread(desk.outbox.take):
+            if folder not in known:
+                await book.keep(await asyncio.to_thread(seal, folder, desk))
+        due = [one for one in book.dispatches() if one.verdict or one.due <= desk.now()][:TOLD_AT_ONCE]
+        await asyncio.gather(*(self._send(one) for one in due))
+
+    async def _send(self, one: Dispatch) -> None:
+        desk = self.desk
+        if not one.verdict:
+            one = await send(one, desk)
+            await desk.book.keep(one)
+            desk.journal.write("outbox", folder=one.folder, verdict=one.verdict or "later", detail=one.note)
+        if one.verdict:
+            mark = one.message_id.rpartition(":")[2]
+            await asyncio.to_thread(desk.outbox.settle, one.folder, one.verdict, one.told, one.answer, mark)
+            await desk.book.forget(one)
+
     async def keep_tidy(self) -> None:
         """Forget answers whose time to be kept is over."""
         while True:
@@ -244,7 +289,8 @@ class Agency:
 
     async def work(self) -> None:
         """All loops, until cancelled. Raises StorageFailure: the process must end (P5)."""
-        loops = [asyncio.create_task(loop()) for loop in (self.keep_handing_over, self.keep_telling, self.keep_tidy)]
+        kept = (self.keep_handing_over, self.keep_telling, self.keep_sending, self.keep_tidy)
+        loops = [asyncio.create_task(loop()) for loop in kept]
         try:
             await asyncio.gather(*loops)
         finally:
@@ -277,7 +323,8 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
         await agency.start()
         context = server_context(tls, base.ca)
         spool = agency.desk.spool
-        server = await serve(agency, context, spool, base.host, base.port, limits.WUS_BODY, journal=journal)
+        guard = Guard(session=timedelta(seconds=base.tls_session))
+        server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:
         await peers.close()
@@ -300,14 +347,16 @@ def open_agency(
         oin=read_oin(signer.certificate),
         hub_oin=settings.hub_oin,
         trust=trust,
-        policy=SignaturePolicy(),
+        profile=profiles.load(base.profiles).find(settings.profile, f"agency {settings.name}"),
         signer=signer,
         book=book,
         inbox=Inbox(base.folder / "inbox"),
+        outbox=Outbox(base.folder / "outbox"),
         spool=Spool(base.folder / "spool"),
         wanted=lambda berichtsoort: wanted(settings, berichtsoort),
         taken=woken.set,
         url=lambda: settings.zet_status_url,
+        aanleveren_url=settings.aanleveren_url,
         post=peers.post,
         now=gateway.now,
         new_id=gateway.new_id,

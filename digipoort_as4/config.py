@@ -51,11 +51,14 @@ class Settings:
     profile: str = "local"
     host: str = "127.0.0.1"
     port: int = 8443
+    tls_session: int = 3_600  # seconds after which a peer must connect anew (DK-WUS WT008)
     public_url: str = ""  # what peers call us, without a path; empty: https://localhost and the port
     routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
     consents: Path | None = None
+    profiles: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
+    agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
@@ -99,11 +102,14 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _port(value: Any, base: Path) -> int:
-    number = int(value) if isinstance(value, (int, str)) and str(value).isdigit() else -1
-    if not 0 < number < 65536:
-        raise ValueError("expected a number from 1 to 65535")
-    return number
+def _up_to(highest: int) -> Reader:
+    def read(value: Any, base: Path) -> int:
+        number = int(value) if isinstance(value, (int, str)) and str(value).isdigit() else -1
+        if not 0 < number <= highest:
+            raise ValueError(f"expected a number from 1 to {highest}")
+        return number
+
+    return read
 
 
 def _url(value: Any, base: Path) -> str:
@@ -127,8 +133,9 @@ KEYS: Final[dict[str, Reader]] = {
     "profile": _profile,
     "folder": _path,
     "listen.host": _text,
-    "listen.port": _port,
+    "listen.port": _up_to(65_535),
     "listen.public_url": _url,
+    "listen.tls_session": _up_to(86_400),
     "tls.certificate": _file,
     "tls.key": _file,
     "tls.password_file": _secret,
@@ -143,10 +150,11 @@ KEYS: Final[dict[str, Reader]] = {
     "data.routes": _file,
     "data.parties": _file,
     "data.consents": _file,
+    "data.profiles": _file,
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
-TABLES: Final = ("agencies", "foutcodes")
+TABLES: Final = ("agencies", "agency_profiles", "foutcodes")
 """Tables whose keys the operator chooses."""
 
 
@@ -169,6 +177,9 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
+    for oin, name in tables["agency_profiles"].items():
+        if oin not in tables["agencies"] or not isinstance(name, str):
+            mistakes.append(f"agency_profiles.{oin}: expected an OIN of [agencies], and the name of its profile")
     given = {key: (value, path.name) for key, value in _flat(tree).items()}
     names = {f"DIGIPOORT_{key.upper().replace('.', '_')}": key for key in KEYS}
     given |= {key: (environment[name], name) for name, key in names.items() if name in environment}
@@ -256,6 +267,7 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         signing=keys("signing"),
         ca=values["trust.ca"],
         agencies=tables["agencies"],
+        agency_profiles=tables["agency_profiles"],
         foutcodes=tables["foutcodes"],
         **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
     )

@@ -31,6 +31,8 @@ _CAUSES: Final = (
     Cause("unknown-path", "Dit adres bestaat niet.", http=404),
     Cause("content-encoding", "Een gecomprimeerd verzoek wordt niet aangenomen.", http=415),
     Cause("content-type", "Het Content-Type is niet text/xml.", http=415),
+    Cause("multipart", "De MIME-opbouw van het verzoek klopt niet."),
+    Cause("xop", "Een xop:Include of het deel waar hij naar verwijst klopt niet."),
     Cause("body-too-large", "Het verzoek is te groot.", http=413),
     Cause("body-truncated", "Het verzoek is afgebroken voordat het compleet was.", http=400),
     Cause("not-xml", "Het verzoek is geen welgevormde XML.", dk_bp="0001"),

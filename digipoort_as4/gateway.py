@@ -27,7 +27,7 @@ from digipoort_as4.pki.revocation import CrlIndex, load_crls
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wus import operations, services
+from digipoort_as4.wus import operations, profiles, services
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
 
@@ -101,7 +101,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def watch_tables(settings: Settings, journal: Journal) -> Watched[Snapshot]:
     """Trust and the operator's tables."""
-    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES))
+    own = settings.profiles or profiles.FILE
+    files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES), own)
     return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal)
 
 
@@ -125,7 +126,10 @@ def read_snapshot(settings: Settings) -> Snapshot:
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
     copies.check_against(consents, routes)
-    return Snapshot(read_trust(settings), routes, parties, consents, settings.agencies)
+    known = profiles.load(settings.profiles)
+    known.check(parties.by_oin.values(), settings.agency_profiles)
+    trust = read_trust(settings)
+    return Snapshot(trust, routes, parties, consents, settings.agencies, settings.agency_profiles, known)
 
 
 def read_trust(settings: Settings) -> Trust:

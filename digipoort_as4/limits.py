@@ -25,11 +25,11 @@ CONNECT: Final = timedelta(seconds=10)  # Of that, to open the connection, the T
 POOL_KEEPALIVE: Final = timedelta(seconds=15)  # A pooled connection of ours; well below what servers keep theirs
 ANSWER: Final = 4 * MIB  # Octets of an answer that we read: an answer with many statusdetails fits, a flood does not
 WUS_BODY: Final = 120 * MIB  # A whole WUS request (decision 12)
-ANSWER_ROWS: Final = (
-    1_000  # Statuses, processes or messages in one answer of ours; the rest waits for the next question
-)
+ANSWER_ROWS: Final = 1_000  # Statuses, processes or messages in one answer of ours; the rest waits to be asked
 ANSWER_TREE: Final = 768 * KIB  # Of an answer of ours, large texts aside: whoever reads as we do (TREE) can read it
 ANSWER_CONTENT: Final = 100 * MIB  # Octets of documents in one answer of the ophaalservice; one message goes always
+PARTS: Final = 64  # MIME parts of one body: 50 documents, the root, and what toolkits move out beside them
+PART_HEADERS: Final = 8 * KIB  # Octets of the headers of one MIME part; real ones are below 300
 INLINE_BODY: Final = 1 * MIB  # Up to here a body stays on the event loop and in memory; above: thread and spool file
 
 # --- XML --------------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
 from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
@@ -220,8 +221,9 @@ def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> R
 
 
 def _agency(folder: Path, place: Place) -> Record:
-    inbox = folder / "agencies" / place.name / "inbox"
-    return {"name": place.name, "oin": place.identity.oin, "url": place.url + gateway.AFLEVEREN, "inbox": str(inbox)}
+    home, url = folder / "agencies" / place.name, place.url + gateway.AFLEVEREN
+    boxes = {name: str(home / name) for name in ("inbox", "outbox")}
+    return {"name": place.name, "oin": place.identity.oin, "url": url, **boxes}
 
 
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
@@ -238,6 +240,8 @@ def _write_config(folder: Path, places: Sequence[Place]) -> bool:
 def _config(folder: Path, places: Sequence[Place]) -> str:
     pki, hub, one = folder / PKI, places[0], places[0].identity
     between, crls = [test_pki.intermediates(pki)], test_pki.crls(pki)
+    chosen = {place.identity.oin: agency.read_own(folder / "agencies" / place.name) for place in places[1:]}
+    profiles = {oin: own["agency"]["profile"] for oin, own in chosen.items() if "profile" in own.get("agency", {})}
     rows: list[tuple[str, dict[str, object]]] = [
         ("", {"profile": "local", "folder": folder / "data"}),
         ("[listen]", {"host": "127.0.0.1", "port": hub.port, "public_url": hub.url}),
@@ -246,6 +250,7 @@ def _config(folder: Path, places: Sequence[Place]) -> str:
         ("[trust]", {"ca": test_pki.anchors(pki), "intermediates": between, "crls": crls, "test_pki": pki}),
         ("[data]", {"consents": folder / CONSENTS}),
         ("[agencies]", {place.identity.oin: place.url + gateway.AFLEVEREN for place in places[1:]}),
+        ("[agency_profiles]", profiles),
     ]
     lines = ["# Written by `digipoort up` at each start; changes are lost."]
     for table, values in rows:
@@ -423,8 +428,9 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
+    guard = Guard(session=timedelta(seconds=settings.tls_session))
     server = await listen(
-        door, context, office.spool, settings.host, settings.port, limits.WUS_BODY, journal=office.journal
+        door, context, office.spool, settings.host, settings.port, journal=office.journal, guard=guard
     )
     desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url, oin=office.oin)

@@ -66,6 +66,41 @@ class FilePayload:
                 yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Payloads one behind the other."""
+
+    pieces: tuple[Payload, ...]
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return sum(piece.size for piece in self.pieces)
+
+    def open(self) -> Iterator[bytes]:
+        """The octets of each, in chunks."""
+        for piece in self.pieces:
+            yield from piece.open()
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Text:
+    """The canonical base64 text of octets, made while it is read."""
+
+    octets: Payload
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return 4 * ((self.octets.size + 2) // 3)
+
+    def open(self) -> Iterator[bytes]:
+        """The text in chunks."""
+        for text in base64_of(self.octets):
+            for start in range(0, len(text), limits.CHUNK):
+                yield text[start : start + limits.CHUNK]
+
+
 def slice_of(payload: Payload, start: int, size: int) -> Payload:
     """A stretch of a payload, from octet `start` on, as a payload of its own, without copying a file."""
     if isinstance(payload, FilePayload):
@@ -99,52 +134,28 @@ def base64_of(payload: Payload) -> Iterator[bytes]:
     yield base64.b64encode(rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """A Payload of pieces: octets of ours, and payloads that go out as base64."""
-
-    pieces: tuple[bytes | Payload, ...]
-    size: int
-
-    def open(self) -> Iterator[bytes]:
-        """The octets in chunks of at most limits.CHUNK."""
-        for piece in self.pieces:
-            for chunk in chunks_of(piece):
-                for start in range(0, len(chunk), limits.CHUNK):
-                    yield chunk[start : start + limits.CHUNK]
-
-
 def assemble(octets: bytes, large: Mapping[str, Payload]) -> Payload:
-    """A message with its large payloads, as base64, in the place of their placeholders."""
+    """A message with the base64 of its large payloads in the place of their placeholders."""
     return joined(split(octets, large))
 
 
-def split(octets: bytes, large: Mapping[str, Payload]) -> tuple[bytes | Payload, ...]:
-    """The octets with the payloads between them; each placeholder must stand in them once, in this order."""
-    pieces: list[bytes | Payload] = []
+def split(octets: bytes, large: Mapping[str, Payload]) -> list[Payload]:
+    """The octets with the payloads' base64 between them, each placeholder exactly once in this order."""
+    pieces: list[Payload] = []
     rest = octets
     for placeholder, payload in large.items():
         before, found, rest = rest.partition(placeholder.encode())
         if not found or placeholder.encode() in rest:
             raise ValueError(f"placeholder {placeholder} must stand there once, in the order of the payloads")
-        pieces += [before, payload]
-    return (*pieces, rest)
+        pieces += [BytesPayload(before), Base64Text(payload)]
+    return [*pieces, BytesPayload(rest)]
 
 
-def joined(pieces: tuple[bytes | Payload, ...]) -> Payload:
-    """One payload of pieces that `split` made, or more."""
-    if all(isinstance(piece, bytes) for piece in pieces):
-        return BytesPayload(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
-    return Assembled(pieces, sum(_sent_size(piece) for piece in pieces))
-
-
-def _sent_size(piece: bytes | Payload) -> int:
-    return len(piece) if isinstance(piece, bytes) else 4 * ((piece.size + 2) // 3)
-
-
-def chunks_of(piece: bytes | Payload) -> Iterator[bytes]:
-    """A piece as it is sent."""
-    return iter((piece,)) if isinstance(piece, bytes) else base64_of(piece)
+def joined(pieces: Sequence[Payload]) -> Payload:
+    """One payload, in memory when all pieces are."""
+    if all(isinstance(piece, BytesPayload) for piece in pieces):
+        return BytesPayload(b"".join(map(read_all, pieces)))
+    return Joined(tuple(pieces))
 
 
 @dataclass(frozen=True, slots=True)

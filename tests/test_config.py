@@ -120,3 +120,28 @@ def test_no_file_is_told_with_the_places(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"looked in digipoort\.toml"):
         config.load(None, {"XDG_CONFIG_HOME": str(tmp_path)})
+
+
+def test_port_443_is_a_setting(written: Path) -> None:
+    """WT006 and TLS005."""
+    written.write_text(GOOD.replace("port = 9443", "port = 443"))
+    assert 443 == config.load(written, {}).port
+
+
+def test_the_longest_tls_session_is_a_setting(written: Path) -> None:
+    """WT008: seconds; an hour when nothing is said."""
+    assert 3600 == config.load(written, {}).tls_session
+    assert 90 == config.load(written, {"DIGIPOORT_LISTEN_TLS_SESSION": "90"}).tls_session
+    for wrong in ("0", "-1", "86401", "an hour", "9" * 30):
+        told = mistakes(written, "port = 9443", "port = 9443", {"DIGIPOORT_LISTEN_TLS_SESSION": wrong})
+        assert "listen.tls_session (DIGIPOORT_LISTEN_TLS_SESSION): expected a number from 1 to 86400" in told
+
+
+def test_an_agency_may_name_a_profile(written: Path) -> None:
+    """A table beside the addresses; a profile for nobody is a mistake."""
+    row = '[agency_profiles]\n00000099000000012000 = "overheden-2W-be-S"\n\n[foutcodes.aanleveren]'
+    written.write_text(GOOD.replace("[foutcodes.aanleveren]", row))
+    assert {"00000099000000012000": "overheden-2W-be-S"} == config.load(written, {}).agency_profiles
+    for wrong, oin in (("12000 =", "13000"), ('"overheden-2W-be-S"', "12000")):
+        told = mistakes(written, "[foutcodes.aanleveren]", row.replace(wrong, "13000 =" if oin == "13000" else "3"))
+        assert f"agency_profiles.000000990000000{oin}: expected an OIN of [agencies], and the name" in told

@@ -22,6 +22,7 @@ from digipoort_as4.pki.certificates import Purpose, load_pem
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport.http import HttpRequest
+from digipoort_as4.wus import profiles
 
 NOW = datetime.now(UTC)
 
@@ -112,6 +113,27 @@ def test_a_missing_table_is_told_at_start(settings: Settings, tmp_path: Path) ->
     """The operator hears which file."""
     with pytest.raises(ConfigError, match=r"weg\.toml"):
         watch_tables(replace(settings, routes=tmp_path / "weg.toml"), Journal(None))
+
+
+def test_a_party_with_a_profile_that_nobody_can_have_is_told(settings: Settings, tmp_path: Path) -> None:
+    """The table of parties alone cannot know; both files together do."""
+    parties, good = tmp_path / "parties.toml", (tables.SHIPPED / "parties.toml").read_text()
+    parties.write_text(good.replace('role = "intermediair"', 'role = "intermediair"\nprofile = "overheden-2W-be-S"'))
+    named = watch_tables(replace(settings, parties=parties), Journal(None))()
+    assert named.policy_of("00000099000000102000").confirmation
+    parties.write_text(good.replace('role = "intermediair"', 'role = "intermediair"\nprofile = "overheden-2W-be-SE"'))
+    with pytest.raises(ConfigError, match="party Installatiebedrijf De Boer: 'overheden-2W-be-SE' comes with"):
+        watch_tables(replace(settings, parties=parties), Journal(None))
+
+
+def test_an_operators_own_profiles_are_watched(settings: Settings, tmp_path: Path) -> None:
+    """As routes and parties are: a longer skew counts from the next look on."""
+    own, shipped = tmp_path / "profiles.toml", profiles.FILE.read_text()
+    own.write_text(shipped)
+    watched = Watched(replace(settings, profiles=own), tmp_path)
+    assert timedelta(seconds=60) == watched.tables().policy_of("anybody").future
+    change(own, shipped.replace("timestamp_future = 60", "timestamp_future = 90", 1))
+    assert timedelta(seconds=90) == watched.tables().policy_of("anybody").future
 
 
 def test_production_does_not_start_with_test_roots(settings: Settings) -> None:

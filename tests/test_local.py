@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import digipoort_as4.cli
-from digipoort_as4 import config, local
+from digipoort_as4 import agency, config, local
 from digipoort_as4.errors import ConfigError, DigipoortError, Refused, TransportError, UsageError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
@@ -46,6 +46,9 @@ BODIES = {
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("office")
+    own = folder / "agencies" / "belastingdienst" / "agency.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[agency]\nprofile = "overheden-2W-be-S"\n')
     try:
         yield folder, local.up(folder)
     finally:
@@ -182,6 +185,15 @@ def statuses(folder: Path, kenmerk: str, until: str) -> list[str]:
 
 TAX_FLOW = ["105", "100", "110", "200", "301", "301", "405", "400", "500"]
 """digipoort 3.2."""
+
+
+def test_an_agencys_own_profile_reaches_the_hub(office: tuple[Path, dict[str, Any]]) -> None:
+    """Both ends of the connection read one file; the messages of these tests go under it."""
+    folder, record = office
+    oin = next(one["oin"] for one in record["agencies"] if one["name"] == "belastingdienst")
+    assert {oin: "overheden-2W-be-S"} == config.load(folder / "digipoort.toml", {}).agency_profiles
+    assert "overheden-2W-be-S" == agency.local_settings(folder, "belastingdienst").profile
+    assert "bedrijven" == agency.local_settings(folder, "uwv").profile
 
 
 def test_a_message_goes_all_the_way(office: tuple[Path, dict[str, Any]]) -> None:

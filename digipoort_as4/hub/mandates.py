@@ -17,6 +17,7 @@ from digipoort_as4.hub.routes import RETOUR, Route
 
 FILE: Final = "parties.toml"
 REGISTER: Final = "register of mandates"  # What the store keeps, changed by `digipoort mandates`
+BEDRIJVEN: Final = "bedrijven"  # Profile of the connection of whoever names none
 ROLES: Final = ("bedrijf", "intermediair")
 AANLEVEREN: Final = "aanleveren"  # Send messages
 STATUS: Final = "status"  # See processes and statuses of messages that others sent for the belanghebbende
@@ -46,6 +47,7 @@ class Party:
     identities: tuple[Identiteit, ...]  # Its own numbers
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
+    profile: str = BEDRIJVEN  # Rule set of its connection, a name in wus/profiles.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ..
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "identities", "mandate"), where)
+    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "profile", "identities", "mandate"), where)
     return Party(
         oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
@@ -174,6 +176,7 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
         identities=tuple(_identiteit(mistakes, i, where) for i in mistakes.tables(row, "identities", where)),
         mandates=tuple(_mandate(mistakes, m, f"{where}, mandate") for m in mistakes.tables(row, "mandate", where)),
         sha1=mistakes.flag(row, "sha1", where),
+        profile=mistakes.text({"profile": BEDRIJVEN, **row}, "profile", where),
     )
 
 

@@ -56,6 +56,7 @@ class Connection:
     anchors: Callable[[], Trust]  # For the signature of answers, as it is now: revocation lists are renewed
     hub_oin: str  # Only answers signed by this OIN are read
     algorithms: Algorithms = SHA256
+    mtom: bool = False  # Aanleveren as MTOM: large documents travel as octets, a quarter smaller than base64
     patience: timedelta = PATIENCE
     timeout: timedelta = READ_TIMEOUT  # Without an octet of the answer
     clock: Callable[[], datetime] = utc_now

@@ -41,12 +41,14 @@ from digipoort_as4.errors import (
 )
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool, read_all
 from digipoort_as4.sdk.connection import CONNECT_TIMEOUT, LIFE, Connection
-from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap import inhoud, xml_guard, xop
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
+from digipoort_as4.soap.multipart import Written
 from digipoort_as4.soap.names import KV, SOAP11, WSA, local_name, q
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
 from digipoort_as4.wssecurity.seal_message import seal
+from digipoort_as4.wus.operations import AANLEVEREN
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 8.0  # Seconds between attempts: doubled each time up to this
@@ -64,7 +66,7 @@ class AnswerLost(OutcomeUnknown):
     """The post office may have accepted the request; nobody heard it say so."""
 
     def __init__(self, request: Payload, why: str) -> None:
-        self.request, self.message_id = request, ""  # Signed, as it was sent
+        self.request, self.message_id, self.content_type = request, "", XML_TYPE  # Signed, as it was sent
         super().__init__(f"no answer came: {why}", sent=True)
         self.add_note("found: the request was sent, so it may have been accepted")
         self.add_note(
@@ -83,6 +85,8 @@ class Exchange:
     message: SoapMessage  # The answer's tree, large documents kept out of it
     opened: Opened | None
     """What the signature of the answer covers; None for a fault, which is unsigned (digipoort 2.6)."""
+    request_type: str = XML_TYPE  # Content-Type; of MTOM with its boundary, without which the request cannot be read
+    answer_type: str = XML_TYPE
 
 
 class WusFault(Refused, Fault):
@@ -137,7 +141,7 @@ class Raw:
 
     status: int
     body: Payload
-    is_xml: bool  # By its Content-Type
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +193,19 @@ class WusTransport(Transport):
         if self.again is None:
             request = self._seal(address, envelope, action, sent_at, message_id)
         else:
-            request, message_id = self.again.request, self.again.message_id
+            request, message_id = Written(self.again.content_type, self.again.request), self.again.message_id
         try:
-            raw = post(self.connection, address, request, action, sent_at + LIFE)
-            message = parse_answer(raw, request)
+            raw = post(self.connection, address, request.body, action, sent_at + LIFE, request.content_type)
+            message = parse_answer(raw, request.body)
         except AnswerLost as lost:
-            lost.message_id = message_id
+            lost.message_id, lost.content_type = message_id, request.content_type
             raise
         fault = message.body.find(q(SOAP11, "Fault"))
         fresh = self.again is None
         opened = None if fault is not None else verify(self.connection, message, message_id, action, fresh=fresh)
-        self.last = exchange = Exchange(request, message_id, raw.body, message, opened)
+        self.last = exchange = Exchange(
+            request.body, message_id, raw.body, message, opened, request.content_type, raw.content_type
+        )
         if fault is not None:
             refused = refusal(fault)
             refused.exchange = exchange
@@ -214,14 +220,17 @@ class WusTransport(Transport):
             url = str(data_file(f"schemas/{XSD}"))
         return bytes(super().load(url))  # type: ignore[no-untyped-call]
 
-    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Payload:
+    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Written:
         operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
         if operation is None:
             raise UsageError("the Body is empty")
         addressing = Addressing(to=address, action=action, message_id=message_id)
         mark, large = message_id.rpartition(":")[2], self.large or take_out(operation)
         c, octets = self.connection, xml_guard.serialise(operation)
-        return seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, large).payload
+        sealed = seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, large)
+        if c.mtom and AANLEVEREN.by_action(action):
+            return xop.pack(sealed.skeleton, large, secrets.token_hex(16))
+        return Written(XML_TYPE, sealed.payload)
 
 
 def put_back(message: SoapMessage) -> bytes:
@@ -244,7 +253,9 @@ def take_out(operation: etree._Element) -> dict[str, Payload]:
     return large
 
 
-def post(connection: Connection, url: str, request: Payload, action: str, valid_until: datetime) -> Raw:
+def post(
+    connection: Connection, url: str, request: Payload, action: str, valid_until: datetime, content_type: str = XML_TYPE
+) -> Raw:
     """Post a signed envelope; the same octets again while they are valid and patience lasts.
 
     Raises:
@@ -255,8 +266,8 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
     pause, tries, sent, why = FIRST_PAUSE, 0, False, ""
     while True:
         try:
-            raw = post_once(connection, url, request, action)
-            if raw.is_xml or raw.status not in TRY_LATER:
+            raw = post_once(connection, url, request, action, content_type)
+            if "xml" in raw.content_type or raw.status not in TRY_LATER:
                 return raw
             sent, why = True, f"HTTP {raw.status}, which is no SOAP"
         except requests.exceptions.SSLError as reason:
@@ -276,15 +287,16 @@ def post(connection: Connection, url: str, request: Payload, action: str, valid_
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def post_once(connection: Connection, url: str, request: Payload, action: str) -> Raw:
+def post_once(connection: Connection, url: str, request: Payload, action: str, content_type: str = XML_TYPE) -> Raw:
     """One POST; the answer's octets up to a limit."""
-    headers = {"Content-Type": XML_TYPE, "SOAPAction": f'"{action}"', "Accept": "text/xml"}
+    accept = "text/xml" if content_type == XML_TYPE else "multipart/related, text/xml"
+    headers = {"Content-Type": content_type, "SOAPAction": f'"{action}"', "Accept": accept}
     waits = (CONNECT_TIMEOUT.total_seconds(), connection.timeout.total_seconds())
     with connection.session.post(
         url, data=Octets(request), headers=headers, timeout=waits, allow_redirects=False, stream=True
     ) as response:
         body = kept(bounded(request, response.iter_content(limits.CHUNK)))
-        return Raw(response.status_code, body, "xml" in response.headers.get("Content-Type", ""))
+        return Raw(response.status_code, body, response.headers.get("Content-Type", ""))
 
 
 def bounded(request: Payload, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -328,11 +340,11 @@ def parse_answer(raw: Raw, request: Payload | None = None) -> SoapMessage:
     Raises:
         AnswerLost: no SOAP came back for `request`, and it is not known who answered. TransportError: nor was it read.
     """
+    most, documents, token = limits.ANSWER_READ, limits.ANSWER_DOCUMENTS, secrets.token_hex(16)
     try:
-        skeleton, large = inhoud.extract(
-            raw.body, secrets.token_hex(16), most=limits.ANSWER_READ, documents=limits.ANSWER_DOCUMENTS
-        )
-        return xml_guard.parse(skeleton, large, most=limits.ANSWER_READ)
+        if xop.is_package(raw.content_type):
+            return xml_guard.parse(*xop.unpack(raw.body, raw.content_type, token))
+        return xml_guard.parse(*inhoud.extract(raw.body, token, most=most, documents=documents), most=most)
     except PeerError as reason:
         what = f"the answer is no SOAP message (HTTP {raw.status})"
         if request is not None and not 400 <= raw.status < 500:

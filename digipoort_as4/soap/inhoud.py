@@ -103,9 +103,9 @@ class _Scanner:
             return
         if len(self.large) == self.documents:
             raise PeerError("xml-limit", found=f"meer dan {self.documents} grote inhouden", where="inhoud")
-        placeholder = _placeholder(self.token, len(self.large))
-        self.large.append(LargeText(placeholder, slice_of(self.body, text.start, text.size)))
-        self._keep(placeholder.encode())
+        word = placeholder(f"{self.token}:{len(self.large)}")
+        self.large.append(LargeText(word, slice_of(self.body, text.start, text.size)))
+        self._keep(word.encode())
 
     def _keep(self, octets: bytes) -> int:
         self.skeleton += octets
@@ -139,7 +139,7 @@ class _Text:
             raise PeerError("inhoud", where=where, found=found, expected="alleen base64-tekens en witruimte", fix=fix)
         self.characters += len(octets) - sum(octets.count(white) for white in _WHITE_SPACE)
         if self.characters > _MOST_CHARACTERS or self.size > limits.INHOUD_TEXT:
-            raise _inhoud_too_large(f"grote inhoud {self.number}")
+            raise inhoud_too_large(f"grote inhoud {self.number}")
 
 
 def _complete(window: bytes, at: int) -> int:
@@ -148,9 +148,9 @@ def _complete(window: bytes, at: int) -> int:
     return len(window) if last < 0 or window.find(b">", last) >= 0 else last
 
 
-def _placeholder(token: str, number: int) -> str:
+def placeholder(token: str) -> str:
     """32 base64 characters, so that the tree still validates against the XSD."""
-    return base64.b64encode(hashlib.sha256(f"{token}:{number}".encode()).digest()[:24]).decode()
+    return base64.b64encode(hashlib.sha256(token.encode()).digest()[:24]).decode()
 
 
 def _too_large(most: int) -> PeerError:
@@ -158,8 +158,14 @@ def _too_large(most: int) -> PeerError:
     return PeerError("body-too-large", found=found, expected="documenten als base64 in inhoud")
 
 
-def _inhoud_too_large(where: str) -> PeerError:
+def inhoud_too_large(where: str) -> PeerError:
+    """Refusal of a document above limits.INHOUD octets."""
     return PeerError("inhoud-too-large", where=where, expected=f"hoogstens {limits.INHOUD} octetten")
+
+
+def octets_of(text: LargeText) -> Iterator[bytes]:
+    """The octets that a large text stands for: decoded, unless they came as they are. Raises PeerError: as decode."""
+    return decode(text.text) if text.octets is None else text.octets.open()
 
 
 def decode(text: Payload) -> Iterator[bytes]:
@@ -182,11 +188,11 @@ def decode(text: Payload) -> Iterator[bytes]:
         octets = _decode_group(characters[:whole], padded=False)
         size += len(octets)
         if size > limits.INHOUD:
-            raise _inhoud_too_large("inhoud")
+            raise inhoud_too_large("inhoud")
         yield octets
     last = _decode_group(rest, padded=True)
     if size + len(last) > limits.INHOUD:
-        raise _inhoud_too_large("inhoud")
+        raise inhoud_too_large("inhoud")
     yield last
 
 

@@ -15,7 +15,8 @@ class LargeText:
     """Base64 text of one large inhoud, taken from the octets before the tree was built (decision 13)."""
 
     placeholder: str  # Unguessable text of this message that stands in the tree instead
-    text: Payload  # The octets as received: base64 alphabet, '=' and white space only
+    text: Payload  # The octets as received, or as XOP restores them: base64 alphabet, '=' and white space only
+    octets: Payload | None = None  # What the text stands for, when it came as a MIME part (soap.xop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ DS: Final = "http://www.w3.org/2000/09/xmldsig#"
 EC: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 XML: Final = "http://www.w3.org/XML/1998/namespace"
 KV: Final = "http://logius.nl/digipoort/koppelvlakservices/1.2/"  # Requests, responses and faults of the koppelvlak
+XOP: Final = "http://www.w3.org/2004/08/xop/include"
 BASE64_BINARY: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary"
 X509V3: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3"
 

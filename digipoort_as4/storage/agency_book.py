@@ -42,6 +42,11 @@ CREATE TABLE IF NOT EXISTS wish (
     PRIMARY KEY (hub_oin, berichtkenmerk, statuscode)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wish_due ON wish (due) WHERE due IS NOT NULL;
+CREATE TABLE IF NOT EXISTS dispatch (
+    folder TEXT PRIMARY KEY, message_id TEXT NOT NULL, sealed_at TEXT NOT NULL, due TEXT NOT NULL,
+    octets BLOB NOT NULL, signature_value TEXT NOT NULL, large TEXT NOT NULL, attempts INTEGER NOT NULL,
+    note TEXT NOT NULL, verdict TEXT NOT NULL, told TEXT NOT NULL, answer BLOB NOT NULL
+) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
 
@@ -77,9 +82,27 @@ class Wish:
     note: str = ""  # for the operator: what the last attempt met
 
 
-TIMES: Final = ("delivered_at", "done_at", "at", "due")  # columns that hold a moment
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A message of the outbox on its way to the hub: a row of the table, as its columns stand."""
 
-R = TypeVar("R", HandOver, Wish)
+    folder: str  # its name in the outbox
+    message_id: str
+    sealed_at: datetime
+    due: datetime  # next attempt
+    octets: bytes = b""  # as they are sent at each attempt, with placeholders for large documents
+    signature_value: str = ""
+    large: str = "{}"  # JSON: placeholder to file name
+    attempts: int = 0
+    note: str = ""  # for the operator: what the last attempt met
+    verdict: str = ""  # sent or refused: nothing is sent any more, the folder is to be moved there
+    told: str = ""  # answer.json
+    answer: bytes = b""  # the hub's signed answer, or its fault
+
+
+TIMES: Final = ("delivered_at", "done_at", "at", "due", "sealed_at")  # columns that hold a moment
+
+R = TypeVar("R", HandOver, Wish, Dispatch)
 
 
 class AgencyBook:
@@ -146,6 +169,10 @@ class AgencyBook:
         """All statuses of a hand-over, settled or not."""
         return self._rows(Wish, "SELECT * FROM wish WHERE berichtkenmerk = ? ORDER BY at", berichtkenmerk)
 
+    def dispatches(self) -> list[Dispatch]:
+        """All messages of the outbox that are under way, longest due first."""
+        return self._rows(Dispatch, "SELECT * FROM dispatch ORDER BY due")
+
     # --- writing ------------------------------------------------------------------------------------------------------
 
     async def take(self, hand_over: HandOver, reply: RememberReply, wishes: Sequence[Wish] = ()) -> bool:
@@ -177,6 +204,14 @@ class AgencyBook:
         )
         key = (wish.hub_oin, wish.berichtkenmerk, wish.statuscode)
         await self._write((statement, (_text(wish.due), wish.attempts, wish.note, *key)))
+
+    async def keep(self, one: Dispatch) -> None:
+        """Commit what is known of a message of the outbox, before its octets leave and after each attempt."""
+        await self._write(_insert("dispatch", *_columns(one), verb="REPLACE"))
+
+    async def forget(self, one: Dispatch) -> None:
+        """Drop a message whose folder was moved."""
+        await self._write(("DELETE FROM dispatch WHERE folder = ?", (one.folder,)))
 
     async def forget_replies(self, now: datetime) -> None:
         """Drop answers whose time to be kept is over."""
@@ -226,12 +261,12 @@ class AgencyBook:
 _Statement = tuple[str, tuple[object, ...]]
 
 
-def _insert(table: str, *row: object) -> _Statement:
-    # `table` is one of three names above, never anybody's data
-    return f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row
+def _insert(table: str, *row: object, verb: str = "INSERT") -> _Statement:
+    # `table` is one of four names above, never anybody's data
+    return f"{verb} INTO {table} VALUES ({', '.join('?' * len(row))})", row
 
 
-def _columns(it: HandOver | Wish) -> Iterator[object]:
+def _columns(it: HandOver | Wish | Dispatch) -> Iterator[object]:
     for field in fields(it):
         value = getattr(it, field.name)
         yield _text(value) if field.name in TIMES else value

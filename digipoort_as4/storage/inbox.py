@@ -94,7 +94,7 @@ class Inbox:
             place.mkdir()
             entries = [_write_document(place, number, document) for number, document in enumerate(documents, 1)]
             text = json.dumps({**envelope, "documents": entries}, ensure_ascii=False, indent=2) + "\n"
-            _write(place / ENVELOPE, [text.encode()])
+            write(place / ENVELOPE, [text.encode()])
             sync_folder(place)
             sync_folder(self._staging)
         except BaseException as error:
@@ -142,7 +142,7 @@ class Inbox:
 
 def _write_document(place: Path, number: int, document: Document) -> dict[str, object]:
     name = file_name(number, document.mime_type)
-    size, sha256 = _write(place / name, document.payload.open())
+    size, sha256 = write(place / name, document.payload.open())
     if (size, sha256) != (document.size, document.sha256):
         # The spool was cut short or changed under our hands: a receipt would vouch for other octets than were signed.
         raise StorageFailure(f"document {number} has {size} octets on disk, {document.size} were received, or differs")
@@ -150,7 +150,8 @@ def _write_document(place: Path, number: int, document: Document) -> dict[str, o
     return {**told, "sha256": sha256.hex(), "size": size}
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> tuple[int, bytes]:
+def write(path: Path, chunks: Iterable[bytes]) -> tuple[int, bytes]:
+    """Write a fresh file and wait for the disk; how many octets, and their SHA-256."""
     digest, size = hashlib.sha256(), 0
     with path.open("xb") as file:
         for chunk in chunks:

@@ -32,6 +32,7 @@ class Guard:
     rate: int = limits.MINIMUM_RATE  # octets per second of body after `grace`
     grace: timedelta = limits.RATE_GRACE  # also the longest pause within a body
     keepalive: timedelta = limits.KEEPALIVE
+    session: timedelta = timedelta(hours=1)  # after which a connection ends with its answer (DK-WUS WT008)
     answer_stall: timedelta = limits.ANSWER_STALL
     linger: timedelta = limits.LINGER
     connections: int = limits.CONNECTIONS
@@ -70,6 +71,7 @@ class GuardedConnection(web.RequestHandler):
         self._door = door
         self._wire: asyncio.Transport | None = None
         self._header_until = loop.time() + door.guard.header.total_seconds()
+        self._session_until = loop.time() + door.guard.session.total_seconds()
         self._header_clock = _Clock(loop, lambda: self.drop("slow-header"))
         self._answer_clock = _Clock(loop, lambda: self.drop("slow-reader"))
         self._headers_seen = 0
@@ -108,6 +110,11 @@ class GuardedConnection(web.RequestHandler):
         self._header_clock.stop()
         self._answer_clock.stop()
         super().connection_lost(exc)
+
+    @property
+    def overdue(self) -> bool:
+        """True when its answer shall be the last (DK-WUS WT008)."""
+        return self._loop.time() >= self._session_until
 
     @property
     def idle(self) -> bool:

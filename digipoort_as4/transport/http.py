@@ -34,6 +34,7 @@ class HttpAnswer:
     status: int
     headers: Mapping[str, str]  # of an answer that came, names in lower case
     body: Payload
+    tls_certificate: bytes | None = None  # DER that the party asked showed and was judged by; None of an answer of ours
 
 
 async def stream(body: Payload) -> AsyncIterator[bytes]:

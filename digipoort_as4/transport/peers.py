@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from digipoort_as4.errors import PeerError
 from digipoort_as4.payload import Payload
@@ -42,6 +43,7 @@ class Peers:
     def __init__(self, new_context: Callable[[], ssl.SSLContext], judge: Judge) -> None:
         self._new_context, self._judge = new_context, judge
         self._clients: dict[str, Client] = {}
+        self._shown: dict[str, bytes] = {}  # DER that each party showed last
 
     async def post(self, oin: str, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
         """Send one request to the party that holds the OIN; see `Client.post`.
@@ -49,8 +51,13 @@ class Peers:
         Raises TransportError: `sent` False when no connection stood, a certificate of another party included.
         """
         if oin not in self._clients:
-            self._clients[oin] = Client(checked(self._new_context(), lambda der: self._judge(oin, der)))
-        return await self._clients[oin].post(url, body, headers)
+            self._clients[oin] = Client(checked(self._new_context(), lambda der: self._meet(oin, der)))
+        answer = await self._clients[oin].post(url, body, headers)
+        return replace(answer, tls_certificate=self._shown.get(oin))
+
+    def _meet(self, oin: str, der: bytes) -> None:
+        self._judge(oin, der)
+        self._shown[oin] = der
 
     async def close(self) -> None:
         """Close all connections."""

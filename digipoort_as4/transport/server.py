@@ -11,14 +11,14 @@ import ssl
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
-from digipoort_as4.transport.guard import SERVER, Door, Guard, paced, peer_certificate, speaking_tls
+from digipoort_as4.transport.guard import SERVER, Door, Guard, GuardedConnection, paced, peer_certificate, speaking_tls
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest, stream
 
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
@@ -83,10 +83,11 @@ class _Desk:
         body, trouble = await self._read(incoming)
         try:
             answer = await self._ask(_request(incoming, body, trouble))
-            response = await _respond(incoming, answer)
+            last = bool(trouble) or cast(GuardedConnection, incoming.protocol).overdue
+            response = await _respond(incoming, answer, last)
         finally:
             Spool.discard(body)
-        if trouble:
+        if last:
             response.force_close()
         return response
 
@@ -172,8 +173,8 @@ def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequ
     )
 
 
-async def _respond(incoming: web.BaseRequest, answer: HttpAnswer) -> web.StreamResponse:
-    headers = {"Server": SERVER, **answer.headers}
+async def _respond(incoming: web.BaseRequest, answer: HttpAnswer, last: bool) -> web.StreamResponse:
+    headers = {"Server": SERVER, **answer.headers, **({"Connection": "close"} if last else {})}
     if isinstance(answer.body, BytesPayload):
         return web.Response(status=answer.status, headers=headers, body=answer.body.octets)
     response = web.StreamResponse(status=answer.status, headers=headers)

@@ -1,4 +1,4 @@
-"""From a SOAP message to what its signature was found to cover: the only way to an Opened.
+"""From a SOAP message to what its signature, or its TLS connection, was found to cover: the only way to an Opened.
 
 Does not judge the Timestamp's freshness while opening (check_timestamp does, because a verbatim repeat is answered also
 after Expires, decision 8), knows no operation, route or party, and fetches nothing.
@@ -65,13 +65,16 @@ _OURS: Final = frozenset({None, "", SOAP_NEXT})
 
 @dataclass(frozen=True, slots=True)
 class SignaturePolicy:
-    """What a connection asks of a signed message."""
+    """What a connection asks of the security of a message."""
 
+    signed: bool = True  # False: no WS-Security at all, the TLS connection says who it is (Digikoppeling 2W-be)
+    confirmation: bool = False  # Answers repeat the SignatureValue of their request (DK-WUS WB014)
     sha1: bool = False  # Accept SHA-1, for an old client, by switch and logged (decision 10)
     age: timedelta = limits.TIMESTAMP_AGE  # How old a Timestamp without Expires may be
     life: timedelta = limits.TIMESTAMP_LIFE  # How old a Timestamp may be, whatever Expires says
     future: timedelta = limits.TIMESTAMP_FUTURE  # How far Created may lie ahead of our clock
     to_required: bool = True  # False for answers, where a missing wsa:To means anonymous
+    confirms: str | None = None  # SignatureValue of the request that an answer is read for; None: no answer is read
 
 
 _PROOF: Final = object()  # Held by this module only: who has it has verified
@@ -79,17 +82,20 @@ _PROOF: Final = object()  # Held by this module only: who has it has verified
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a signature was found to cover, and by whom. Made by open_message and nowhere else."""
+    """What a signature was found to cover, and by whom. Made by open_message and open_unsigned and nowhere else."""
 
     message: SoapMessage  # For its large texts; elements are read from `operation`
+    policy: SignaturePolicy  # Under which it was opened
     operation: etree._Element  # The single child of the signed Body
     addressing: Addressing  # From signed headers
-    created: datetime
+    created: datetime | None  # None when the policy asks for no signature: then there is no Timestamp
     expires: datetime | None  # None when the Timestamp has no Expires
-    signer: Certificate
+    signer: Certificate  # Who signed; of an unsigned message who connected
     certificate_path: tuple[Certificate, ...]  # Leaf to anchor
     oin: str  # OIN or HRN of the signer, 20 positions
-    signature_value: str  # Base64 without white space: the same for the same signature, however it was wrapped
+    signature_value: (
+        str  # Base64 without white space, however it was wrapped; unsigned: `sha256:` and the digest in hex
+    )
     algorithms: Algorithms  # The family in which the answer is signed
     coverage: str  # JSON for the evidence: which reference covered which part, with what, and whose certificate
     proof: object = field(repr=False, compare=False)
@@ -158,8 +164,42 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
     try:
         finding = next(steps)
     except StopIteration as done:
-        return _opened(message, done.value)
+        return _opened(message, policy, done.value)
     raise finding
+
+
+def open_unsigned(
+    message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime, tls: tuple[bytes, Purpose], digest: bytes
+) -> Opened:
+    """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
+
+    Args:
+        tls: DER of the certificate that the other end of the connection proved, and what it must be good for.
+        digest: SHA-256 of the message as it came, 32 octets.
+
+    Raises:
+        PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
+        TypeError: the policy asks for a signature; our own mistake.
+
+    Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
+    """
+    if policy.signed:
+        raise TypeError("this connection asks for a signature")
+    securities, elements = _split_headers(message.header)
+    if securities:
+        expected, fix = "geen: deze aansluiting is zonder WS-Security (2W-be)", "Laat wsse:Security weg."
+        raise PeerError("header-unknown", where="wsse:Security", found="een header", expected=expected, fix=fix)
+    certificate, purpose = load_certificate(tls[0]), tls[1]
+    seen = Examination(
+        signer=certificate,
+        certificate_path=trust.judge(certificate, at, purpose).path,
+        oin=read_oin(certificate),
+        addressing=addressing.read(elements, to_required=policy.to_required),
+        operation=_read_operation(message.body),
+        signature_value=f"sha256:{digest.hex()}",
+        algorithms=Algorithms(),
+    )
+    return _made(message, policy, seen, {"tls": purpose.name, "message": digest.hex()})
 
 
 def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
@@ -185,13 +225,15 @@ def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, 
 
 
 def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> None:
-    """Judge the freshness of a message.
+    """Judge the freshness of a message; one of a connection without WS-Security has no Timestamp.
 
     Raises:
         PeerError: timestamp.
 
     Source: decision 7; DK-WUS WB002.
     """
+    if opened.created is None:
+        return
     for finding in _untimely(opened.created, opened.expires, policy, now):
         raise finding
 
@@ -213,6 +255,7 @@ def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, a
     signer = yield from _found(lambda: _read_signer(message, signature, security.token))
     value_ok = (yield from _judged(lambda: check_value(signature, signer))) if signer else None
     parts = yield from _cover(message, headers, security, signature)
+    yield from _confirmed(security.confirmations, parts, policy)
     oin, path = (yield from _trusted(signer, trust, at)) if signer else (None, ())
     verdicts = yield from _digests(message, parts)
     created, expires = (yield from _found(lambda: _read_timestamp(security.timestamp))) or (None, None)
@@ -269,6 +312,16 @@ class _Security:
 
 def _read_headers(header: etree._Element) -> _Headers:
     """Direct children of Header only: one Security for us, WS-Addressing, nothing else for us (WS007)."""
+    securities, found = _split_headers(header)
+    if not securities:
+        raise _missing("wsse:Security")
+    if len(securities) > 1:
+        raise PeerError("header-doubled", where="wsse:Security", found=f"{len(securities)} keer", expected="eenmaal")
+    return _Headers(securities[0], found)
+
+
+def _split_headers(header: etree._Element) -> tuple[list[etree._Element], dict[str, etree._Element]]:
+    """The Security headers for us, and the WS-Addressing headers by local name."""
     securities = []
     for element in header:
         if str(element.tag).startswith(f"{{{WSA}}}") or element.get(_ACTOR) not in _OURS:
@@ -277,12 +330,7 @@ def _read_headers(header: etree._Element) -> _Headers:
             where = f"{local_name(element.tag)[:60]}, regel {element.sourceline}"
             raise PeerError("header-unknown", where=where, expected="wsa-headers en wsse:Security", fix="Laat hem weg.")
         securities.append(element)
-    found = addressing.find(header)
-    if not securities:
-        raise _missing("wsse:Security")
-    if len(securities) > 1:
-        raise PeerError("header-doubled", where="wsse:Security", found=f"{len(securities)} keer", expected="eenmaal")
-    return _Headers(securities[0], found)
+    return securities, addressing.find(header)
 
 
 def _read_security(security: etree._Element) -> _Security:
@@ -358,6 +406,22 @@ def _cover(
         if nodes.count(node) == 0 and node in required:
             yield PeerError("not-covered", where=name, found="geen Reference", fix=f"Onderteken ook {name}.")
     return tuple(parts)
+
+
+def _confirmed(
+    confirmations: tuple[etree._Element, ...], parts: tuple[_Part, ...], policy: SignaturePolicy
+) -> _Steps[None]:
+    """An answer repeats the SignatureValue of its request, signed, and no other (WSS 1.1 8.5, DK-WUS WB014)."""
+    if policy.confirms is None:
+        return
+    name, nodes = "wsse11:SignatureConfirmation", [part.node for part in parts]
+    if len(confirmations) > 1 or (policy.confirmation and not confirmations):
+        yield _shape("wsse:Security", f"{len(confirmations)} keer {name}", "eenmaal")
+    for element in confirmations:
+        if element not in nodes:
+            yield PeerError("not-covered", where=name, found="geen Reference", fix=f"Onderteken ook {name}.")
+        if "".join(element.get("Value", "").split()) != policy.confirms:
+            yield _shape(name, "een andere Value", "de SignatureValue van het verzoek")
 
 
 # --- 7: trust ---------------------------------------------------------------------------------------------------------
@@ -461,21 +525,31 @@ def _read_operation(body: etree._Element) -> etree._Element:
 # --- the proof --------------------------------------------------------------------------------------------------------
 
 
-def _opened(message: SoapMessage, seen: Examination) -> Opened:
+def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) -> Opened:
     """An Opened from an examination without findings, in which therefore nothing is missing."""
+    references = seen.references
+    if not (seen.signature_value_ok and seen.created and references and all(verdict.ok for verdict in references)):
+        raise TypeError("a step let through what it had not verified")
+    shown = [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references]
+    signature = seen.algorithms.signature if seen.algorithms else ""
+    return _made(message, policy, seen, {"signature": signature, "references": shown})
+
+
+def _made(message: SoapMessage, policy: SignaturePolicy, seen: Examination, covered: Mapping[str, object]) -> Opened:
     if (
         seen.operation is None
         or seen.addressing is None
-        or seen.created is None
         or seen.signer is None
         or seen.oin is None
         or seen.signature_value is None
         or seen.algorithms is None
-        or not (seen.signature_value_ok and seen.certificate_path and all(verdict.ok for verdict in seen.references))
+        or not seen.certificate_path
     ):
         raise TypeError("a step let through what it had not verified")
+    record = {"certificate": seen.signer.sha256.hex(), **covered}
     return Opened(
         message=message,
+        policy=policy,
         operation=seen.operation,
         addressing=seen.addressing,
         created=seen.created,
@@ -485,18 +559,9 @@ def _opened(message: SoapMessage, seen: Examination) -> Opened:
         oin=seen.oin,
         signature_value=seen.signature_value,
         algorithms=seen.algorithms,
-        coverage=_coverage(seen.signer, seen.algorithms, seen.references),
+        coverage=json.dumps(record, ensure_ascii=False, separators=(",", ":")),
         proof=_PROOF,
     )
-
-
-def _coverage(signer: Certificate, algorithms: Algorithms, references: tuple[ReferenceVerdict, ...]) -> str:
-    record = {
-        "certificate": signer.sha256.hex(),
-        "signature": algorithms.signature,
-        "references": [[verdict.uri, verdict.part, verdict.digest_algorithm] for verdict in references],
-    }
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def _missing(what: str) -> PeerError:

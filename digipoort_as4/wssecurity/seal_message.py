@@ -1,4 +1,4 @@
-"""Builds a signed SOAP message in the shape of the real answers, or an unsigned one for a fault.
+"""Builds a signed SOAP message in the shape of the real answers, or an unsigned one for a fault or a profile without.
 
 Decides nothing about content and keeps no key: the Signer signs. Large payloads are base64-encoded while sending.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from digipoort_as4.payload import Payload, chunks_of, joined, split
+from digipoort_as4.payload import BytesPayload, Payload, joined, split
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.soap import addressing as wsa
 from digipoort_as4.soap.addressing import Addressing
-from digipoort_as4.soap.names import BASE64_BINARY, DS, SOAP11, WSSE, WSU, X509V3
+from digipoort_as4.soap.names import BASE64_BINARY, DS, SOAP11, WSSE, WSSE11, WSU, X509V3
 from digipoort_as4.soap.xml_guard import parse_own
 from digipoort_as4.wssecurity.algorithms import DIGEST_URIS, EXCLUSIVE, SIGNATURE_URIS, Algorithms
 from digipoort_as4.wssecurity.c14n import canonical
@@ -42,6 +42,7 @@ def seal(
     life: timedelta,
     new_id: Callable[[], str],
     large: Mapping[str, Payload] | None = None,
+    confirms: str | None = None,
 ) -> Sealed:
     """Sign a message: Timestamp, every WS-Addressing header and Body, each by its own reference.
 
@@ -54,30 +55,39 @@ def seal(
         life: from Created to Expires.
         new_id: gives a fresh NCName part; called once.
         large: decoded payloads by placeholder, in the order of the document.
+        confirms: SignatureValue of the request, for a signed SignatureConfirmation; None writes none.
 
-    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010.
+    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014.
     """
     mark = new_id()
-    ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Body", *wsa.HEADERS)}
+    ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Confirmation", "Body", *wsa.HEADERS)}
     timestamp = _timestamp(ids["Timestamp"], created, life)
     headers = wsa.build(addressing, ids)
     body = _body(operation, ids["Body"])
     pieces = split(body, large or {})
-    written = {"Timestamp": timestamp, **dict(headers)}
-    signed = {ids[name]: _digest((text.encode(),), algorithms) for name, text in written.items()}
+    confirmation = _confirmation(confirms, ids["Confirmation"]) if confirms else ""
+    written = {"Timestamp": timestamp, **({"Confirmation": confirmation} if confirms else {}), **dict(headers)}
+    signed = {ids[name]: _digest([BytesPayload(text.encode())], algorithms) for name, text in written.items()}
     info = _signed_info({**signed, ids["Body"]: _digest(pieces, algorithms)}, algorithms)
     value = signer.sign(f'<SignedInfo xmlns="{DS}">{info}'.encode(), algorithms.signature)
     signature_value = base64.b64encode(value).decode()
     token = _token(signer.certificate.der, ids["Token"])
-    security = _security(timestamp, token, _signature(info, signature_value, ids["Token"]))
+    security = _security(timestamp, token, confirmation, _signature(info, signature_value, ids["Token"]))
     start = _start(security + "".join(text for _, text in headers)).encode()
-    return Sealed(joined((start, *pieces, _END)), start + body + _END, signature_value)
+    return Sealed(joined([BytesPayload(start), *pieces, BytesPayload(_END)]), start + body + _END, signature_value)
 
 
 def unsigned(operation: bytes, addressing: Addressing) -> bytes:
     """A message without Security header, as faults are sent (digipoort 2.5); the operation as UTF-8."""
+    return plain(operation, addressing).skeleton
+
+
+def plain(operation: bytes, addressing: Addressing, large: Mapping[str, Payload] | None = None) -> Sealed:
+    """The same, with large payloads by placeholder: a request or an answer of Digikoppeling 2W-be."""
     headers = "".join(text for _, text in wsa.build(addressing))
-    return _start(headers).encode() + b"<soapenv:Body>" + operation + b"</soapenv:Body>" + _END
+    start, end = _start(headers).encode() + b"<soapenv:Body>", b"</soapenv:Body>" + _END
+    pieces = [BytesPayload(start), *split(operation, large or {}), BytesPayload(end)]
+    return Sealed(joined(pieces), start + operation + end, "")
 
 
 # --- the envelope -----------------------------------------------------------------------------------------------------
@@ -117,6 +127,13 @@ def _token(der: bytes, identity: str) -> str:
     )
 
 
+def _confirmation(value: str, identity: str) -> str:
+    return (
+        f'<wsse11:SignatureConfirmation xmlns:wsse11="{WSSE11}" xmlns:wsu="{WSU}" Value="{value}" wsu:Id="{identity}">'
+        "</wsse11:SignatureConfirmation>"
+    )
+
+
 # --- the signature ----------------------------------------------------------------------------------------------------
 
 
@@ -144,10 +161,10 @@ def _signature(info: str, value: str, token_id: str) -> str:
     )
 
 
-def _digest(pieces: tuple[bytes | Payload, ...], algorithms: Algorithms) -> bytes:
+def _digest(pieces: Sequence[Payload], algorithms: Algorithms) -> bytes:
     """Digest of the octets as they will be sent."""
     digest = hashlib.new(algorithms.digest)
     for piece in pieces:
-        for chunk in chunks_of(piece):
+        for chunk in piece.open():
             digest.update(chunk)
     return digest.digest()

@@ -167,9 +167,9 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     """Seal afresh for this attempt: own MessageID and Timestamp, the same berichtkenmerk (decision 22)."""
     office, request = dispatch.office, build_request(facts.process, facts.delivery)
     recipient, size = facts.delivery.recipient_oin, sum(document.size for document in request.documents)
+    profile, new_id, now = facts.view.profile_of(recipient), office.new_id, office.now()
     return await off_loop(
-        size,
-        lambda: build_question(request, OPERATION, recipient, facts.url, office.signer, office.new_id, office.now()),
+        size, lambda: build_question(request, OPERATION, recipient, facts.url, office.signer, new_id, now, profile)
     )
 
 
@@ -195,7 +195,7 @@ def read(answer: HttpAnswer | NotLearnt, call: Question, facts: Facts, dispatch:
     if isinstance(answer, NotLearnt):
         return Result(answer)
     try:
-        opened = open_answer(answer, call, facts.view.trust, facts.view.policy, dispatch.office.now())
+        opened = open_answer(answer, call, facts.view.trust, call.profile.policy, dispatch.office.now())
         if isinstance(opened, FaultAnswer):
             return Result(Faulted(opened.foutcode, opened.foutbeschrijving), (("afleverFault", opened.octets, ""),))
         return Result(_read_response(opened, facts), (("afleverResponse", opened.message.octets, opened.coverage),))

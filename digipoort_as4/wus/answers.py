@@ -5,6 +5,7 @@ Decides nothing; a refusal is wus.faults.refuse's business.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -20,14 +21,15 @@ from digipoort_as4.hub.decision import (
     RememberReply,
     StoredReply,
 )
-from digipoort_as4.payload import Payload
+from digipoort_as4.payload import Payload, read_all
 from digipoort_as4.pki.keys import Signer
+from digipoort_as4.soap import xop
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wssecurity.seal_message import Sealed, seal
+from digipoort_as4.wssecurity.seal_message import Sealed, plain, seal
 from digipoort_as4.wus import intake
 from digipoort_as4.wus.faults import XML_TYPE
 from digipoort_as4.wus.operations import Operation
@@ -42,13 +44,20 @@ def seal_answer(
     now: datetime,
     large: Mapping[str, Payload] | None = None,
 ) -> Sealed:
-    """Sign an answer in the algorithm family of its request, with a MessageID of its own; `large` as for seal.
+    """Sign an answer in the algorithm family of its request, with a MessageID of its own, as the connection has it.
 
-    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11.
+    Args:
+        large: as for seal.
+
+    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014.
     """
     relates_to = opened.addressing.message_id
     addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
-    return seal(body, addressing, signer, opened.algorithms, now, limits.TIMESTAMP_LIFE, new_id, large)
+    if not opened.policy.signed:
+        return plain(body, addressing, large)
+    confirms = opened.signature_value if opened.policy.confirmation else None
+    life = limits.TIMESTAMP_LIFE
+    return seal(body, addressing, signer, opened.algorithms, now, life, new_id, large, confirms=confirms)
 
 
 def build_remembering(
@@ -105,6 +114,13 @@ def still(reply: StoredReply | None) -> StoredReply:
     return reply
 
 
-def send(reply: Payload) -> HttpAnswer:
-    """A committed answer on its way."""
+def send(reply: Payload, *, mtom: bool = False) -> HttpAnswer:
+    """A committed answer on its way; MTOM is answered in kind, as the policy of the WSDL says, and a repeat alike.
+
+    Source: WS-MTOMPolicy 3.1: optional for an exchange, then for request and response both.
+    """
+    if mtom:
+        octets = read_all(reply)
+        package = xop.pack(octets, {}, hashlib.sha256(octets).hexdigest()[:32])
+        return HttpAnswer(200, {"content-type": package.content_type}, package.body)
     return HttpAnswer(200, {"content-type": XML_TYPE}, reply)

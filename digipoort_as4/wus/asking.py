@@ -6,27 +6,26 @@ Sends nothing, retries nothing, and reads no operation's fields.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, TransportError
-from digipoort_as4.payload import Payload, read_all
+from digipoort_as4.payload import Payload, read_all, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
 from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap import xml_guard
-from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import WSA, q
 from digipoort_as4.transport.http import HttpAnswer
-from digipoort_as4.wssecurity.algorithms import Algorithms
-from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
-from digipoort_as4.wssecurity.seal_message import Sealed, seal
+from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message, open_unsigned
+from digipoort_as4.wssecurity.seal_message import Sealed, plain, seal
 from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.koppelvlak import Fault
 from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.profiles import Profile, address_request
 
 Post = Callable[[str, str, Payload, Mapping[str, str]], Awaitable[HttpAnswer]]
 """(OIN, url, body, headers): transport.peers.Peers.post, which shows the octets to nobody else than that OIN."""
@@ -43,6 +42,8 @@ class Question:
     operation: Operation
     message_id: str  # ours; the answer's RelatesTo
     sealed: Sealed
+    profile: Profile  # of the connection
+    large: Mapping[str, Payload] = field(default_factory=dict)  # what stands as a placeholder in the sealed skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,28 @@ class FaultAnswer:
 
 
 def build_question(
-    message: object, operation: Operation, oin: str, url: str, signer: Signer, new_id: Callable[[], str], now: datetime
+    message: object,
+    operation: Operation,
+    oin: str,
+    url: str,
+    signer: Signer,
+    new_id: Callable[[], str],
+    now: datetime,
+    profile: Profile,
 ) -> Question:
-    """Seal a request, a model of wus.koppelvlak, to the party with this OIN at this URL.
+    """Seal a request, a model of wus.koppelvlak, to the party with this OIN at this URL, as the connection has it.
 
     Base64 of large documents is made while sending; new_id names MessageID, wsu:Ids and placeholders.
     """
     message_id, written = f"urn:uuid:{new_id()}", koppelvlak.write(message, token=new_id().replace("-", ""))
-    addressing = Addressing(to=url, action=operation.request_action, message_id=message_id)
-    life = limits.TIMESTAMP_LIFE
-    sealed = seal(written.octets, addressing, signer, Algorithms(), now, life, new_id, written.large)
-    return Question(oin, operation, message_id, sealed)
+    ours, life = read_oin(signer.certificate), limits.TIMESTAMP_LIFE
+    addressing = address_request(profile, url, oin, ours, operation.request_action, message_id)
+    if not profile.policy.signed:
+        return Question(
+            oin, operation, message_id, plain(written.octets, addressing, written.large), profile, written.large
+        )
+    sealed = seal(written.octets, addressing, signer, profile.algorithms, now, life, new_id, written.large)
+    return Question(oin, operation, message_id, sealed, profile, written.large)
 
 
 def headers_of(operation: Operation) -> dict[str, str]:
@@ -94,9 +106,18 @@ def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpos
 
 
 def open_answer(
-    answer: HttpAnswer, question: Question, trust: Trust, policy: SignaturePolicy, at: datetime
+    answer: HttpAnswer,
+    question: Question,
+    trust: Trust,
+    policy: SignaturePolicy,
+    at: datetime,
+    *,
+    repeated: bool = False,
 ) -> Opened | FaultAnswer:
     """Verify an answer.
+
+    Args:
+        repeated: the question may have been answered before, so the answer may be old; it names our question.
 
     Returns:
         What the signature covers, of the kind of answer that was asked for; or the fault.
@@ -116,8 +137,14 @@ def open_answer(
     if answer.status == FAULT_STATUS:
         raise PeerError("envelope", where="HTTP 500", found="geen Fault", expected="een Fault of HTTP 200")
     # DK-WUS WA001: an answer without To is for whoever asked
-    opened = open_message(message, replace(policy, to_required=False), trust, at)
-    check_timestamp(opened, policy, at)
+    policy = replace(policy, to_required=False, confirms=question.sealed.signature_value)
+    if policy.signed:
+        opened = open_message(message, policy, trust, at)
+    else:
+        tls = (answer.tls_certificate or b"", Purpose.TLS_SERVER)
+        opened = open_unsigned(message, policy, trust, at, tls, sha256(answer.body))
+    if not repeated:
+        check_timestamp(opened, policy, at)
     _check_fit(opened, question)
     return opened
 

@@ -11,23 +11,24 @@ from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import StoredReply
-from digipoort_as4.payload import FilePayload, Spool
+from digipoort_as4.payload import FilePayload, Spool, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
 from digipoort_as4.pki.path import Trust
-from digipoort_as4.soap import inhoud, xml_guard
+from digipoort_as4.soap import xml_guard, xop
 from digipoort_as4.soap.message import SoapMessage
-from digipoort_as4.soap.names import WSA_ANONYMOUS, WSA_NONE, local_name
+from digipoort_as4.soap.multipart import read_content_type
+from digipoort_as4.soap.names import local_name
 from digipoort_as4.transport.http import HttpRequest
-from digipoort_as4.wssecurity.open_message import Opened, open_message
+from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message, open_unsigned
 from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.faults import soap_action
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
+from digipoort_as4.wus.profiles import Profile, judge_addresses
 
 T = TypeVar("T")
 
@@ -42,20 +43,21 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
     return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
-async def parse(request: HttpRequest, token: str) -> SoapMessage:
+async def parse(request: HttpRequest, token: str, *, mtom: bool = False) -> SoapMessage:
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
     Raises:
-        PeerError: what the transport met, method-not-allowed, content-encoding, content-type, and all of soap.inhoud
-            and soap.xml_guard.
+        PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it is
+            allowed), and all of soap.xop and soap.xml_guard.
 
-    Source: digipoort 1.3; decision 13.
+    Source: digipoort 1.3, 1.7; decision 13.
     """
-    _check_http(request)
-    return await off_loop(request.body.size, lambda: xml_guard.parse(*inhoud.extract(request.body, token)))
+    _check_http(request, mtom)
+    content_type = request.headers.get("content-type", "")
+    return await off_loop(request.body.size, lambda: xml_guard.parse(*xop.extract(request.body, content_type, token)))
 
 
-def _check_http(request: HttpRequest) -> None:
+def _check_http(request: HttpRequest, mtom: bool) -> None:
     if request.method != "POST":
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
@@ -63,21 +65,24 @@ def _check_http(request: HttpRequest) -> None:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise PeerError("content-encoding", where="Content-Encoding", found=encoding[:40], fix="Comprimeer niet.")
-    _check_content_type(request.headers.get("content-type", ""))
+    _check_content_type(request.headers.get("content-type", ""), mtom)
 
 
-def _check_content_type(header: str) -> None:
-    media_type, *parameters = (part.strip() for part in header.lower().split(";"))
-    if media_type != "text/xml":
+def _check_content_type(header: str, mtom: bool) -> None:
+    if mtom and xop.is_package(header):
+        return
+    media_type, parameters = read_content_type(header)
+    if media_type != xop.SOAP_XML:
+        as_mtom = "of als MTOM (multipart/related)" if mtom else "zonder MTOM: alleen aanleveren neemt dat aan"
         raise PeerError(
             "content-type",
             where="Content-Type",
             found=media_type[:60] or "geen",
             expected="text/xml; charset=utf-8",
-            fix="Verstuur SOAP 1.1 als text/xml, zonder MTOM.",
+            fix=f"Verstuur SOAP 1.1 als text/xml, {as_mtom}.",
         )
-    charset = next((p.partition("=")[2] for p in parameters if p.partition("=")[0].strip() == "charset"), "")
-    if charset.strip().strip("\"'") not in _CHARSETS:
+    charset = parameters.get("charset", "").lower()
+    if charset.strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
 
 
@@ -113,11 +118,20 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
     Source: decisions 9 and 10; the certificates of the two may differ.
     """
     tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
-    policy = snapshot.policy_of(tls_oin)
-    opened = await off_loop(request.body.size, lambda: open_message(message, policy, snapshot.trust, now))
+    opened = await open_request(message, request, snapshot.policy_of(tls_oin), snapshot.trust, now)
     if opened.oin != tls_oin:
         raise PeerError("oin-differs", detail=f"TLS {tls_oin}, signature {opened.oin}")
     return opened
+
+
+async def open_request(
+    message: SoapMessage, request: HttpRequest, policy: SignaturePolicy, trust: Trust, now: datetime
+) -> Opened:
+    """Open a message under its connection's policy: by its signature, or by the TLS certificate alone."""
+    if policy.signed:
+        return await off_loop(request.body.size, lambda: open_message(message, policy, trust, now))
+    digest = await off_loop(request.body.size, lambda: sha256(request.body))
+    return open_unsigned(message, policy, trust, now, (request.tls_certificate or b"", Purpose.TLS_CLIENT), digest)
 
 
 def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
@@ -132,13 +146,13 @@ def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
         raise PeerError("party-unknown", detail=f"{opened.oin} is no {'agency' if service == ZET_STATUS else 'party'}")
 
 
-def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Operation:
-    """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, wsa:To must be this service.
+def read_operation(opened: Opened, request: HttpRequest, service: Service, profile: Profile, our_oin: str) -> Operation:
+    """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, addresses be as agreed.
 
     Raises:
-        PeerError: operation-unknown, soap-action, header-value.
+        PeerError: operation-unknown, soap-action, header-value, header-missing.
 
-    Source: digipoort 1.3, 1.8.
+    Source: digipoort 1.3, 1.8; DK-WUS WA001.
     """
     operation = service.by_element(opened.operation)
     if operation is None or not operation.offered:
@@ -147,8 +161,8 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service) -> Op
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
     _check_action("wsa:Action", opened.addressing.action, operation)
     _check_action("SOAPAction", soap_action(request) or operation.request_action, operation)
-    _check_to(opened.addressing.to, service)
-    _check_anonymous(opened)
+    for finding in judge_addresses(opened.addressing, opened.oin, our_oin, service, profile):
+        raise finding
     return operation
 
 
@@ -156,27 +170,6 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
     if found != (expected := operation.request_action):
         fix = f"Zet {where} op de actie van {operation.name}."
         raise PeerError("soap-action", where=where, found=found[:200], expected=expected, fix=fix)
-
-
-def _check_to(to: str, service: Service) -> None:
-    """The last path segments decide: a gateway in front may go by another name, and a known client sends only them."""
-    wanted = service.path.split("/")[-2:]
-    try:
-        path = urlsplit(to).path
-    except ValueError:
-        path = ""
-    if path.rstrip("/").split("/")[-2:] != wanted:
-        expected, fix = f"een adres dat eindigt op /{'/'.join(wanted)}", "Zet wsa:To op het adres van deze service."
-        raise PeerError("header-value", where="wsa:To", found=to[:200], expected=expected, fix=fix)
-
-
-def _check_anonymous(opened: Opened) -> None:
-    """We answer on the same connection and call nobody back."""
-    headers = opened.addressing
-    named = (("wsa:ReplyTo", headers.reply_to), ("wsa:FaultTo", headers.fault_to), ("wsa:From", headers.from_))
-    for where, found in named:
-        if found not in (None, WSA_ANONYMOUS, WSA_NONE):
-            raise PeerError("header-value", where=where, found=found[:200], expected=f"{WSA_ANONYMOUS} of {WSA_NONE}")
 
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:

@@ -296,7 +296,9 @@ def _names(model: type) -> tuple[str, ...]:
     return ELEMENTS.get(model, (model.__name__[0].lower() + model.__name__[1:],))
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """How one field of a model stands in the XSD."""
+
     name: str
     element: str
     kind: Any  # str, datetime, Document or a model
@@ -305,23 +307,23 @@ class _Field(NamedTuple):
 
 
 @cache
-def _fields(model: type) -> tuple[_Field, ...]:
+def fields_of(model: type) -> tuple[Field, ...]:
     """How the fields of a model stand in the XSD."""
     hints = get_type_hints(model)
     return tuple(_field(field.name, hints[field.name]) for field in fields(model))
 
 
-def _field(name: str, hint: Any) -> _Field:
+def _field(name: str, hint: Any) -> Field:
     inner = get_args(hint)  # of X | None, and of tuple[X, ...]
     first, *others = name.split("_")
     element = first + "".join(word.capitalize() for word in others)
-    return _Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
+    return Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
 
 
 def values(message: Any) -> Iterator[tuple[str, Any]]:
     """Element names and values of a model in the order of the XSD; what is None or an empty list is left out."""
     model: Any = type(message)
-    for field in _fields(model):
+    for field in fields_of(model):
         value = getattr(message, field.name)
         if field.kind is Document and value:
             yield "berichtInhoud", value[0]
@@ -426,7 +428,7 @@ class _Reader:
     """Reads validated elements; order, presence and lengths are the XSD's business."""
 
     def __init__(self, large: Sequence[LargeText], intake: Intake | None) -> None:
-        self._texts = {text.placeholder: text.text for text in large}
+        self._texts = {text.placeholder: text for text in large}
         self._intake = intake
 
     def read(self, model: type[M], element: etree._Element) -> M:
@@ -434,10 +436,10 @@ class _Reader:
         if build is str:
             return cast(M, _collapse(element.text))
         children = {local_name(child.tag): child for child in element}
-        message: M = build(**{field.name: self._value(field, children) for field in _fields(build)})
+        message: M = build(**{field.name: self._value(field, children) for field in fields_of(build)})
         return message
 
-    def _value(self, field: _Field, children: Mapping[str, etree._Element]) -> Any:
+    def _value(self, field: Field, children: Mapping[str, etree._Element]) -> Any:
         if field.kind is Document:
             return self._documents(children)
         if field.many:
@@ -464,7 +466,7 @@ class _Reader:
             raise TypeError("a message with documents needs an intake")
         mime_type, bestandsnaam, raw = (child.text or "" for child in element)
         large = self._texts.get(raw)
-        counted = _Counted(inhoud.decode(BytesPayload(raw.encode()) if large is None else large))
+        counted = _Counted(inhoud.octets_of(large or LargeText("", BytesPayload(raw.encode()))))
         payload = BytesPayload(b"".join(counted)) if large is None else self._intake.quarantine.write(counted)
         names = _collapse(mime_type), _collapse(bestandsnaam)
         return Document(part, *names, payload, counted.size, counted.digest.digest(), self._intake.new_key())

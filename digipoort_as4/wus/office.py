@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import Parties
+from digipoort_as4.hub.mandates import BEDRIJVEN, Parties
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -20,9 +20,10 @@ from digipoort_as4.pki.keys import Signer
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy
-from digipoort_as4.wus import faults
+from digipoort_as4.wus import faults, profiles
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.profiles import Profile, Profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,18 @@ class Snapshot:
     consents: Consents
     agencies: Mapping[str, str]
     """OIN → URL of the AfleverService of each body with an endpoint: possible recipients, and who may set statuses."""
-    policy: SignaturePolicy = SignaturePolicy()  # noqa: RUF009 - frozen
-    """For every connection; SHA-1 comes per party."""
+    agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN → profile, where it is not the default
+    profiles: Profiles = field(default_factory=profiles.load)
+
+    def profile_of(self, oin: str) -> Profile:
+        """The rule set of the connection with the party or agency of this OIN."""
+        party = self.parties.knows(oin)
+        return self.profiles.find(self.agency_profiles.get(oin) or (party.profile if party else BEDRIJVEN))
 
     def policy_of(self, oin: str) -> SignaturePolicy:
-        """What is asked of the signatures of the party whose TLS certificate has this OIN (decisions 9 and 10)."""
-        party = self.parties.knows(oin)
-        return replace(self.policy, sha1=party is not None and party.sha1)
+        """What is asked of the security of messages of the party with this OIN (decisions 9 and 10)."""
+        party, profile = self.parties.knows(oin), self.profile_of(oin)
+        return replace(profile.policy, sha1=profile.sha1 and party is not None and party.sha1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,6 @@ def note(
         operation=operation.name,
         oin=opened.oin,
         message_id=opened.addressing.message_id,
-        algorithms=f"{opened.algorithms.signature}/{opened.algorithms.digest}",
+        algorithms=f"{opened.algorithms.signature}/{opened.algorithms.digest}" if opened.policy.signed else "none",
         **(facts or {}),
     )

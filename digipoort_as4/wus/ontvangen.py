@@ -20,13 +20,15 @@ from digipoort_as4.pki.path import Trust
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.storage.agency_book import AgencyBook, HandOver, Wish
 from digipoort_as4.storage.inbox import Inbox, folder_name
+from digipoort_as4.storage.outbox import Outbox
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
+from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
 from digipoort_as4.wus import answers, antwoordbericht, faults, intake, koppelvlak
 from digipoort_as4.wus.asking import Post
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.koppelvlak import AfleverRequest, AfleverResponse, Intake, write_moment
 from digipoort_as4.wus.operations import AFLEVEREN
+from digipoort_as4.wus.profiles import Profile
 
 OPERATION: Final = AFLEVEREN.operations[0]
 
@@ -40,14 +42,16 @@ class Desk:
     oin: str  # of the agency
     hub_oin: str  # of the one post office that may deliver here
     trust: Callable[[], Trust]
-    policy: SignaturePolicy
+    profile: Profile  # of the connection with the hub, both ways
     signer: Signer
     book: AgencyBook
     inbox: Inbox
+    outbox: Outbox
     spool: Spool
     wanted: Callable[[str], str]  # berichtsoort → statuscode to set after the hand-over; empty: none
     taken: Callable[[], None]  # called after a commit: there is something to hand over
     url: Callable[[], str]  # of the hub's ZetStatusService; empty while it is not known
+    aanleveren_url: str  # of the hub's AanleverService; empty: nothing is taken out of the outbox
     post: Post
     now: Callable[[], datetime]
     new_id: Callable[[], str]  # a fresh lower-case UUID
@@ -83,9 +87,9 @@ async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Open
     """
     trust, now = desk.trust(), desk.now()
     check_hub(intake.read_tls_party(request.tls_certificate, trust, now), "TLS", desk.hub_oin)
-    opened = await intake.off_loop(request.body.size, lambda: open_message(message, desk.policy, trust, now))
+    opened = await intake.open_request(message, request, desk.profile.policy, trust, now)
     check_hub(opened.oin, "handtekening", desk.hub_oin)
-    intake.read_operation(opened, request, AFLEVEREN)
+    intake.read_operation(opened, request, AFLEVEREN, desk.profile, desk.oin)
     return opened
 
 
@@ -100,7 +104,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
     repeated = find_repeat(opened, desk)
     if repeated is not None:
         return repeated
-    check_timestamp(opened, desk.policy, desk.now())
+    check_timestamp(opened, desk.profile.policy, desk.now())
     with intake.Quarantine(desk.spool) as quarantine:
         asked = await intake.read_documents(AfleverRequest, opened, Intake(quarantine, desk.new_id))
         check_recipient(asked, desk.oin)
@@ -152,7 +156,7 @@ async def take(asked: AfleverRequest, opened: Opened, desk: Desk) -> bytes | Non
     """Documents to the staging place, then one commit: from here on a crash loses nothing (P1)."""
     now = desk.now()
     octets = seal_reply(asked, now, opened, desk)
-    staged = await asyncio.to_thread(desk.inbox.stage, build_envelope(asked), asked.documents)
+    staged = await asyncio.to_thread(desk.inbox.stage, build_envelope(replace(asked, documents=())), asked.documents)
     key, kept = asked.berichtkenmerk, answers.build_remembering(opened, octets, now)
     hand_over = HandOver(opened.oin, key, asked.kenmerk, asked.berichtsoort, folder_name(key), staged, now)
     if not await desk.book.take(hand_over, kept, build_wishes(hand_over, desk.wanted, desk.new_id())):
@@ -180,9 +184,9 @@ def seal_reply(asked: AfleverRequest, delivered_at: datetime, opened: Opened, de
     return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, desk.now()).skeleton
 
 
-def build_envelope(asked: AfleverRequest) -> dict[str, object]:
+def build_envelope(message: object) -> dict[str, object]:
     """What stands in envelope.json beside the documents, by the XSD's element names (decision 29)."""
-    return {name: _plain(value) for name, value in koppelvlak.values(replace(asked, documents=()))}
+    return {name: _plain(value) for name, value in koppelvlak.values(message)}
 
 
 def _plain(value: Any) -> object:

@@ -65,6 +65,7 @@ class Service:
     fault: str  # local name of the element in the fault's detail
     prefix: str  # what its foutcodes start with
     wsdl: str  # file name below schemas/
+    mtom: bool = False  # takes MTOM as well as text/xml (digipoort 1.7)
 
     @property
     def path(self) -> str:
@@ -97,8 +98,9 @@ def _same(*names: str) -> tuple[Operation, ...]:
     return tuple(Operation(name, name, "") for name in names)
 
 
-AANLEVEREN: Final = _service(
-    "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")
+AANLEVEREN: Final = replace(
+    _service("aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")),
+    mtom=True,
 )
 STATUSINFORMATIE: Final = _service(
     "statusinformatie",

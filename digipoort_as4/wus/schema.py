@@ -82,7 +82,9 @@ def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
     """Maps a line of the tree to the line of the message: large texts take their line breaks with them."""
-    breaks = {text.placeholder: sum(chunk.count(b"\n") for chunk in text.text.open()) for text in large}
+    breaks = {
+        text.placeholder: sum(chunk.count(b"\n") for chunk in text.text.open()) for text in large if not text.octets
+    }
     inhouden: Any = operation.iter(q(KV, "inhoud"))  # its stub does not know that sourceline is a number
     moved = [(int(element.sourceline or 0), breaks.get(element.text or "", 0)) for element in inhouden]
     return lambda line: line + sum(count for at, count in moved if at < line)

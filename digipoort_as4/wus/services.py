@@ -13,6 +13,7 @@ from typing import Final
 from digipoort_as4.errors import CAUSES, PeerError, StorageFailure
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import BytesPayload
+from digipoort_as4.soap import xop
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, check_timestamp
 from digipoort_as4.wus import aanleveren, answers, faults, intake, ophalen, statusinformatie, zet_status
@@ -57,16 +58,16 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
     service, handler = found
     hint, opened, snapshot = Hint.before(request, service), None, office.snapshot()
     try:
-        message = await intake.parse(request, office.new_id())
+        message = await intake.parse(request, office.new_id(), mtom=service.mtom)
         hint = hint.of(message)
         opened = await intake.verify(message, request, snapshot, office.now())
-        operation = intake.read_operation(opened, request, service)
+        operation = intake.read_operation(opened, request, service, snapshot.profile_of(opened.oin), office.oin)
         intake.check_known(opened, service, snapshot)
         reply = await intake.find_repeat(opened, office, operation)
         if reply is None:
             check_timestamp(opened, snapshot.policy_of(opened.oin), office.now())
             reply = await handler(opened, operation, snapshot, office)
-        return answers.send(reply.payload)
+        return answers.send(reply.payload, mtom=xop.is_package(request.headers.get("content-type", "")))
     except (PeerError, StorageFailure, OSError) as trouble:
         oin = opened.oin if opened else None
         return faults.refuse(trouble, hint, office.foutcodes, office.journal, office.new_id(), oin)

@@ -37,10 +37,10 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
         if not url:
             raise TransportError("the address of the ZetStatusService is not known")
         question = build_question(
-            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.now()
+            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.now(), desk.profile
         )
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
-        return judge(wish, open_answer(answer, question, desk.trust(), desk.policy, desk.now()), desk.now())
+        return judge(wish, open_answer(answer, question, desk.trust(), desk.profile.policy, desk.now()), desk.now())
     except (PeerError, TransportError) as error:
         return later(wish, str(error), desk.now())
 
@@ -66,5 +66,10 @@ def later(wish: Wish, note: str, now: datetime) -> Wish:
     """Due again after 1, 2, 4 … seconds, at most 15 minutes; given up after 72 hours, as the hub gives up."""
     if now - wish.at >= limits.RETRY_FOR:
         return replace(wish, due=None, note=f"given up: {note}")
-    pause = min(FIRST_PAUSE * 2 ** min(wish.attempts - 1, 20), LONGEST_PAUSE)
-    return replace(wish, due=now + pause, note=note)
+    return replace(wish, due=now + pause(wish.attempts), note=note)
+
+
+def pause(attempts: int) -> timedelta:
+    """How long to wait after so many attempts, from 1."""
+    grown: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+    return grown

@@ -42,6 +42,7 @@ from digipoort_as4.wus.office import Office, Snapshot
 
 HUB = "00000099000000001000"
 SENDER = "00000099000000101000"
+AANLEVEREN = "/wus/2.0/aanleverservice/1.2"
 AFLEVEREN = "/wus/2.0/afleverservice/1.2"
 ZET_STATUS = "/wus/2.0/zetstatusservice/1.2"
 BASE = "http://logius.nl/digipoort/wus/2.0/afleverservice/1.2/AfleverService/"
@@ -104,6 +105,7 @@ class World:
         self.routes, self.parties = tables.load_routes(), tables.load_parties()
         self.consents: Consents = tables.load_consents()
         self.agencies: dict[str, str] = {}
+        self.agency_profiles: dict[str, str] = {}
         self.running: dict[str, Running] = {}
         self.servers: list[Server] = []
         self.journal = Journal(folder / "journal.jsonl")
@@ -153,7 +155,9 @@ class World:
     def office(self) -> Office:
         return Office(
             store=self.store,
-            snapshot=lambda: Snapshot(self.trust, self.routes, self.parties, self.consents, self.agencies),
+            snapshot=lambda: Snapshot(
+                self.trust, self.routes, self.parties, self.consents, self.agencies, self.agency_profiles
+            ),
             signer=self.signer("digipoort"),
             oin=HUB,
             now=now,
@@ -266,11 +270,15 @@ class World:
             intermediates=(test_pki.intermediates(self.pki),),
             crls=tuple(test_pki.crls(self.pki)),
         )
-        return agency.AgencySettings(name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses))
+        aanleveren = self.hub_url + AANLEVEREN
+        return agency.AgencySettings(name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses), aanleveren_url=aanleveren)
 
-    async def start_agency(self, name: str, statuses: Mapping[str, str] | None = None) -> Running:
-        """A real agency: its own folder, book, door and loops."""
-        settings, woken = self.settings(name, statuses or {}), asyncio.Event()
+    async def start_agency(
+        self, name: str, statuses: Mapping[str, str] | None = None, profile: str = "bedrijven"
+    ) -> Running:
+        """A real agency: its own folder, book, door and loops; both ends know the profile of the connection."""
+        settings, woken = replace(self.settings(name, statuses or {}), profile=profile), asyncio.Event()
+        self.agency_profiles[self.identity(name).oin] = profile
         book = AgencyBook.open(settings.base.folder)
         one = agency.open_agency(settings, book, lambda: self.trust, self.new_peers(name), self.journal, woken)
         await one.start()

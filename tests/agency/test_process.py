@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def write_office(world: World, port: int) -> Path:
         "ca": str(test_pki.anchors(world.pki)),
         "intermediates": str(test_pki.intermediates(world.pki)),
         "crl": [str(path) for path in test_pki.crls(world.pki)],
-        "services": {"zet_status": world.hub_url + ZET_STATUS},
+        "services": {"zet_status": world.hub_url + ZET_STATUS, "aanleveren": ""},
         "identities": [
             {
                 "name": identity.name,
@@ -188,9 +188,21 @@ def test_an_agency_that_stands_by_itself(world: World) -> None:
 
     assert ("uwv", HUB, "510") == (settings.name, settings.hub_oin, agency.wanted(settings, "Ziekmelding"))
     assert world.folder / "uwv" == settings.base.folder
+    assert "bedrijven" == settings.profile
+    path.write_text(path.read_text().replace("[zet_status]", 'profile = "overheden-2W-be"\n[zet_status]'))
+    assert "overheden-2W-be" == agency.read_settings(path).profile
     path.write_text('[agency]\nname = "uwv"\n')
     with pytest.raises(ConfigError, match=r"agency\.hub_oin, agency\.settings: expected a text"):
         agency.read_settings(path)
+
+
+def test_an_agency_with_an_unknown_profile_does_not_start(world: World) -> None:
+    """Its name, and what there is; one that comes later says so."""
+    settings = world.settings("uwv", {})
+    parts: Any = (None, lambda: world.trust, world.peers, world.journal, asyncio.Event())
+    for name, words in (("overheden", "is no profile"), ("overheden-2W-be-SE", "comes with encryption")):
+        with pytest.raises(ConfigError, match=f"agency uwv: '{name}' {words}"):
+            agency.open_agency(replace(settings, profile=name), *parts)
 
 
 # --- trust ------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ as it sees it, so that a second hand-over would be a second folder and is never 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
@@ -37,8 +38,8 @@ from digipoort_as4.storage.view import open_view
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.seal_message import seal
 from digipoort_as4.wus import koppelvlak
-from digipoort_as4.wus.koppelvlak import AanleverRequest, AfleverRequest
-from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN, Operation
+from digipoort_as4.wus.koppelvlak import AanleverRequest, AfleverRequest, OpvraagRequest
+from digipoort_as4.wus.operations import AANLEVEREN, AFLEVEREN, OPHALEN, Operation
 
 STARTER = Path(__file__).with_name("process_starter.py")
 AGENCY = "belastingdienst"
@@ -209,7 +210,8 @@ class Lane:
         )
         self.url = {"hub": f"https://localhost:{places[0].port}{AANLEVEREN.path}"}
         self.url["agency"] = f"https://localhost:{places[1].port}{AFLEVEREN.path}"
-        self.contexts = {"hub": self._client(SENDER), "agency": self._client("digipoort")}
+        names = {"hub": SENDER, "agency": "digipoort", "sending": AGENCY}
+        self.contexts = {role: self._client(name) for role, name in names.items()}
         self.signers = {name: FileSigner.load(one.signing_cert, one.signing_key) for name, one in identities.items()}
 
     def _start(self, role: str, *words: str) -> Callable[[], int]:
@@ -277,12 +279,14 @@ class Lane:
 
     def connection(self, role: str) -> http.client.HTTPSConnection:
         """To the hub as the business, to the agency as the hub; connects with the first request."""
-        port = (self.hub if role == "hub" else self.agency).port
+        port = (self.agency if role == "agency" else self.hub).port
         return http.client.HTTPSConnection("localhost", port, timeout=LIFE, context=self.contexts[role])
 
     def ask(self, role: str, connection: http.client.HTTPSConnection, octets: bytes) -> tuple[int, bytes]:
-        service = AANLEVEREN if role == "hub" else AFLEVEREN
-        action = f'"{service.operations[0].request_action}"'
+        service, operation = (AANLEVEREN if role == "hub" else AFLEVEREN), None
+        if b"getNieuweBerichtenKenmerkRequest" in octets:
+            service, operation = OPHALEN, OPHALEN.operations[-1]
+        action = f'"{(operation or service.operations[0]).request_action}"'
         connection.request(
             "POST", service.path, octets, {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": action}
         )
@@ -301,6 +305,89 @@ class Lane:
         """The signed answer; None when none came, or a refusal."""
         answer = self.post(role, octets)
         return answer[1] if answer is not None and answer[0] == 200 else None
+
+    # --- return traffic ---
+
+    def sba(self, size: str) -> AanleverRequest:
+        """A message of the agency for the business."""
+        self.messages += 1
+        key = f"{self.folder.name}-{self.messages}"
+        business = Identiteit("001000044B37", "BTW")
+        one = document(SIZES[size], key)
+        return AanleverRequest(None, "SBA", key, None, business, "Bedrijf", None, None, (one,), None)
+
+    def collecting(self, size: str) -> Message:
+        """The business's signed question for a message that the agency put ready and nobody collected."""
+        asked = self.sba(size)
+        octets = sealed(
+            self.signers[AGENCY], koppelvlak.write(asked, uuid.uuid4().hex), AANLEVEREN.operations[0], self.url["hub"]
+        )
+        with closing(self.connection("sending")) as connection:
+            status, answer = self.ask("hub", connection, octets)
+        assert status == 200, answer
+        kenmerk = kenmerk_of(answer)
+        wait_until(lambda: "405" in self.codes(kenmerk), LIFE, f"{kenmerk} is not available")
+        (operation,) = [one for one in OPHALEN.operations if one.name == "getNieuweBerichtenKenmerk"]
+        body = koppelvlak.write(OpvraagRequest(kenmerk), element=f"{operation.name}Request")
+        question = sealed(self.signers[SENDER], body, operation, self.url["hub"].replace(AANLEVEREN.path, OPHALEN.path))
+        return Message(kenmerk, question, asked.documents[0].sha256.hex(), asked.documents[0].size)
+
+    def codes(self, kenmerk: str) -> list[str]:
+        sql = "SELECT code FROM status JOIN process ON process.id = process WHERE kenmerk = ? ORDER BY seq"
+        return [row[0] for row in self._query(self.data / "store.sqlite3", sql, kenmerk)]
+
+    def check_collected(self, message: Message, answer: bytes) -> None:
+        """The whole content; marked, answered, told and proved once each: all with the answer, or none."""
+        content = base64.b64decode(answer.partition(b"<inhoud>")[2].partition(b"<")[0])
+        assert (message.sha256, message.size) == (hashlib.sha256(content).hexdigest(), len(content))
+        assert ["105", "100", "110", "301", "405", "400"] == self.codes(message.key)
+        for table in ("collected", "evidence"):
+            where = " AND kind = 'getNieuweBerichtenKenmerkRequest'" if table == "evidence" else ""
+            sql = f"SELECT count(*) FROM {table} WHERE kenmerk = ?{where}"
+            assert [(1,)] == self._query(self.data / "store.sqlite3", sql, message.key)
+
+    def dropping(self, size: str) -> Message:
+        """A message that the agency's back end is about to drop into the outbox: the folder is written, not shown."""
+        asked = self.sba(size)
+        (one,) = asked.documents
+        place = self.home / f"{asked.aanleverkenmerk}.being-written"
+        place.mkdir()
+        (place / "sba.xml").write_bytes(read_all(one.payload))
+        entry = {"file": "sba.xml", "mimeType": one.mime_type, "bestandsnaam": one.bestandsnaam}
+        envelope = {
+            "berichtsoort": "SBA",
+            "aanleverkenmerk": asked.aanleverkenmerk,
+            "identiteitBelanghebbende": {"nummer": "001000044B37", "type": "BTW"},
+            "rolBelanghebbende": "Bedrijf",
+            "documents": [entry],
+        }
+        (place / "envelope.json").write_text(json.dumps(envelope))
+        return Message(asked.aanleverkenmerk or "", b"", one.sha256.hex(), one.size)
+
+    def drop(self, key: str) -> bytes | None:
+        """Show the folder to the agency, once; the hub's answer when it comes while the agency lives."""
+        place = self.home / f"{key}.being-written"
+        if place.exists():
+            place.rename(self.home / "outbox" / key)
+        wait_until(lambda: self.sent(key) or self.agency.ended(), LIFE, f"{key} was not sent")
+        return (self.home / "sent" / key / "answer.xml").read_bytes() if self.sent(key) else None
+
+    def sent(self, key: str) -> bool:
+        return (self.home / "sent" / key).exists() and not self._query(
+            self.home / "agency.sqlite", "SELECT 1 FROM dispatch WHERE folder = ?", key
+        )
+
+    def check_sent_once(self, message: Message, answer: bytes) -> None:
+        """One process with these octets, one folder in sent/, nothing left in the outbox."""
+        sql = "SELECT kenmerk FROM process WHERE aanleverkenmerk = ?"
+        assert [(kenmerk_of(answer),)] == self._query(self.data / "store.sqlite3", sql, message.key)
+        with open_view(self.data) as view:
+            process = view.process(kenmerk_of(answer))
+            assert process is not None
+            (one,) = process.aanlevering.documents
+            assert (message.sha256, message.size) == (one.sha256.hex(), one.size)
+        assert [] == [path for path in (self.home / "outbox").rglob("*") if message.key in path.name]
+        assert [message.key] == [path.name for path in (self.home / "sent").iterdir() if message.key in path.name]
 
     # --- the back end ---
 

@@ -13,7 +13,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,6 +49,10 @@ LEAST = 200
 """Kill points that really killed (issue 3, item 11)."""
 PER_KIND = 10_000 if FULL else 32
 """Kill points of one kind in one lane. Only writes to the log are more, 120 for a message: each third is taken."""
+FEW = 10_000 if FULL else 6
+"""The same for return traffic, where each point takes a message of its own and the outbox waits a second."""
+LEAST_RETOUR = 8
+"""Of each of its two courses."""
 BEYOND = 3
 """Calls past the most that an undisturbed life made: how they spread over threads differs from run to run."""
 ERRORS = 12 if FULL else 2
@@ -143,6 +147,30 @@ def receiving(lane: Lane, size: str) -> Journey:
     return Journey(lane, message, partial(lane.receipt, "agency"), at_end, check)
 
 
+def collecting(lane: Lane, size: str) -> Journey:
+    """The business collects what the agency put ready."""
+    message = lane.collecting(size)
+    return Journey(
+        lane,
+        message,
+        partial(lane.receipt, "hub"),
+        lambda: "400" in lane.codes(message.key),
+        lambda answer: lane.check_collected(message, answer),
+    )
+
+
+def dropping(lane: Lane, size: str) -> Journey:
+    """The agency sends what its back end dropped; its answer is the one that it keeps in sent/."""
+    message = lane.dropping(size)
+    return Journey(
+        lane,
+        message,
+        lambda octets: lane.drop(message.key),
+        lambda: lane.sent(message.key),
+        lambda answer: lane.check_sent_once(message, answer),
+    )
+
+
 def moment_of(answer: bytes) -> bytes:
     """tijdstempelAfgeleverd."""
     return answer.partition(b"<tijdstempelAfgeleverd>")[2].partition(b"<")[0]
@@ -158,14 +186,16 @@ class Course:
     role: str
     journey: Callable[[Lane, str], Journey]
     size: str
+    per_kind: int = PER_KIND
 
     @property
     def name(self) -> str:
-        return f"{self.role} {self.size}"
+        return " ".join((self.role, self.journey.__name__, self.size))
 
 
 ROLES = {"agency": whole_life, "hub": whole_life, "agency alone": receiving}
 COURSES = [Course(role, journey, size) for role, journey in ROLES.items() for size in SIZES]
+RETOUR = [Course(role, journey, "large", FEW) for role, journey in (("hub", collecting), ("agency", dropping))]
 
 
 @dataclass
@@ -197,7 +227,7 @@ class Running:
 
 
 def run_course(course: Course, pki: Path, folder: Path, work: Callable[[Running], Counter[str]]) -> Counter[str]:
-    lane = Lane(folder / course.name.replace(" ", "-"), pki, sets_status=course.journey is whole_life)
+    lane = Lane(folder / course.name.replace(" ", "-"), pki, sets_status=course.journey is not receiving)
     try:
         lane.up()
         victim = lane.hub if course.role == "hub" else lane.agency
@@ -208,10 +238,12 @@ def run_course(course: Course, pki: Path, folder: Path, work: Callable[[Running]
         lane.close()
 
 
-def run_all(pki: Path, folder: Path, work: Callable[[Running], Counter[str]]) -> dict[str, Counter[str]]:
+def run_all(
+    pki: Path, folder: Path, work: Callable[[Running], Counter[str]], courses: Sequence[Course] = COURSES
+) -> dict[str, Counter[str]]:
     """All courses, some at once; the first that fails is the one that is told."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        started = {course.name: pool.submit(run_course, course, pki, folder, work) for course in COURSES}
+        started = {course.name: pool.submit(run_course, course, pki, folder, work) for course in courses}
         return {name: one.result() for name, one in started.items()}
 
 
@@ -228,7 +260,7 @@ def kill_everywhere(running: Running) -> Counter[str]:
     """Each call in turn; how many killed, per kind, and how many of the dead had answered."""
     most, killed = running.most_calls(), Counter[str]()
     for kind in CALLS:
-        points = spread(PER_KIND, most[kind] + BEYOND if most[kind] else 0)
+        points = spread(running.course.per_kind, most[kind] + BEYOND if most[kind] else 0)
         for point in points:
             with explained(running, kind, point):
                 killed += kill_at(running, kind, point)
@@ -287,6 +319,18 @@ def test_a_kill_at_any_call_loses_nothing_and_doubles_nothing(
     assert killed >= LEAST
     reached = {kind for n in done.values() for kind in CALLS if n[kind]}
     assert set(CALLS) == reached
+
+
+def test_a_kill_while_collecting_or_sending_loses_nothing_and_doubles_nothing(
+    pki: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Decision 16: marked only with the answer, whose repeat is the same. An outbox reaches the hub once."""
+    began = time.monotonic()
+    done = run_all(pki, tmp_path, kill_everywhere, RETOUR)
+    killed = {name: sum(n[kind] for kind in CALLS) for name, n in done.items()}
+    with capsys.disabled():
+        print(f"\nkill points of return traffic: {told(done, tuple(CALLS))}, {seconds(began)}")
+    assert min(killed.values()) >= LEAST_RETOUR
 
 
 # --- the order of things, for a power cut, which no kill shows --------------------------------------------------------

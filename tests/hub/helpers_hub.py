@@ -15,10 +15,12 @@ from digipoort_as4.hub.decision import (
     Delivery,
     FinishJob,
     Job,
+    MakeAvailable,
     Outcome,
     PostponeJob,
     Process,
     QueueJob,
+    ReturnMessage,
     Stale,
     StartDelivery,
     Status,
@@ -73,6 +75,7 @@ class MemoryStore:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     statuses: list[Status] = field(default_factory=list)
     queued: list[QueueJob] = field(default_factory=list)
+    available: list[ReturnMessage] = field(default_factory=list)
     job: Job | None = field(default_factory=job)
     due: datetime = NOW
     commits: int = 0
@@ -112,6 +115,8 @@ class MemoryStore:
                 self.deliveries[delivery.berichtkenmerk] = delivery
             case ChangeDelivery(delivery):
                 self.deliveries[delivery.berichtkenmerk] = replace(delivery, version=delivery.version + 1)
+            case MakeAvailable(message):
+                self.available.append(message)
             case QueueJob():
                 self.queued.append(effect)
             case FinishJob():

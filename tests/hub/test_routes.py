@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,20 @@ documents = [{ part = "bijlage", bestandsnaam = "cbs-*" }]
 """
 
 
+RETOUR = (
+    SMALL[SMALL.index("[[route]]") :],
+    """
+[[route]]
+berichtsoort = "SBA"
+direction = "retour"
+owner = "Belastingdienst"
+steps = [["wellformed"]]
+mime_types = ["text/xml"]
+""",
+)
+"""The route above, and a good retour route in its place."""
+
+
 def test_every_body_has_a_row() -> None:
     """The nine bodies connected to Digipoort own a stream each, and e-factuur goes to any body by OIN."""
     assert {row.body for row in SHIPPED.rows if row.owner_oin} == NINE_BODIES
@@ -60,12 +75,25 @@ def test_every_body_has_a_row() -> None:
     assert e_factuur is not None and e_factuur.owner_oin is None
 
 
-@pytest.mark.parametrize("route", SHIPPED.rows, ids=lambda row: row.berichtsoort)
+@pytest.mark.parametrize(
+    "route", [r for r in SHIPPED.rows if r.direction != "retour"], ids=lambda row: row.berichtsoort
+)
 def test_every_route_resolves(route: Any) -> None:
     """Each row finds its recipient among the bodies of the table."""
     ontvanger = Identiteit(GEMEENTE, "OIN") if route.owner_oin is None else None
     found = resolve_recipient(route, aanlevering(route.berichtsoort, ontvanger=ontvanger), AGENCIES)
     assert Identiteit(route.owner_oin or GEMEENTE, "OIN") == found
+
+
+@pytest.mark.parametrize(
+    "route", [r for r in SHIPPED.rows if r.direction == "retour"], ids=lambda row: row.berichtsoort
+)
+def test_a_retour_route_goes_to_the_business(route: Any) -> None:
+    """identiteitOntvanger names who may collect, or else identiteitBelanghebbende; known or not."""
+    business = Identiteit("90001102", "KvK")
+    unit = aanlevering(route.berichtsoort)
+    assert unit.belanghebbende == resolve_recipient(route, unit, AGENCIES)
+    assert business == resolve_recipient(route, replace(unit, ontvanger=business), AGENCIES)
 
 
 def test_rows_without_public_berichtsoort_are_marked() -> None:
@@ -133,7 +161,19 @@ BROKEN = {
     "no mimeType": ('mime_types = ["text/xml"]', "", "mime_types is missing"),
     "no OIN": ('"00000099000000012000"', '"0000009900000001200"', "is no OIN"),
     "unknown sender rule": ("roots =", 'senders = "anybody"\nroots =', "senders is 'anybody'"),
-    "retour": ("roots =", 'direction = "retour"\nroots =', "ophaalservice"),
+    "unknown direction": ("roots =", 'direction = "terug"\nroots =', "direction is 'terug'"),
+    "retour with copy": ("roots =", 'direction = "retour"\nroots =', "direction 'retour' has no documents, copy"),
+    "retour with senders": (
+        RETOUR[0],
+        RETOUR[1] + 'senders = "known"\n',
+        "has no documents, copy, agency_validates or",
+    ),
+    "retour with agency_validates": (RETOUR[0], RETOUR[1] + "agency_validates = true\n", "agency_validates or senders"),
+    "retour of any body": (
+        RETOUR[0],
+        RETOUR[1].replace('"Belastingdienst"', '"ontvanger"'),
+        "the sending body as owner",
+    ),
     "unknown table": ("[bodies]", "[agencies]", "unknown key 'agencies'"),
 }
 
@@ -145,6 +185,12 @@ def test_each_mistake_is_found(name: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Routes.of(tomllib.loads(SMALL.replace(old, new)))
     assert told in str(refused.value)
+
+
+def test_a_retour_route_loads() -> None:
+    """The one that is broken above is good."""
+    (row,) = Routes.of(tomllib.loads(SMALL.replace(*RETOUR))).rows
+    assert ("retour", "00000099000000012000") == (row.direction, row.owner_oin)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -29,9 +29,9 @@ from digipoort_as4.errors import DigipoortError
 from digipoort_as4.hub import copies
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.decision import Committed, Decision, Outcome, Stale
+from digipoort_as4.hub.decision import Committed, Decision, Outcome, ReturnMessage, Stale
 from digipoort_as4.hub.findings import Examined, Finding, StepVerdict
-from digipoort_as4.hub.routes import Route, Routes
+from digipoort_as4.hub.routes import RETOUR, Route, Routes
 from digipoort_as4.hub.verwerken import Ports, Tables, process
 from digipoort_as4.storage import tables
 from digipoort_as4.validation import bench
@@ -142,7 +142,7 @@ FLOWS = {
 
 
 def test_every_row_has_a_flow() -> None:
-    assert set(FLOWS) == {row.berichtsoort for row in ROUTES.rows}
+    assert set(FLOWS) == {row.berichtsoort for row in ROUTES.rows if row.direction != RETOUR}
 
 
 @pytest.mark.parametrize("berichtsoort", FLOWS)
@@ -170,6 +170,38 @@ async def test_times_rise_by_a_millisecond() -> None:
     w = world(aanlevering())
     await w.run()
     assert [1, 2, 3] == [(status.at - NOW) // timedelta(milliseconds=1) for status in w.store.statuses]
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES.rows if r.direction == RETOUR], ids=lambda r: r.berichtsoort)
+async def test_flow_of_every_retour_row(route: Route) -> None:
+    """Sent by its owner: 301 and 405, then it waits to be collected; no delivery, no job."""
+    w = world(aanlevering(route.berichtsoort, document(ANY), sender=route.owner_oin or "", ontvanger=KVK))
+    assert Committed() == await w.run()
+    assert ["301", "405"] == w.store.codes()
+    assert ("delivering", None, [], []) == (w.store.stored.state, w.store.job, w.store.queued, w.recipients())
+    (message,) = w.store.available
+    assert (
+        ReturnMessage(
+            w.store.stored.kenmerk, "00000000-0000-4000-8000-000000000001", "kvk 90001101", w.store.statuses[-1].at
+        )
+        == message
+    )
+
+
+@pytest.mark.parametrize("sender", ["00000099000000101000", CBS])
+async def test_nobody_but_the_owner_sends_on_a_retour_row(sender: str) -> None:
+    """A business, or another body: 210, and nothing becomes available."""
+    w = world(aanlevering("SBA", document(ANY), sender=sender))
+    await w.run()
+    assert (["210"], "ended", []) == (w.store.codes(), w.store.stored.state, w.store.available)
+    assert "only Belastingdienst sends on this retour route" == w.journal[0]["reason"]
+
+
+async def test_a_retour_message_is_validated() -> None:
+    """What is not well-formed does not become available."""
+    w = world(aanlevering("SBA", document("<a>"), sender=BELASTINGDIENST))
+    await w.run()
+    assert (["311"], "ended", []) == (w.store.codes(), w.store.stored.state, w.store.available)
 
 
 # --- authority --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ A subclass names a fixture `store` (a Store, open) and a fixture `clock` (its cl
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -42,12 +44,19 @@ from digipoort_as4.hub.decision import (
     Delivery,
     FinishJob,
     Job,
+    LargeDocument,
+    Listed,
+    MakeAvailable,
+    MarkCollected,
     MarkSeen,
     PostponeJob,
     QueueJob,
     RememberReply,
+    ReturnMessage,
+    Search,
     Stale,
     StartDelivery,
+    StartProcess,
     StoredReply,
 )
 from digipoort_as4.payload import FilePayload, content_digest, read_all
@@ -61,6 +70,14 @@ assert len(LARGE) > limits.INLINE_PAYLOAD
 def delivery(number: int, of: int = 1, **changes: object) -> Delivery:
     row = Delivery(f"bericht-{number}", kenmerk(of), X, False, (key(of),))
     return replace(row, **changes)  # type: ignore[arg-type]
+
+
+def of(effect: StartProcess, **changes: object) -> StartProcess:
+    return replace(effect, aanlevering=replace(effect.aanlevering, **changes))  # type: ignore[arg-type]
+
+
+def available(number: int, at: datetime) -> MakeAvailable:
+    return MakeAvailable(ReturnMessage(kenmerk(number), f"b{number}", "btw 001000044B37", at))
 
 
 async def queue(store: Store, destination: str, count: int, due: object = T0, kind: str = "afleveren") -> None:
@@ -320,6 +337,96 @@ class StoreContract:
         others = [outcome for outcome in outcomes if outcome != Committed()]
         assert [AlreadyThere(StoredReply("c2ln", f"{winner}".encode()))] * 199 == others
         assert [winner] == [n for n in range(200) if await store.process(kenmerk(n))]
+
+    async def test_a_reply_with_a_large_document_is_the_same_again(self, store: Store, tmp_path: Path) -> None:
+        """The row keeps placeholders; octets of rows (50 KB) and of files come back in their places."""
+        row, file = document(1, b"r" * 50_000), spooled(tmp_path, 2, b"f" * 300_000)
+        kept = [await store.keep(one) for one in (row, file)]
+        large = tuple(LargeDocument(f"MARK{n}", one.key, one.payload) for n, one in enumerate(kept))
+        effect = RememberReply(SENDER, "urn:uuid:1", StoredReply("c2ln", b"<a>MARK0</a><b>MARK1</b>", large), T0 + WEEK)
+        await store.commit(decision(started(1, *kept), effect))
+
+        again = await store.find_reply(SENDER, "urn:uuid:1", T0)
+        (other,) = await store.commit_many([decision(effect)])
+
+        assert again is not None and isinstance(other, AlreadyThere)
+        texts = [base64.b64encode(octets) for octets in (b"r" * 50_000, b"f" * 300_000)]
+        for reply in (again, other.reply):
+            assert b"<a>%b</a><b>%b</b>" % tuple(texts) == read_all(reply.payload)
+            assert reply.payload.size == len(read_all(reply.payload))
+
+    # --- what an asker looks for ---
+
+    async def test_processes_are_found_by_belanghebbende_and_berichtsoort(self, store: Store) -> None:
+        """The newest, oldest of them first; of one sender when that is asked; however the number is written."""
+        units = [
+            started(1), of(started(2), belanghebbende=Identiteit("NL0010.00.044.B37", "btw")),
+            of(started(3), belanghebbende=Identiteit("001000055B38", "BTW")), of(started(4), berichtsoort="ICP"),
+            of(started(5), sender_oin=X),
+        ]  # fmt: skip
+        await store.commit_many([decision(unit) for unit in units])
+        ours = Search(9, berichtsoort="Omzetbelasting", belanghebbende="btw 001000044B37")
+
+        async def found(search: Search) -> list[str]:
+            return [one.kenmerk for one in await store.search_processes(search)]
+
+        assert [kenmerk(1), kenmerk(2), kenmerk(5)] == await found(ours)
+        assert [kenmerk(2), kenmerk(5)] == await found(replace(ours, limit=2))
+        assert [kenmerk(5)] == await found(replace(ours, sender_oin=X))
+        (listed,) = await store.search_processes(replace(ours, sender_oin=X))
+        assert Listed(kenmerk(5), "Omzetbelasting", Identiteit("001000044B37", "BTW"), None) == listed
+
+    async def test_new_statuses_are_found_until_seen(self, store: Store) -> None:
+        await store.commit_many([decision(started(1)), decision(started(2))])
+        await store.commit(decision(MarkSeen(X, kenmerk(1), 2)))
+        search = Search(9, asker_oin=X, berichtsoort="Omzetbelasting", belanghebbende="btw 001000044B37")
+
+        async def found(search: Search) -> list[tuple[str, str]]:
+            return [(one.kenmerk, told.code) for one, told in await store.search_statuses(search)]
+
+        second = [(kenmerk(2), code) for code in ("105", "100", "110")]
+        assert sorted([(kenmerk(1), "110"), *second]) == sorted(await found(search))
+        assert second[:2] == await found(replace(search, limit=2))
+        assert [(kenmerk(2), "100")] == await found(replace(search, since=T0 + MS, until=T0 + MS))
+        assert 6 == len(await found(replace(search, asker_oin=SENDER)))
+
+    async def test_return_messages_are_found_within_reach(self, store: Store) -> None:
+        """Recipient and berichtsoort together; each message once; in the order of becoming available."""
+        await store.commit_many([decision(started(n), available(n, T0 + MS * (9 - n))) for n in (1, 2)])
+        other = MakeAvailable(ReturnMessage(kenmerk(3), "b3", "kvk 90001102", T0))
+        await store.commit(decision(started(3), other))
+        both = (("btw 001000044B37", None), ("btw 001000044B37", "Omzetbelasting"), ("kvk 90001103", None))
+        search = Search(9, asker_oin=X, reach=both)
+
+        async def found(search: Search) -> list[str]:
+            return [one.kenmerk for one in await store.search_returned(search)]
+
+        assert [kenmerk(2), kenmerk(1)] == await found(search)
+        assert [] == await found(replace(search, reach=()))
+        assert [] == await found(replace(search, reach=(("btw 001000044B37", "ICP"), ("kvk 90001102", "ICP"))))
+        assert [kenmerk(3)] == await found(replace(search, reach=(("kvk 90001102", "Omzetbelasting"),)))
+        assert [kenmerk(2)] == await found(replace(search, limit=1))
+        assert [kenmerk(1)] == await found(replace(search, since=T0 + MS * 8))
+        assert [kenmerk(2)] == await found(replace(search, until=T0 + MS * 7))
+        assert [kenmerk(1)] == await found(replace(search, kenmerk=kenmerk(1)))
+        assert [] == await found(replace(search, berichtsoort="ICP"))
+        assert [] == await found(replace(search, belanghebbende="btw 001000055B38"))
+        assert available(1, T0 + MS * 8).message == await store.return_message(kenmerk(1))
+        assert await store.return_message(kenmerk(4)) is None
+
+    async def test_a_message_is_collected_once_as_new(self, store: Store) -> None:
+        """Per asker; the plain operations mark it too, as often as they like."""
+        await store.commit(decision(started(1), available(1, T0)))
+        search = Search(9, asker_oin=X, only_new=True, reach=(("btw 001000044B37", None),))
+        assert 1 == len(await store.search_returned(search))
+
+        assert Committed() == await store.commit(decision(MarkCollected(X, kenmerk(1), T0, only_new=True)))
+
+        assert isinstance(await store.commit(decision(MarkCollected(X, kenmerk(1), T0, only_new=True))), Stale)
+        assert Committed() == await store.commit(decision(MarkCollected(X, kenmerk(1), T0, only_new=False)))
+        assert [] == await store.search_returned(search)
+        assert 1 == len(await store.search_returned(replace(search, only_new=False)))
+        assert 1 == len(await store.search_returned(replace(search, asker_oin=SENDER)))
 
     # --- groups ---
 

@@ -20,11 +20,13 @@ from helpers_store import T0, Clock, X, accepted, decision, document, kenmerk, k
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import ConfigError, StorageFailure
-from digipoort_as4.hub.decision import AlreadyThere, Committed, Effect, QueueJob
+from digipoort_as4.hub import identities
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub.decision import AlreadyThere, Committed, Effect, QueueJob, Search
 from digipoort_as4.payload import read_all
 from digipoort_as4.storage import jobs
 from digipoort_as4.storage.effects import EFFECTS
-from digipoort_as4.storage.sqlite import SqliteStore
+from digipoort_as4.storage.sqlite import MIGRATIONS, SqliteStore
 from digipoort_as4.storage.view import open_view
 
 
@@ -95,6 +97,31 @@ async def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="version 999"):
         SqliteStore.open(tmp_path, Clock())
+
+
+@pytest.mark.parametrize(
+    ("nummer", "kind"),
+    [
+        ("NL0010.00.044.B.37", "BTW"), ("nl001000044b37", "btw"), ("001000044B37", "Fi"), ("001000044l01", "LHnr"),
+        ("90 001 101", "KvK"), ("nl-1", "Anders"), ("00000099000000101000", "OIN"), ("123456782", "BSN"),
+    ],
+)  # fmt: skip
+async def test_processes_of_the_first_version_are_found(tmp_path: Path, nummer: str, kind: str) -> None:
+    """Their belanghebbende gets the form that is compared while the file is brought up to date."""
+    connection = sqlite3.connect(tmp_path / "store.sqlite3")
+    connection.executescript((MIGRATIONS / "001_initial.sql").read_text() + "PRAGMA user_version = 1;")
+    connection.execute(
+        "INSERT INTO process (kenmerk, sender_oin, berichtsoort, belanghebbende_nummer, belanghebbende_type,"
+        " rol_belanghebbende, content, received_at, state, version, last_seq, last_status_at)"
+        " VALUES ('k', '1', 'b', ?, ?, '', zeroblob(32), 0, 'ended', 0, 0, 0)",
+        (nummer, kind),
+    )
+    connection.commit()
+    connection.close()
+    store = SqliteStore.open(tmp_path, Clock())
+    search = Search(9, berichtsoort="b", belanghebbende=identities.key(Identiteit(nummer, kind)))
+    assert ["k"] == [found.kenmerk for found in await store.search_processes(search)]
+    await store.close()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

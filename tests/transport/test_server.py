@@ -465,3 +465,21 @@ async def test_a_megabyte_in_chunks_of_one_octet_is_cheap(tmp_path: Path) -> Non
         took = time.process_time() - start
     assert [b"x" * 2**20] == echo.bodies
     assert took < 3  # linear: half a second where measured; quadratic would take minutes
+
+
+async def test_a_connection_ends_after_its_longest_time(tmp_path: Path, authority: Authority) -> None:
+    """WT007 and WT008: several messages on one TLS connection, then one whose answer is the last and says so."""
+    brief = replace(QUICK, session=timedelta(seconds=0.5), keepalive=timedelta(seconds=30))
+    context = server_context(authority.issue("server"), authority.bundle)
+    async with running(tmp_path, Echo(), context, guard=brief) as server:
+        shown = client_context(authority.issue("client"), authority.bundle)
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=shown)
+        for _ in range(2):
+            writer.write(post(b"hallo"))
+            assert b"close" not in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n5"), 3)
+        await asyncio.sleep(0.6)
+        writer.write(post(b"hallo"))
+        last = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+    assert last.startswith(b"HTTP/1.1 200")
+    assert b"Connection: close" in last

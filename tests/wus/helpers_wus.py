@@ -15,7 +15,11 @@ from pathlib import Path
 
 from lxml import etree
 
-from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub import verwerken
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
+from digipoort_as4.hub.decision import Committed
+from digipoort_as4.hub.findings import Examined
+from digipoort_as4.hub.routes import Route
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Document, Spool, read_all
 from digipoort_as4.payload import sha256 as sha256_of
@@ -27,13 +31,14 @@ from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.storage.tables import load_consents, load_parties, load_routes
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.validation import bench
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message
 from digipoort_as4.wssecurity.seal_message import seal
 from digipoort_as4.wus import koppelvlak, services
 from digipoort_as4.wus.koppelvlak import AanleverRequest, OpvraagRequest, ZetStatusRequest
 from digipoort_as4.wus.office import Office, Snapshot
-from digipoort_as4.wus.operations import AANLEVEREN, STATUSINFORMATIE, ZET_STATUS, Operation, Service
+from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE, ZET_STATUS, Operation, Service
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -57,6 +62,13 @@ class Clock:
 
     def move(self, by: timedelta) -> None:
         self.at += by
+
+
+class InProcess:
+    """The validators without processes of their own."""
+
+    async def examine(self, aanlevering: Aanlevering, route: Route) -> Examined:
+        return bench.examine(aanlevering, route)
 
 
 @dataclass
@@ -103,6 +115,19 @@ class World:
 
     async def post(self, request: HttpRequest) -> HttpAnswer:
         return await services.answer(request, self.office)
+
+    async def process(self) -> None:
+        """What the worker does with all that was accepted, the real validators in this process."""
+        ports = verwerken.Ports(
+            self.store, InProcess(), self._tables, self.clock, self.office.new_id, lambda event, **fields: None
+        )
+        while jobs := await self.store.claim(["verwerken"], self.clock(), self.clock() + timedelta(minutes=1), 9, 9):
+            for job in jobs:
+                assert isinstance(await verwerken.process(job, ports), Committed)
+
+    def _tables(self) -> verwerken.Tables:
+        at = self.office.snapshot()
+        return verwerken.Tables(at.routes, at.parties, at.consents, frozenset(at.agencies))
 
     def stored(self) -> dict[str, int]:
         """Rows per table, and files: all zero when nothing was stored."""
@@ -172,9 +197,16 @@ class Sender:
         self, kenmerk: str, operation: str = "getStatussenProces", at: datetime = NOW, **window: datetime
     ) -> HttpRequest:
         asked = OpvraagRequest(kenmerk, tijdstempel_vanaf=window.get("vanaf"), tijdstempel_tot=window.get("tot"))
-        (row,) = [o for o in STATUSINFORMATIE.operations if o.name == operation]
+        return self.opvragen(operation, asked, at=at)
+
+    def opvragen(
+        self, operation: str, asked: OpvraagRequest, change: Callable[[bytes], bytes] = bytes, at: datetime = NOW
+    ) -> HttpRequest:
+        """Any question of the status and the ophaalservice; `change` spoils its body before it is signed."""
+        ((service, row),) = [(s, o) for s in (STATUSINFORMATIE, OPHALEN) for o in s.operations if o.name == operation]
         written = koppelvlak.write(asked, element=f"{operation}Request")
-        return self.request(STATUSINFORMATIE, row, self.seal(row, STATUSINFORMATIE, written, at=at))
+        written = replace(written, octets=change(written.octets))
+        return self.request(service, row, self.seal(row, service, written, at=at))
 
     def zet_status(self, asked: ZetStatusRequest, at: datetime = NOW) -> HttpRequest:
         row = ZET_STATUS.operations[0]
@@ -202,6 +234,12 @@ def vat_return(**changes: object) -> AanleverRequest:
         autorisatie_adres="http://geenausp.nl",
     )
     return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def sba(**changes: object) -> AanleverRequest:
+    """A message of the Belastingdienst for Bakkerij Jansen, about its VAT return Happyflow."""
+    changes = {"berichtsoort": "SBA", "eerder_aanleverkenmerk": "Happyflow", "aanleverkenmerk": "SBA-1", **changes}
+    return vat_return(autorisatie_adres=None, **changes)
 
 
 def resign(octets: bytes, signer: FileSigner, change: Callable[[bytes], bytes]) -> bytes:

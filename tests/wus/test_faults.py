@@ -155,20 +155,20 @@ async def test_the_operation_comes_from_soap_action_then_body(world: World, jans
 
 
 async def test_each_service_has_its_own_fault(world: World, jansen: Sender) -> None:
-    """By path, whatever the request is; the ophaalservice refuses all of its operations for now."""
+    """By path, whatever the request is."""
     for path, (service, _) in services.PATHS.items():
         request = HttpRequest("POST", path, "", {"content-type": "text/xml"}, BytesPayload(b"?"), jansen.tls)
         assert fault_of(await world.post(request)).element == service.fault
 
 
-async def test_ophalen_is_refused_by_name(world: World, jansen: Sender) -> None:
-    """A valid, signed getBerichtenLijstRequest: the fault says that the operation is not offered."""
-    (row,) = [o for o in OPHALEN.operations if o.name == "getBerichtenLijst"]
-    octets = jansen.seal(row, OPHALEN, koppelvlak.Written(f'<getBerichtenLijstRequest xmlns="{KV}"/>'.encode(), {}))
+async def test_an_operation_of_another_service_is_refused_by_name(world: World, jansen: Sender) -> None:
+    """A valid, signed getProcessenRequest at the ophaalservice: the fault names the operations that are offered."""
+    (row,) = [o for o in STATUSINFORMATIE.operations if o.name == "getProcessen"]
+    octets = jansen.seal(row, OPHALEN, koppelvlak.Written(f'<getProcessenRequest xmlns="{KV}"/>'.encode(), {}))
     answer = await world.post(jansen.request(OPHALEN, row, octets))
     fault = fault_of(answer)
     assert (fault.element, fault.fout and fault.fout.foutcode) == ("ophaalFault", "OHS100")
-    assert "Gevonden: getBerichtenLijstRequest. Verwacht: nog geen operatie." in fault.cause
+    assert "Gevonden: getProcessenRequest. Verwacht: getBerichten, getNieuweBerichten, " in fault.cause
     assert world.stored() == {}
 
 

@@ -30,11 +30,14 @@ from digipoort_as4.wus.koppelvlak import (
     AdditioneelElement,
     AfleverRequest,
     AfleverResponse,
+    BerichtLijstResultaat,
+    BerichtResultaat,
     Constatering,
     Fout,
     Intake,
-    StatusResultaat,
     OpvraagRequest,
+    ProcesResultaat,
+    StatusResultaat,
     Written,
     ZetStatusRequest,
     ZetStatusResponse,
@@ -85,7 +88,9 @@ XS = "{http://www.w3.org/2001/XMLSchema}"
 MODELS = {
     AanleverRequest: "aanleverRequest",
     AanleverResponse: "aanleverResponse",
-    OpvraagRequest: "perKenmerkType",
+    ProcesResultaat: "ProcesResultaat",
+    BerichtLijstResultaat: "BerichtLijstResultaat",
+    BerichtResultaat: "BerichtResultaat",
     StatusResultaat: "StatusResultaat",
     AfleverRequest: "afleverRequest",
     AfleverResponse: "afleverResponse",
@@ -106,13 +111,26 @@ def test_a_model_has_the_children_of_the_xsd_in_order(model: type) -> None:
     wanted = [(child.get("name"), child.get("minOccurs") == "0") for child in declared.iter(f"{XS}element")]
     wanted = [row for row in wanted if row[0] != MODELS[model]]
     found: list[tuple[str | None, bool]] = []
-    for field in koppelvlak._fields(model):
+    for field in koppelvlak.fields_of(model):
         if field.name == "documents":
             found += [("berichtInhoud", False), ("berichtBijlagen", True)]
         else:
             found.append((field.element, field.optional or field.many))
     assert wanted[: len(found)] == found
     assert all(optional for _, optional in wanted[len(found) :])
+
+
+def test_every_question_is_in_one_model() -> None:
+    """Each request element has some of its fields, in its order: a question cannot lose a child."""
+    xsd = etree.parse(str(ROOT / "schemas" / schema.XSD)).getroot()
+    fields = [field.element for field in koppelvlak.fields_of(OpvraagRequest)]
+    for name in koppelvlak.ELEMENTS[OpvraagRequest]:
+        (declared,) = [e for e in xsd if e.tag == f"{XS}element" and e.get("name") == name]
+        if declared.get("type"):
+            (declared,) = [e for e in xsd if e.get("name") == declared.get("type").removeprefix("kv:")]
+        children = [child.get("name") for child in declared.iter(f"{XS}element") if child is not declared]
+        assert [name for name in fields if name in children] == children
+    assert len(koppelvlak.ELEMENTS[OpvraagRequest]) == 11
 
 
 # --- there and back ---------------------------------------------------------------------------------------------------
@@ -158,7 +176,7 @@ def test_responses_there_and_back(reopen: Reopen) -> None:
 
 def test_questions_there_and_back(reopen: Reopen) -> None:
     """Status questions and zetStatus."""
-    for asked in (OpvraagRequest("k", "http://geenausp.nl", AT, AT), OpvraagRequest("k", None, None, None)):
+    for asked in (OpvraagRequest("k", None, None, "http://geenausp.nl", AT, AT), OpvraagRequest("k")):
         for operation in ("getStatussenProces", "getNieuweStatussenProces"):
             written = koppelvlak.write(asked, element=f"{operation}Request")
             valid(written)
