@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -q
 INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint bench wheel lock clean
+.PHONY: help demo test faults interop lint bench pages wheel lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(VENV)/dev ## every test
 faults: $(VENV)/dev ## every kill point and disk error, not the slice of `make test`
 	DIGIPOORT_FAULTS=full $(VENV)/bin/python -m pytest tests/faults
 
+interop: $(VENV)/dev ## clients of other makers: Apache CXF from the WSDL that we serve (Java, Maven)
+	DIGIPOORT_INTEROP=1 $(VENV)/bin/python -m pytest tests/interop "tests/how_to/test_how_to.py::test_the_page_does_what_it_says[cxf]"
+
 lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -29,6 +32,9 @@ lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict
 
 bench: $(VENV)/dev ## CPU per message beside the cryptographic floor
 	$(VENV)/bin/python tests/bench/bench_messages.py
+
+pages: $(VENV)/runtime ## the docs that are written from tables
+	$(VENV)/bin/digipoort coverage --page > docs/coverage.md
 
 wheel: $(VENV)/dev ## dist/*.whl
 	$(PIP) wheel --no-deps --no-build-isolation -w dist .

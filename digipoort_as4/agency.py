@@ -35,7 +35,7 @@ from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import Server, serve
-from digipoort_as4.wus import faults, ontvangen, profiles
+from digipoort_as4.wus import faults, ontvangen, profiles, wsdl
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
 from digipoort_as4.wus.ontvangen import Desk
@@ -170,7 +170,10 @@ class Agency:
         """One request."""
         if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
             return self._health(request.path)
-        if request.path != AFLEVEREN.path:
+        served = dict.fromkeys(AFLEVEREN.paths, AFLEVEREN)
+        if described := wsdl.answer(request, served, self.settings.base.public_url):
+            return described
+        if request.path not in AFLEVEREN.paths:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
             hint, desk = Hint(AFLEVEREN, None), self.desk
             return faults.refuse(refusal, hint, faults.DEFAULT, desk.journal, desk.new_id())
@@ -321,9 +324,8 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     try:
         agency = open_agency(settings, book, trust, peers, journal, woken)
         await agency.start()
-        context = server_context(tls, base.ca)
-        spool = agency.desk.spool
-        guard = Guard(session=timedelta(seconds=base.tls_session))
+        context, spool = server_context(tls, base.ca), agency.desk.spool
+        guard = Guard(session=timedelta(seconds=base.tls_session), proxies=base.trusted_proxies)
         server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)
     finally:

@@ -6,6 +6,7 @@ Opens no key and no certificate; whoever needs one does, from the paths here.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -52,7 +53,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8443
     tls_session: int = 3_600  # seconds after which a peer must connect anew (DK-WUS WT008)
-    public_url: str = ""  # what peers call us, without a path; empty: https://localhost and the port
+    public_url: str = ""  # what peers call us, without a path; empty: as each request does, see trusted_proxies
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    """Where proxies are whose Forwarded or X-Forwarded-* headers say how a client reached us."""
     routes: Path | None = None  # None: the shipped file; so parties and consents
     parties: Path | None = None
     consents: Path | None = None
@@ -119,6 +122,10 @@ def _url(value: Any, base: Path) -> str:
     return text.rstrip("/")
 
 
+def _networks(value: Any, base: Path) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(_text(one, base), strict=False) for one in _list(value))
+
+
 def _profile(value: Any, base: Path) -> str:
     if value not in PROFILES:
         raise ValueError(f"expected one of {', '.join(PROFILES)}")
@@ -136,6 +143,7 @@ KEYS: Final[dict[str, Reader]] = {
     "listen.port": _up_to(65_535),
     "listen.public_url": _url,
     "listen.tls_session": _up_to(86_400),
+    "listen.trusted_proxies": _networks,
     "tls.certificate": _file,
     "tls.key": _file,
     "tls.password_file": _secret,
@@ -260,7 +268,6 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         for key, value in values.items()
         if key not in REQUIRED and not key.startswith(("tls.", "signing."))
     }
-    port = optional.get("port", Settings.__dataclass_fields__["port"].default)
     return Settings(
         folder=values["folder"],
         tls=keys("tls"),
@@ -269,5 +276,5 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         agencies=tables["agencies"],
         agency_profiles=tables["agency_profiles"],
         foutcodes=tables["foutcodes"],
-        **{**optional, "public_url": optional.get("public_url") or f"https://localhost:{port}"},
+        **optional,
     )

@@ -27,7 +27,7 @@ from digipoort_as4.pki.revocation import CrlIndex, load_crls
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
-from digipoort_as4.wus import operations, profiles, services
+from digipoort_as4.wus import operations, profiles, services, wsdl
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
 
@@ -162,17 +162,18 @@ def _trust_of(
 
 
 class Gateway:
-    """Hands requests to the services by path, and answers for the process's health."""
+    """Hands requests to the services by path, shows their descriptions, and answers for the process's health."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, office: Office, public_url: str = "") -> None:
+        self._office, self._public_url = office, public_url
         self.ready = True  # until told otherwise
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
         if request.path in (LIVE, READY) and request.method in ("GET", "HEAD"):
             return health(self.ready or request.path == LIVE)
-        return await services.answer(request, self._office)
+        described = wsdl.answer(request, services.SERVED, self._public_url)
+        return described or await services.answer(request, self._office)
 
 
 def health(good: bool, **facts: str) -> HttpAnswer:

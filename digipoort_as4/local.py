@@ -419,7 +419,7 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
 async def _run(
     settings: config.Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
 ) -> None:
-    office, door = paths.office, gateway.Gateway(paths.office)
+    office, door = paths.office, gateway.Gateway(paths.office, settings.public_url)
     loop = Worker(store, paths.lanes(), office.now, office.journal)
     store.on_commit = loop.wake
 
@@ -428,12 +428,11 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
-    guard = Guard(session=timedelta(seconds=settings.tls_session))
-    server = await listen(
-        door, context, office.spool, settings.host, settings.port, journal=office.journal, guard=guard
-    )
+    place = (settings.host, settings.port)
+    guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
+    server = await listen(door, context, office.spool, *place, journal=office.journal, guard=guard)
     desk = await control.listen(settings.folder, commands.commands_of(office))
-    office.journal.write("started", url=settings.public_url, oin=office.oin)
+    office.journal.write("started", url=settings.public_url or f"https://localhost:{server.port}", oin=office.oin)
     working = asyncio.create_task(loop.run())
     working.add_done_callback(lambda _: stop.set())
     await stop.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_a_good_file_is_read(written: Path) -> None:
     settings = config.load(written, {})
     assert written.parent / "data" == settings.folder
     assert 9443 == settings.port
-    assert "https://localhost:9443" == settings.public_url
+    assert ("", ()) == (settings.public_url, settings.trusted_proxies)
     assert b"geheim" == settings.signing.password
     assert settings.tls.password is None
     assert {"00000099000000012000": "https://localhost:1/afleverservice"} == settings.agencies
@@ -73,8 +74,10 @@ def test_a_password_is_not_shown(written: Path) -> None:
 
 def test_the_environment_comes_first(written: Path) -> None:
     """DIGIPOORT_ and the key in capitals; DIGIPOORT_CONFIG names the file."""
-    settings = config.load(None, {"DIGIPOORT_CONFIG": str(written), "DIGIPOORT_LISTEN_PORT": "1234"})
+    told = {"DIGIPOORT_LISTEN_PORT": "1234", "DIGIPOORT_LISTEN_TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8"}
+    settings = config.load(None, {"DIGIPOORT_CONFIG": str(written), **told})
     assert 1234 == settings.port
+    assert [ip_network("192.0.2.1/32"), ip_network("10.0.0.0/8")] == list(settings.trusted_proxies)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,7 @@ def test_the_environment_comes_first(written: Path) -> None:
     [
         ("port = 9443", "prot = 9443", "listen.prot: unknown key; did you mean listen.port?"),
         ("port = 9443", "port = 99999", "listen.port (digipoort.toml): expected a number from 1 to 65535"),
+        ("port = 9443", 'trusted_proxies = ["10.0.0.0/33"]', "listen.trusted_proxies (digipoort.toml): '10.0.0.0/33'"),
         ('folder = "data"', "", "folder: is missing"),
         ('folder = "data"', 'folder = "data"\nprofile = "prod"', "expected one of local, production"),
         ('ca = "a.pem"', 'ca = "b.pem"', "b.pem is not there"),

@@ -175,3 +175,15 @@ async def test_a_service_path_reaches_its_service(settings: Settings) -> None:
         assert 405 == status
         assert fault in body
     await store.close()
+
+
+async def test_descriptions_carry_the_public_address(settings: Settings) -> None:
+    """The operator's, else the one of the request."""
+    settings.folder.mkdir()
+    store = SqliteStore.open(settings.folder, gateway.now)
+    office, path = open_office(settings, store, Journal(None)), gateway.SERVICES["aanleveren"]
+    request = HttpRequest("GET", path, "wsdl", {}, BytesPayload(b""), origin="https://asked.example")
+    for public, expected in (("https://public.example", "https://public.example"), ("", "https://asked.example")):
+        answer = await Gateway(office, public)(request)
+        assert f'<soap11:address location="{expected}{path}"/>'.encode() in read_all(answer.body)
+    await store.close()

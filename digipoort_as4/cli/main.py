@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
     "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
+    "coverage": Entry("coverage:coverage", "Say which operations are done, partial or not there yet."),
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }
 

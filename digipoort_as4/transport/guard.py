@@ -17,6 +17,7 @@ from aiohttp import StreamReader, web
 
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
+from digipoort_as4.transport.forwarded import Network
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 SERVER: Final = "digipoort-as4"  # the Server header: no versions for strangers
@@ -37,6 +38,7 @@ class Guard:
     linger: timedelta = limits.LINGER
     connections: int = limits.CONNECTIONS
     per_certificate: int = limits.CONNECTIONS_PER_CERTIFICATE
+    proxies: tuple[Network, ...] = ()  # where proxies are that may say how a client reached us
 
 
 async def paced(content: StreamReader, guard: Guard) -> AsyncIterator[bytes]:

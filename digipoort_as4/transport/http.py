@@ -22,6 +22,7 @@ class HttpRequest:
     headers: Mapping[str, str]  # asked for in lower case; of a repeated header the first value
     body: Payload  # in memory up to limits.INLINE_BODY, above it a spool file that goes after the answer
     tls_certificate: bytes | None = None  # DER of the peer's; None without TLS or when it showed none
+    origin: str = ""  # scheme and host by which the client reached us; empty when it named no host
     trouble: str = ""
     """A key of errors.CAUSES that the transport met: body-too-large, body-truncated, content-encoding, or unavailable
     when the spool failed. Then `body` is empty, and the service answers in its own shape."""

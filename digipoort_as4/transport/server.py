@@ -18,6 +18,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from digipoort_as4 import limits
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool
+from digipoort_as4.transport import forwarded
 from digipoort_as4.transport.guard import SERVER, Door, Guard, GuardedConnection, paced, peer_certificate, speaking_tls
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest, stream
 
@@ -82,7 +83,7 @@ class _Desk:
             return refusal
         body, trouble = await self._read(incoming)
         try:
-            answer = await self._ask(_request(incoming, body, trouble))
+            answer = await self._ask(_request(incoming, body, trouble, self._guard))
             last = bool(trouble) or cast(GuardedConnection, incoming.protocol).overdue
             response = await _respond(incoming, answer, last)
         finally:
@@ -161,14 +162,16 @@ class _Body:
             self._file = None
 
 
-def _request(incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
+def _request(incoming: web.BaseRequest, body: Payload, trouble: str, guard: Guard) -> HttpRequest:
+    headers, reached = incoming.headers, (incoming.scheme, incoming.remote or "")
     return HttpRequest(
         method=incoming.method,
         path=incoming.path,
         query=incoming.rel_url.raw_query_string,
-        headers=incoming.headers,
+        headers=headers,
         body=body,
         tls_certificate=peer_certificate(incoming.transport),
+        origin=forwarded.origin(*reached, lambda name: headers.getall(name, []), guard.proxies),
         trouble=trouble,
     )
 

@@ -23,6 +23,12 @@ class Operation:
     stem: str  # what the body elements are called before Request and Response: aanleveren has aanlever, without 'en'
     base: str  # what its actions start with
     offered: bool = True  # False: in the WSDL, but not answered yet
+    lacks: str = ""  # what of it is not done, for the coverage page
+
+    @property
+    def state(self) -> str:
+        """How far it is: done, partial or not."""
+        return "not" if not self.offered else "partial" if self.lacks else "done"
 
     @property
     def only_new(self) -> bool:
@@ -60,17 +66,23 @@ class Service:
     """One service: one WSDL, one path, one fault element."""
 
     name: str  # as configuration and journal call it
-    segment: str  # last path segment but one
+    title: str  # as the WSDL calls it
     operations: tuple[Operation, ...]
     fault: str  # local name of the element in the fault's detail
     prefix: str  # what its foutcodes start with
     wsdl: str  # file name below schemas/
     mtom: bool = False  # takes MTOM as well as text/xml (digipoort 1.7)
+    also: tuple[str, ...] = ()  # paths that only this service has
 
     @property
     def path(self) -> str:
         """Where it answers, on all real hosts (digipoort 1.9)."""
-        return f"/wus/2.0/{self.segment}/1.2"
+        return f"/wus/2.0/{self.title.lower()}/1.2"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All where it answers: as in production, then as at the Aansluit Suite, for clients built against that."""
+        return (self.path, f"/cpl/{self.title.lower()}/1.2", *self.also)
 
     @property
     def offered(self) -> tuple[Operation, ...]:
@@ -86,20 +98,22 @@ class Service:
         return next((operation for operation in self.operations if operation.request_action == action), None)
 
 
-def _service(name: str, title: str, fault: str, prefix: str, *operations: Operation) -> Service:
-    segment = title.lower()
-    base = f"{_NAMESPACE}{segment}/1.2/{title}/"
-    return Service(
-        name, segment, tuple(replace(op, base=base) for op in operations), fault, prefix, f"{title}_V1_2.wsdl"
-    )
+def _service(name: str, title: str, fault: str, prefix: str, *operations: Operation, also: str = "") -> Service:
+    base = f"{_NAMESPACE}{title.lower()}/1.2/{title}/"
+    rows = tuple(replace(op, base=base) for op in operations)
+    return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", also=(also,) if also else ())
 
 
-def _same(*names: str) -> tuple[Operation, ...]:
-    return tuple(Operation(name, name, "") for name in names)
+def _same(*names: str, lacks: str = "") -> tuple[Operation, ...]:
+    return tuple(Operation(name, name, "", lacks=lacks) for name in names)
 
 
+_AUSP: Final = "autorisatieAdres of an AuSP"
+_LISTS: Final = "constateringenLijst; additioneleElementenLijst"
 AANLEVEREN: Final = replace(
-    _service("aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")),
+    _service(
+        "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "", True, _AUSP)
+    ),
     mtom=True,
 )
 STATUSINFORMATIE: Final = _service(
@@ -107,18 +121,22 @@ STATUSINFORMATIE: Final = _service(
     "StatusinformatieService",
     "statusinformatieFault",
     "STS",
-    *_same("getBerichtsoorten", "getProcessen"),
-    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
+    *_same("getBerichtsoorten", "getProcessen", lacks=_AUSP),
+    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen", lacks=_AUSP),
 )
 OPHALEN: Final = _service(
     "ophalen",
     "OphaalService",
     "ophaalFault",
     "OHS",
-    *_same("getBerichten", "getNieuweBerichten", "getBerichtenLijst", "getNieuweBerichtenLijst"),
-    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk"),
+    *_same("getBerichten", "getNieuweBerichten", lacks=f"{_AUSP}; {_LISTS}"),
+    *_same("getBerichtenLijst", "getNieuweBerichtenLijst", lacks=_AUSP),
+    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", lacks=f"{_AUSP}; {_LISTS}"),
+    also="/cpl/ophaalservice/services/OphaalService_V1_2",
 )
-AFLEVEREN: Final = _service("afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", ""))
+AFLEVEREN: Final = _service(
+    "afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", "", True, _LISTS)
+)
 """The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""
 ZET_STATUS: Final = _service("zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"))
 """Names by analogy: ours. Its foutcodes are those of afleveren: no others are known between hub and agency."""

@@ -125,15 +125,18 @@ def judge_addresses(
         fix = f"Voeg wsa:From toe, bijvoorbeeld met adres {WSA_ANONYMOUS}?OIN={sender_oin}."
         yield PeerError("header-missing", where="wsa:From", found="geen", expected="eenmaal", fix=fix)
     values = (found.to, found.from_, found.reply_to, found.relates_to)
-    wanted, known = service.path.split("/")[-2:], {text: kind for kind, text in KINDS.items() if text}
+    wanted = [path.split("/")[-2:] for path in service.paths]
+    known = {text: kind for kind, text in KINDS.items() if text}
     for header, value, oin in zip(HEADERS, values, (our_oin, sender_oin, None, None), strict=True):
         if value is None:
             continue
         address, _, query = value.partition("?")
-        kind = known.get(address, "service" if _segments(address) == wanted else "any")
+        kind = known.get(address, "service" if _segments(address) in wanted else "any")
         named = [text for name, text in parse_qsl(query, keep_blank_values=True) if name.upper() == "OIN"]
         if not {kind, "any"}.intersection(profile.headers[header]):
-            texts = [KINDS[one] or f"een adres dat eindigt op /{'/'.join(wanted)}" for one in profile.headers[header]]
+            texts = [
+                KINDS[one] or f"een adres dat eindigt op /{'/'.join(wanted[0])}" for one in profile.headers[header]
+            ]
             expected, fix = " of ".join(texts) or "geen", f"Zet wsa:{header} op de verwachte waarde."
             yield PeerError("header-value", where=f"wsa:{header}", found=value[:200], expected=expected, fix=fix)
         elif profile.oin and oin and named not in ([], [oin]):

@@ -1,6 +1,6 @@
 """The path of every WUS request, from its octets to the answer, and which function decides at which address.
 
-Owns no socket. Serving WSDL and XSD by GET is not here yet.
+Owns no socket. wus.wsdl serves the descriptions, which are asked for by GET.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Handler = Callable[[Opened, Operation, Snapshot, Office], Awaitable[StoredReply]
 """From a verified, fresh and new request to the committed answer: look up facts, decide, build, commit."""
 
 
-def _at(service: Service, handler: Handler, *others: str) -> dict[str, tuple[Service, Handler]]:
-    return dict.fromkeys((service.path, *others), (service, handler))
+def _at(service: Service, handler: Handler) -> dict[str, tuple[Service, Handler]]:
+    return dict.fromkeys(service.paths, (service, handler))
 
 
 PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
     {
-        **_at(AANLEVEREN, aanleveren.accept, "/cpl/aanleverservice/1.2"),
-        **_at(STATUSINFORMATIE, statusinformatie.tell, "/cpl/statusinformatieservice/1.2"),
-        **_at(OPHALEN, ophalen.fetch, "/cpl/ophaalservice/services/OphaalService_V1_2"),
+        **_at(AANLEVEREN, aanleveren.accept),
+        **_at(STATUSINFORMATIE, statusinformatie.tell),
+        **_at(OPHALEN, ophalen.fetch),
         **_at(ZET_STATUS, zet_status.accept),
     }
 )
@@ -41,6 +41,7 @@ PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
 
 Source: digipoort 1.9; zetstatusservice is ours.
 """
+SERVED: Final = MappingProxyType({path: service for path, (service, _) in PATHS.items()})
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:

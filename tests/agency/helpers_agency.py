@@ -271,7 +271,9 @@ class World:
             crls=tuple(test_pki.crls(self.pki)),
         )
         aanleveren = self.hub_url + AANLEVEREN
-        return agency.AgencySettings(name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses), aanleveren_url=aanleveren)
+        return agency.AgencySettings(
+            name, base, HUB, self.hub_url + ZET_STATUS, dict(statuses), aanleveren_url=aanleveren
+        )
 
     async def start_agency(
         self, name: str, statuses: Mapping[str, str] | None = None, profile: str = "bedrijven"

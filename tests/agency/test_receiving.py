@@ -28,7 +28,7 @@ from helpers_agency import (
 from digipoort_as4.errors import StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Delivery
-from digipoort_as4.payload import BytesPayload
+from digipoort_as4.payload import BytesPayload, read_all
 from digipoort_as4.pki import test_pki
 from digipoort_as4.transport.client import Client
 from digipoort_as4.transport.http import HttpRequest
@@ -284,6 +284,8 @@ async def test_other_paths_and_methods(world: World) -> None:
 
     assert 404 == (await agency.agency(request("POST", "/wus/2.0/aanleverservice/1.2"))).status
     assert 405 == (await agency.agency(request("GET", "/wus/2.0/afleverservice/1.2"))).status
+    described = replace(request("GET", "/cpl/afleverservice/1.2"), query="wsdl", origin="https://x.example")
+    assert b"AfleverService_V1_2" in read_all((await agency.agency(described)).body)
     assert 200 == (await agency.agency(request("GET", "/readyz"))).status
     agency.agency.ready = False
     assert 503 == (await agency.agency(request("GET", "/readyz"))).status

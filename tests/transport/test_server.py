@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,23 @@ def post(body: bytes, *more: str, path: str = "/wus?wsdl") -> bytes:
 def causes(folder: Path) -> list[str]:
     lines = (folder / "journal.jsonl").read_text().splitlines()
     return [json.loads(line).get("cause", "") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "expected"),
+    [(["127.0.0.0/8"], "https://post.example"), (["192.0.2.1"], "http://localhost"), ([], "http://localhost")],
+)
+async def test_a_request_says_how_it_was_reached(proxies: list[str], expected: str, tmp_path: Path) -> None:
+    """A proxy counts by the address of its connection; Host is the rest (the rules are in test_forwarded.py)."""
+    echo = Echo()
+    forged, said = (
+        "Forwarded: host=evil.example;proto=https",
+        "Forwarded: for=198.51.100.7;host=post.example;proto=https",
+    )
+    guard = Guard(proxies=tuple(ip_network(one) for one in proxies))
+    async with running(tmp_path, echo, guard=guard) as server:
+        await talk(server, post(b"", "Connection: close", forged, said))
+    assert expected == echo.heard[0].origin
 
 
 async def test_a_request_arrives_whole(tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers_wus import Sender, World, fault_of
 from lxml import etree
 
-from digipoort_as4.wus.operations import SERVICES, Service
+from digipoort_as4.wus.koppelvlak import Written
+from digipoort_as4.wus.operations import AFLEVEREN, SERVICES, ZET_STATUS, Operation, Service
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
 SOAP = "{http://schemas.xmlsoap.org/wsdl/soap/}"
 WSAW = "{http://www.w3.org/2006/05/addressing/wsdl}"
 KV = "http://logius.nl/digipoort/koppelvlakservices/1.2/"
+HUB = [(service, operation) for service in SERVICES if service != AFLEVEREN for operation in service.operations]
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
@@ -44,3 +47,16 @@ def test_the_mind_the_en_rule() -> None:
         "http://logius.nl/digipoort/wus/2.0/aanleverservice/1.2/AanleverService/aanleverenRequest"
     )
     assert operation.request == f"{{{KV}}}aanleverRequest"
+
+
+@pytest.mark.parametrize(("service", "operation"), HUB, ids=[operation.name for _, operation in HUB])
+async def test_what_is_not_offered_is_refused_and_nothing_else(
+    service: Service, operation: Operation, world: World, jansen: Sender, belastingdienst: Sender
+) -> None:
+    """A request without elements: refused as an operation that is not there, or read further."""
+    sender = belastingdienst if service == ZET_STATUS else jansen
+    body = Written(f'<{operation.stem}Request xmlns="{KV}"></{operation.stem}Request>'.encode(), {})
+    answer = await world.post(sender.request(service, operation, sender.seal(operation, service, body)))
+    fault = fault_of(answer) if answer.status != 200 else None  # some requests need no element
+    refused = fault is not None and "De operatie wordt niet aangeboden." in fault.fout.foutbeschrijving
+    assert operation.offered != refused

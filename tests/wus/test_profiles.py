@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_mtom import package_of
 from helpers_wus import AGENCIES, JANSEN, KV, SOAP, WSA, Sender, World, fault_of, tree, vat_return, verified
 
 from digipoort_as4.errors import ConfigError
@@ -127,6 +128,22 @@ async def test_a_verbatim_repeat_is_known_by_its_digest(world: World, pki: Path)
     assert read_all(first.body) == read_all(again.body)
     assert "wsa:MessageID" in fault_of(await world.post(changed)).fout.foutbeschrijving
     assert 1 == world.stored()["process"]
+
+
+async def test_an_unsigned_message_may_come_as_mtom(world: World, pki: Path) -> None:
+    """Every profile may be sent plain or with MTOM; the digest is over the package as it came."""
+    let(world, PLAIN)
+    asked = unsigned(pki)
+    packed = package_of(asked).of(asked)
+    first, again = await world.post(packed), await world.post(packed)
+
+    assert (200, 200) == (first.status, again.status)
+    assert b"aanleverResponse" in read_all(first.body)
+    assert b"Security" not in read_all(first.body)
+    assert read_all(first.body) == read_all(again.body)
+    assert 1 == world.stored()["process"]
+    changed = replace(packed, body=BytesPayload(read_all(packed.body).replace(b"<xbrl/>", b"<xbrk/>")))
+    assert "wsa:MessageID" in fault_of(await world.post(changed)).fout.foutbeschrijving
 
 
 async def test_nobody_gets_in_without_a_client_certificate(world: World, pki: Path) -> None:
