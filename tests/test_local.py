@@ -25,7 +25,6 @@ from digipoort_as4 import agency, config, local
 from digipoort_as4.errors import ConfigError, DigipoortError, Refused, TransportError, UsageError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
-from digipoort_as4.sdk import office as sdk_office
 from digipoort_as4.sdk.client import DigipoortClient
 from digipoort_as4.sdk.models import Bericht, Bestand
 

@@ -10,7 +10,7 @@ from digipoort_as4.cli import metro
 from digipoort_as4.errors import DocumentInvalid, Refused, TransportError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.sdk.client import conclude
-from digipoort_as4.wus.koppelvlak import Fout, StatusResultaat
+from digipoort_as4.wus.koppelvlak import StatusResultaat
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 12000, tzinfo=UTC)
 WAIT = timedelta(seconds=1)
