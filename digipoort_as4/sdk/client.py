@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from zeep import Client
@@ -202,7 +201,7 @@ class _Standing:
             connection: of sdk.connection.connect_to, or connect_local.
             autorisatie_adres: of the AuSP that knows your mandates; None leaves the element out.
         """
-        self.connection, self.autorisatie_adres = connection, autorisatie_adres
+        self.connection, self.autorisatie_adres, self._once = connection, autorisatie_adres, Once()
 
     @classmethod
     def local(cls, folder: Path | None = None, *, identity: str | None = None) -> Self:
@@ -221,10 +220,6 @@ class DigipoortClient(_Standing):
     All methods raise Refused (a fault), SignatureError (an answer that must not be used), TransportError (nothing was
     sent) and OutcomeUnknown (sent, no answer: decision 36).
     """
-
-    def __init__(self, connection: Connection, *, autorisatie_adres: str | None = GEEN_AUSP) -> None:
-        super().__init__(connection, autorisatie_adres=autorisatie_adres)
-        self._once = Once()
 
     def __enter__(self) -> Self:
         return self
@@ -390,7 +385,7 @@ def _stepped(
 class AsyncDigipoortClient(_Standing):
     """For asyncio: the methods of DigipoortClient, each call in one of a few threads, waiting in none.
 
-    A cancelled `submit` may have been sent: submit the same again, and you get its receipt.
+    A cancelled `submit` may have been sent; with an aanleverkenmerk submit the same again, and you get its receipt.
     """
 
     def __init__(self, connection: Connection, *, autorisatie_adres: str | None = GEEN_AUSP) -> None:
@@ -401,7 +396,7 @@ class AsyncDigipoortClient(_Standing):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
