@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from digipoort_as4.desk import Desk
 from digipoort_as4.transport.control import Command
 from digipoort_as4.wus.office import Office
 
 
 def commands_of(office: Office) -> Mapping[str, Command]:
     """The commands of one post office."""
-    return {}
+    return {**Desk(office).commands()}

@@ -11,6 +11,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -38,6 +39,15 @@ class KeyFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class AuspService:
+    """One registered Autorisatie Service Provider."""
+
+    oin: str  # in its TLS certificate
+    timeout: timedelta = timedelta(seconds=10)  # of one call
+    cache: timedelta = timedelta(minutes=5)  # a yes counts for this long without asking again; a no is never kept
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that an operator decides about the post office."""
 
@@ -61,6 +71,7 @@ class Settings:
     consents: Path | None = None
     profiles: Path | None = None
     agencies: Mapping[str, str] = field(default_factory=dict)  # OIN of each to the URL of its AfleverService
+    ausp: Mapping[str, AuspService] = field(default_factory=dict)  # by URL, as messages name it in autorisatieAdres
     agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN to the profile of its connection
     foutcodes: Mapping[str, Any] = field(default_factory=dict)
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
@@ -162,7 +173,7 @@ KEYS: Final[dict[str, Reader]] = {
 }
 """Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
-TABLES: Final = ("agencies", "agency_profiles", "foutcodes")
+TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")
 """Tables whose keys the operator chooses."""
 
 
@@ -185,6 +196,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     mistakes: list[str] = []
     tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
+    tables["ausp"] = dict(_ausp(url, row, mistakes) for url, row in tables["ausp"].items())
     for oin, name in tables["agency_profiles"].items():
         if oin not in tables["agencies"] or not isinstance(name, str):
             mistakes.append(f"agency_profiles.{oin}: expected an OIN of [agencies], and the name of its profile")
@@ -249,6 +261,22 @@ def _agencies(table: Mapping[str, Any]) -> list[str]:
     return mistakes
 
 
+def _ausp(url: str, row: Any, mistakes: list[str]) -> tuple[str, AuspService]:
+    where, row = f"ausp.{url}", dict(row) if isinstance(row, dict) else {}
+    oin = str(row.pop("oin", ""))
+    seconds = {name: row.pop(name) for name in ("timeout", "cache") if name in row}
+    if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+        mistakes.append(f"{where}: expected an https URL")
+    if len(oin) != 20 or not oin[:8].isdigit():
+        mistakes.append(f"{where}: oin is missing or has no 20 positions")
+    mistakes += [f"{where}: unknown key {name}; known: oin, timeout, cache" for name in row]
+    for name, value in seconds.items():
+        if type(value) is not int or not 0 <= value <= 86_400 or (name, value) == ("timeout", 0):
+            mistakes.append(f"{where}: {name} is a number of seconds, at most 86400, found {value!r}")
+            return url, AuspService(oin)
+    return url.rstrip("/"), AuspService(oin, **{name: timedelta(seconds=value) for name, value in seconds.items()})
+
+
 def _together(values: Mapping[str, Any]) -> list[str]:
     """What no key alone shows."""
     production = values.get("profile") == "production"
@@ -274,6 +302,7 @@ def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
         signing=keys("signing"),
         ca=values["trust.ca"],
         agencies=tables["agencies"],
+        ausp=tables["ausp"],
         agency_profiles=tables["agency_profiles"],
         foutcodes=tables["foutcodes"],
         **optional,

@@ -76,6 +76,7 @@ _CAUSES: Final = (
     Cause("inhoud", "Een inhoud is geen base64 zoals afgesproken.", dk_bp="0004"),
     Cause("inhoud-too-large", "Een inhoud is groter dan 20971520 octetten.", dk_bp="0004"),
     Cause("kenmerk-given", "Een aanleververzoek draagt geen kenmerk.", dk_bp="0004"),
+    Cause("identity-number", "Het nummer van een identiteit klopt niet.", dk_bp="0004"),
     Cause("berichtsoort-unknown", "De berichtsoort is niet bekend."),
     Cause("ontvanger-unknown", "De ontvanger is niet bekend voor deze berichtsoort."),
     Cause("autorisatie-adres", "Het autorisatieAdres is niet geregistreerd."),
@@ -86,6 +87,7 @@ _CAUSES: Final = (
     Cause("operation-unknown", "De operatie wordt niet aangeboden.", dk_bp="0003"),
     # --- ours -----------------------------------------------------------------------------------------------------
     Cause("unavailable", "De service is tijdelijk niet beschikbaar.", technical=True, dk_bp="0051"),
+    Cause("ausp-unavailable", "De dienst in autorisatieAdres geeft nu geen antwoord.", technical=True, dk_bp="0051"),
     Cause("storage", "Het bericht kon niet duurzaam worden vastgelegd.", technical=True, dk_bp="0051"),
     Cause("revocation-unavailable", "De intrekkingsinformatie is niet beschikbaar.", technical=True, dk_bp="0051"),
 )

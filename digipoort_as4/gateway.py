@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, PeerError
-from digipoort_as4.hub import copies
+from digipoort_as4.hub.registers import Tables
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import PRODUCTION_POLICIES, TEST_POLICIES, load_pem, read_oin
@@ -26,6 +26,7 @@ from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.store import Store
+from digipoort_as4.storage.view import registered
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wus import operations, profiles, services, wsdl
 from digipoort_as4.wus.faults import FaultTable
@@ -62,6 +63,11 @@ class Watched(Generic[T]):
         self.look_again = LOOK_AGAIN
         self._looked, self._stamps, self._refusal = time.monotonic(), self._look(), ""
         self._value = read()
+
+    def refresh(self) -> str:
+        """Read anew at once, because something beside the files changed; why that is refused, or empty."""
+        self._read_again(self._look())
+        return self._refusal
 
     def __call__(self) -> T:
         """The value of this moment."""
@@ -121,15 +127,23 @@ def _table(settings: Settings, name: str) -> Path:
 
 
 def read_snapshot(settings: Settings) -> Snapshot:
-    """Read trust, routes, parties and consents; ConfigError names the file and the mistakes."""
+    """Read trust, routes, parties and consents, and the registers of the store; ConfigError names the mistakes."""
     routes = tables.load_routes(_table(settings, "routes"))
     parties = tables.load_parties(_table(settings, "parties"))
     consents = tables.load_consents(_table(settings, "consents"))
-    copies.check_against(consents, routes)
+    now = Tables(routes, parties, consents).with_register(registered(settings.folder))
     known = profiles.load(settings.profiles)
     known.check(parties.by_oin.values(), settings.agency_profiles)
-    trust = read_trust(settings)
-    return Snapshot(trust, routes, parties, consents, settings.agencies, settings.agency_profiles, known)
+    return Snapshot(
+        read_trust(settings),
+        now.routes,
+        now.parties,
+        consents,
+        settings.agencies,
+        settings.agency_profiles,
+        known,
+        settings.ausp,
+    )
 
 
 def read_trust(settings: Settings) -> Trust:
@@ -186,9 +200,11 @@ def open_office(settings: Settings, store: Store, journal: Journal) -> Office:
     """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
     files = settings.signing
     signer = FileSigner.load(files.certificate, files.key, files.password)
+    snapshot = watch_tables(settings, journal)
     return Office(
         store=store,
-        snapshot=watch_tables(settings, journal),
+        snapshot=snapshot,
+        refresh=snapshot.refresh,
         signer=signer,
         oin=read_oin(signer.certificate),
         now=now,

@@ -45,6 +45,7 @@ from digipoort_as4.transport.peers import Peers
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
+from digipoort_as4.wus.ausp import Ausp
 
 CONFIG: Final = "digipoort.toml"
 HUB: Final = "post-office"  # Name of the hub's process
@@ -405,6 +406,7 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
     office = gateway.open_office(settings, store, journal)
     tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
+    office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
     bench = Bench()
     try:
         await bench.start()

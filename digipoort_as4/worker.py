@@ -17,13 +17,15 @@ from digipoort_as4 import limits
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import StorageFailure
 from digipoort_as4.hub import verwerken
+from digipoort_as4.hub.aanlevering import Aanlevering
 from digipoort_as4.hub.decision import Decision, Job, PostponeJob
+from digipoort_as4.hub.mandates import Authority
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki.certificates import Purpose
 from digipoort_as4.storage.store import Store
 from digipoort_as4.transport.peers import Judge, Peers
 from digipoort_as4.validation.bench import Bench
-from digipoort_as4.wus import afleveren
+from digipoort_as4.wus import afleveren, ausp
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.office import Office
 
@@ -228,14 +230,15 @@ class Paths:
     def _processing(self) -> verwerken.Ports:
         office = self.office
 
-        def tables() -> verwerken.Tables:
-            at = office.snapshot()
-            return verwerken.Tables(at.routes, at.parties, at.consents, frozenset(at.agencies))
-
         def tell(event: str, **fields: str) -> object:
             return office.journal.write(event, level=logging.INFO, number="", **fields)
 
-        return verwerken.Ports(office.store, self.bench, tables, office.now, office.new_id, tell)
+        async def confirm(aanlevering: Aanlevering, authority: Authority) -> Authority:
+            return await ausp.confirm(aanlevering, authority, office)
+
+        return verwerken.Ports(
+            office.store, self.bench, lambda: office.snapshot().tables(), office.now, office.new_id, tell, confirm
+        )
 
 
 def judge_tls(office: Office) -> Judge:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -65,6 +67,45 @@ def test_a_good_file_is_read(written: Path) -> None:
     assert {"00000099000000012000": "https://localhost:1/afleverservice"} == settings.agencies
     assert {"aanleveren": {"schema": "ALS110"}} == settings.foutcodes
     assert "local" == settings.profile
+
+
+AUSP = """
+[ausp."https://ausp.example/autorisatie/"]
+oin = "00000099000000021000"
+timeout = 3
+"""
+
+
+def test_an_ausp_is_registered_by_its_address(written: Path) -> None:
+    """Without a slash at the end, as it is compared; seconds."""
+    written.write_text(GOOD + AUSP)
+    ausp = config.AuspService("00000099000000021000", timedelta(seconds=3), timedelta(seconds=300))
+    assert {"https://ausp.example/autorisatie": ausp} == config.load(written, {}).ausp
+    assert {} == config.load(_plain(written), {}).ausp
+
+
+def _plain(written: Path) -> Path:
+    written.write_text(GOOD)
+    return written
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("https://ausp", "http://ausp", "expected an https URL"),
+        ('"00000099000000021000"', '"21000"', "oin is missing or has no 20 positions"),
+        ("oin =", "ion =", "unknown key ion; known: oin, timeout, cache"),
+        ("timeout = 3", "timeout = 0", "timeout is a number of seconds"),
+        ("timeout = 3", "cache = -1", "cache is a number of seconds"),
+        ("timeout = 3", 'cache = "een uur"', "cache is a number of seconds"),
+    ],
+)
+def test_a_mistake_in_an_ausp_is_told(written: Path, old: str, new: str, told: str) -> None:
+    """The table without it is good (above)."""
+    assert old in AUSP
+    written.write_text(GOOD + AUSP.replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        config.load(written, {})
 
 
 def test_a_password_is_not_shown(written: Path) -> None:

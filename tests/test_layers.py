@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "digipoort_as4"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"cli", "local", "gateway", "worker", "agency", "commands", "pytest_plugin"}),
+    frozenset({"cli", "local", "gateway", "worker", "agency", "commands", "desk", "pytest_plugin"}),
     frozenset({"console", "sdk"}),
     frozenset({"wus", "as4"}),
     frozenset({"validation"}),
@@ -40,7 +40,7 @@ PEERS_APART = {
 }
 
 SIDEWAYS = (
-    {"cli", "local", "gateway", "worker", "agency", "commands", "pytest_plugin"},
+    {"cli", "local", "gateway", "worker", "agency", "commands", "desk", "pytest_plugin"},
     {"errors", "limits", "config", "payload", "journal"},
 )
 """The processes start one another and the words at the bottom use one another; no other layer imports sideways."""

@@ -37,6 +37,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
     "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
+    "mandates": Entry("registers:mandates", "List, grant or withdraw mandates: who may act for whom."),
+    "routes": Entry("registers:routes", "List, check, set or retire routes: who gets which message."),
     "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
     "coverage": Entry("coverage:coverage", "Say which operations are done, partial or not there yet."),

@@ -82,9 +82,12 @@ def still_stands(consents: Consents, reference: str, at: datetime) -> bool:
 
 
 def check_against(consents: Consents, routes: Routes) -> None:
-    """Every consent must fit a copy of the route table: berichtsoort, owner, recipient; else one ConfigError."""
+    """Every consent must fit a copy of the route table: berichtsoort, owner, recipient; else one ConfigError.
+
+    A withdrawn one is history: it does not hold on to a route for ever.
+    """
     mistakes = Mistakes(FILE)
-    for consent in consents.rows:
+    for consent in (row for row in consents.rows if row.withdrawn_at is None):
         where = f"consent {consent.reference}"
         route = routes.find(consent.berichtsoort)
         if route is None:

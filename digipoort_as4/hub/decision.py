@@ -244,9 +244,22 @@ class MarkCollected:
     only_new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Append one entry to a register; the last one of a key is what stands. Also the row as it is read again."""
+
+    register: str  # hub.registers.MANDATE or ROUTE
+    key: str
+    value: str | None  # JSON of a row as the tables have them; None: withdrawn
+    by: str  # Who decided it, for people
+    reason: str
+    at: datetime
+
+
 JobEffect = QueueJob | FinishJob | PostponeJob
 Message = StartDelivery | ChangeDelivery | MakeAvailable | MarkCollected
-Effect = StartProcess | Advance | RememberReply | KeepEvidence | MarkSeen | JobEffect | Message
+Notes = RememberReply | KeepEvidence | MarkSeen | Register
+Effect = StartProcess | Advance | Notes | JobEffect | Message
 
 
 @dataclass(frozen=True, slots=True)

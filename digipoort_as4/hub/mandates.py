@@ -6,7 +6,7 @@ Pure: opens no file; storage.tables reads parties.toml. An Autorisatie Service P
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ class Mandate:
     start: datetime  # From here on, inclusive
     end: datetime  # Up to here, exclusive
     kind: str = AANLEVEREN  # One of KINDS
+    reference: str = ""  # Its key in the register; empty for one of parties.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class Party:
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
     profile: str = BEDRIJVEN  # Rule set of its connection, a name in wus/profiles.toml
+    by_whom: Mapping[tuple[str, ...], list[Mandate]] = field(init=False, repr=False, compare=False)
+    """mandates by kind and belanghebbende: an intermediary has thousands, and each message asks for one."""
+
+    def __post_init__(self) -> None:
+        by_whom: dict[tuple[str, ...], list[Mandate]] = {}
+        for mandate in self.mandates:
+            by_whom.setdefault((mandate.kind, identities.key(mandate.belanghebbende)), []).append(mandate)
+        object.__setattr__(self, "by_whom", by_whom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Authority:
     ok: bool
     reason: str  # For the operator's journal, never for the asker
     berichtsoorten: frozenset[str] | None = None  # Those it covers; None: every one
+    trouble: bool = False  # True: nobody could say, and asking again later may help (status 230)
 
     def covers(self, berichtsoort: str) -> bool:
         """True when a message of this berichtsoort is within what was allowed."""
@@ -74,19 +84,18 @@ class Parties:
         return self.by_oin.get(oin)
 
     def with_mandates(self, entries: Iterable[Mapping[str, Any]]) -> Parties:
-        """The same with mandates of the register: rows of [[party.mandate]] with the key `party`, an OIN, beside it.
+        """The same with mandates of the register: rows as [[party.mandate]] and `party`, `reference`.
 
         A row of a party that parties.toml no longer has gives nobody anything and is left out. ConfigError tells all
         mistakes in the others.
         """
-        mistakes, by_oin = Mistakes(REGISTER), dict(self.by_oin)
+        mistakes, more = Mistakes(REGISTER), dict[str, list[Mandate]]()
         for row in entries:
-            party = by_oin.get(str(row.get("party")))
-            if party is not None:
-                mandate = read_registered(mistakes, row)
-                by_oin[party.oin] = replace(party, mandates=(*party.mandates, mandate))
+            if str(row.get("party")) in self.by_oin:
+                more.setdefault(row["party"], []).append(_registered(mistakes, row))
         mistakes.finish()
-        return Parties(by_oin)
+        longer = {oin: replace(self.by_oin[oin], mandates=(*self.by_oin[oin].mandates, *more[oin])) for oin in more}
+        return Parties({**self.by_oin, **longer})
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> Parties:
@@ -140,12 +149,12 @@ def weigh(
         return Authority(False, f"the party is not in {FILE}")
     if is_own(party, belanghebbende):
         return Authority(True, "acts for itself")
-    for_whom = [m for m in party.mandates if m.kind == kind and identities.same(m.belanghebbende, belanghebbende)]
+    for_whom = party.by_whom.get((kind, identities.key(belanghebbende)), [])
     named = [m for m in for_whom if berichtsoort is None or berichtsoort in m.berichtsoorten]
     standing = [m.berichtsoorten for m in named if m.start <= at < m.end]
     if standing:
         return Authority(True, "mandate stands", frozenset().union(*standing))
-    mandate = f"mandate for {belanghebbende.type} {belanghebbende.nummer} to {kind}"
+    mandate = f"mandate for {identities.shown(belanghebbende)} to {kind}"
     if named:
         return Authority(False, f"{party.name} has a {mandate}, but not at this time")
     if for_whom:
@@ -180,12 +189,12 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     )
 
 
-def read_registered(mistakes: Mistakes, row: Mapping[str, Any]) -> Mandate:
+def _registered(mistakes: Mistakes, row: Mapping[str, Any]) -> Mandate:
     """A mandate of the register: JSON, so its times are texts, a date or a time with its zone."""
-    where = f"mandate of {row.get('party', '?')}"
-    mistakes.oin(row, "party", where)
+    where, reference = f"mandate {row.get('reference', '?')}", mistakes.text(row, "reference", "mandate")
     times = {key: _moment(row[key]) for key in ("from", "until") if key in row}
-    return _mandate(mistakes, {key: value for key, value in {**row, **times}.items() if key != "party"}, where)
+    known = {name: value for name, value in {**row, **times}.items() if name not in ("party", "reference")}
+    return replace(_mandate(mistakes, known, where), reference=reference)
 
 
 def _moment(written: Any) -> Any:
@@ -218,6 +227,6 @@ def _mandate(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Mandate:
 def _identiteit(mistakes: Mistakes, row: Mapping[str, Any], where: str) -> Identiteit:
     mistakes.check_keys(row, ("type", "nummer"), where)
     identiteit = Identiteit(mistakes.text(row, "nummer", where), mistakes.text(row, "type", where))
-    if identiteit.nummer and (expected := identities.shape_problem(identiteit)):
+    if identiteit.nummer and (expected := identities.problem(identiteit)):
         mistakes.add(where, f"{identiteit.type} {identiteit.nummer!r}: expected {expected}")
     return identiteit

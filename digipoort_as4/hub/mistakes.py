@@ -115,8 +115,8 @@ class Mistakes:
     def oin(self, table: Mapping[str, Any], key: str, where: str) -> str:
         """An OIN of 20 positions."""
         oin = self.text(table, key, where)
-        if oin and identities.shape_problem(Identiteit(oin, "OIN")):
-            self.add(where, f"{oin!r} is no OIN of 20 positions")
+        if oin and (expected := identities.problem(Identiteit(oin, "OIN"))):
+            self.add(where, f"{oin!r} is no OIN of 20 positions: expected {expected}")
         return oin
 
 

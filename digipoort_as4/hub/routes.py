@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from digipoort_as4 import limits
@@ -161,7 +161,7 @@ def _oin_of(route: Route, ontvanger: Identiteit | None) -> str:
         if route.owner_oin is not None:
             return route.owner_oin
         found = "geen identiteitOntvanger"
-    elif ontvanger.type.casefold() != "oin" or identities.shape_problem(ontvanger):
+    elif ontvanger.type.casefold() != "oin" or identities.problem(ontvanger):
         found = f"type {ontvanger.type}, nummer {ontvanger.nummer}"
     else:
         oin = identities.normalise(ontvanger.nummer, "OIN")
@@ -193,6 +193,7 @@ class Routes:
 
     bodies: Mapping[str, str]  # OIN by name of body
     rows: tuple[Route, ...]
+    table: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # What they were read from
 
     def find(self, berichtsoort: str) -> Route | None:
         """The route of a berichtsoort, spelt exactly so; None when there is none."""
@@ -209,11 +210,25 @@ class Routes:
             )
         return route
 
+    def with_rows(self, entries: Mapping[str, Mapping[str, Any] | None]) -> Routes:
+        """The same with routes of the register by berichtsoort, each in the place of the file's; None takes one away.
+
+        ConfigError tells all mistakes.
+        """
+        if not entries:
+            return self
+        kept = [row for row in self.table["route"] if row["berichtsoort"] not in entries]
+        added = [row for row in entries.values() if row is not None]
+        return Routes.of({**self.table, "route": kept + added}, f"{FILE} with the register")
+
     @staticmethod
-    def of(table: Mapping[str, Any]) -> Routes:
-        """Routes from what tomllib made of a file that routes.toml explains; ConfigError tells all mistakes at once."""
-        reader = _Reader(table)
-        routes = Routes(reader.bodies, tuple(reader.route(row) for row in reader.rows))
+    def of(table: Mapping[str, Any], name: str = FILE) -> Routes:
+        """Routes from what tomllib made of a file that routes.toml explains; ConfigError tells all mistakes at once.
+
+        The name stands before each mistake.
+        """
+        reader = _Reader(table, name)
+        routes = Routes(reader.bodies, tuple(reader.route(row) for row in reader.rows), table)
         reader.check_doubles(routes.rows)
         reader.mistakes.finish()
         return routes
@@ -222,8 +237,8 @@ class Routes:
 class _Reader:
     """One file while it is being read."""
 
-    def __init__(self, table: Mapping[str, Any]) -> None:
-        self.mistakes = m = Mistakes(FILE)
+    def __init__(self, table: Mapping[str, Any], name: str) -> None:
+        self.mistakes = m = Mistakes(name)
         m.check_keys(table, ("bodies", "namespaces", "identity", "route"), "top")
         self.namespaces = {str(k): str(v) for k, v in m.table(table, "namespaces", "top").items()}
         bodies = m.table(table, "bodies", "top")

@@ -6,7 +6,7 @@ Knows no protocol, no engine and no rule: store, tables and validators are hande
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from digipoort_as4.errors import DigipoortError, PeerError
 from digipoort_as4.hub import copies, findings, identities, mandates, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.copies import Consent, Consents
+from digipoort_as4.hub.copies import Consent
 from digipoort_as4.hub.decision import (
     Advance,
     Decision,
@@ -33,8 +33,9 @@ from digipoort_as4.hub.decision import (
     Status,
 )
 from digipoort_as4.hub.findings import Examined
-from digipoort_as4.hub.mandates import Authority, Parties
-from digipoort_as4.hub.routes import RETOUR, CopyRule, Route, Routes, resolve_recipient, sort_documents
+from digipoort_as4.hub.mandates import Authority
+from digipoort_as4.hub.registers import Tables
+from digipoort_as4.hub.routes import RETOUR, CopyRule, Route, resolve_recipient, sort_documents
 from digipoort_as4.payload import Document
 
 ROUNDS: Final = 3  # How often a stale decision is taken anew; after that another worker has the job
@@ -44,6 +45,7 @@ PAUSES: Final = (timedelta(seconds=5), timedelta(seconds=60))
 OPEN_STATES: Final = frozenset({"accepted", "processing"})  # States in which verwerken still has something to decide
 NO_AUTHORITY: Final = "De afzender mag dit bericht niet aanleveren voor deze belanghebbende en berichtsoort."
 """statusdetails at 210: the same for every reason; which one is in the journal."""
+AUSP_SILENT: Final = "De dienst die het bericht in autorisatieAdres noemt, geeft nu geen bruikbaar antwoord."
 
 
 # --- what is handed in ------------------------------------------------------------------------------------------------
@@ -73,14 +75,12 @@ class Journal(Protocol):
         """Write one event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The operator's tables, as one frozen snapshot."""
+Confirm = Callable[[Aanlevering, Authority], Awaitable[Authority]]
+"""What an Autorisatie Service Provider that the message names adds to what mandates say."""
 
-    routes: Routes
-    parties: Parties
-    consents: Consents
-    agencies: frozenset[str]  # OINs of the bodies that have an endpoint here
+
+async def _mandates_alone(aanlevering: Aanlevering, authority: Authority) -> Authority:
+    return authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ class Ports:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]  # Fresh lower-case UUIDs, for berichtkenmerken
     journal: Journal
+    confirm: Confirm = _mandates_alone
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ async def process(job: Job, ports: Ports) -> Outcome:
     for _ in range(ROUNDS):
         accepted = await claimed(job, ports.store)  # 1 the claimed job's process
         tables = ports.tables()  # 2 facts: the tables of this moment
-        authority = check_authority(accepted, tables, ports.clock())  # 3 facts: may the sender send this
+        authority = await check_authority(accepted, tables, ports)  # 3 facts: may the sender send this
         examined = await examine(accepted, tables, authority, ports.validation)  # 4 facts: what validators find
         facts = gather(accepted, tables, authority, examined, ports.clock())
         decision = decide(job, facts, ports.clock(), [ports.new_id() for _ in range(1 + len(facts.copies))])  # 5, 6
@@ -145,13 +146,15 @@ async def claimed(job: Job, store: StorePort) -> Process:
     return found
 
 
-def check_authority(accepted: Process, tables: Tables, now: datetime) -> Authority:
-    """What parties.toml says of this sender and message."""
+async def check_authority(accepted: Process, tables: Tables, ports: Ports) -> Authority:
+    """What identities and mandates say of this sender and message, and the AuSP that it names."""
     aanlevering = accepted.aanlevering
     route = tables.routes.find(aanlevering.berichtsoort)
     if route is None:
         return Authority(False, f"berichtsoort {aanlevering.berichtsoort} is in no route")
-    return mandates.authorise(tables.parties.knows(aanlevering.sender_oin), route, aanlevering, now)
+    party = tables.parties.knows(aanlevering.sender_oin)
+    authority = mandates.authorise(party, route, aanlevering, ports.clock())
+    return await ports.confirm(aanlevering, authority) if party and accepted.state in OPEN_STATES else authority
 
 
 async def examine(accepted: Process, tables: Tables, authority: Authority, validation: Validation) -> Examined:
@@ -185,7 +188,7 @@ def tell(facts: Facts, decision: Decision, journal: Journal) -> None:
     if not told:
         return
     reason = ""
-    if "210" in told:
+    if told[0] in ("210", "230"):
         reason = facts.authority.reason
     elif "321" in told:
         reason = facts.trouble or facts.examined.trouble or "a recipient's selectors match no document"
@@ -210,6 +213,8 @@ def decide(job: Job, facts: Facts, now: datetime, ids: list[str]) -> Decision:
         return Decision(b"", (FinishJob(job.id, job.token),))
     if facts.route is None:
         return _trouble(job, facts, now, "De verwerking van deze berichtsoort is niet ingericht.")
+    if facts.authority.trouble:
+        return _again(job, facts, now, statuses.make("230", now, details=AUSP_SILENT))
     if not facts.authority.ok:
         return _end(job, facts, [statuses.make("210", now, details=NO_AUTHORITY)])
     if facts.examined.trouble:
@@ -279,8 +284,11 @@ def _validated(facts: Facts, route: Route, now: datetime) -> list[Status]:
 
 
 def _trouble(job: Job, facts: Facts, now: datetime, text: str) -> Decision:
-    """321 now; again after a pause, or the end at the third try."""
-    status = statuses.make("321", now, foutcode="VAS400", foutbeschrijving=text)
+    return _again(job, facts, now, statuses.make("321", now, foutcode="VAS400", foutbeschrijving=text))
+
+
+def _again(job: Job, facts: Facts, now: datetime, status: Status) -> Decision:
+    """A status of trouble now; again after a pause, or the end at the third try (decision 20)."""
     if job.attempts >= TRIES:
         return _end(job, facts, [status])
     due = now + PAUSES[max(job.attempts, 1) - 1]

@@ -30,6 +30,7 @@ from digipoort_as4.hub.decision import (
     Outcome,
     PostponeJob,
     QueueJob,
+    Register,
     RememberReply,
     Stale,
     StartDelivery,
@@ -76,7 +77,7 @@ def carry_out(decision: Decision, writing: Writing) -> Outcome:
     return Committed()
 
 
-def append(table: str, effect: KeepEvidence | QueueJob, writing: Writing) -> None:
+def append(table: str, effect: KeepEvidence | QueueJob | Register, writing: Writing) -> None:
     """Add one row whose columns are the effect's fields."""
     writing.insert(table, **{field.name: getattr(effect, field.name) for field in fields(effect)})
 
@@ -311,6 +312,7 @@ EFFECTS: Final[dict[type, Callable[[Any, Writing], None]]] = {
     MarkSeen: mark_seen,
     MakeAvailable: make_available,
     MarkCollected: mark_collected,
+    Register: partial(append, "register"),
     QueueJob: partial(append, "job"),
     FinishJob: finish_job,
     PostponeJob: postpone_job,

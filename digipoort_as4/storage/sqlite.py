@@ -149,6 +149,7 @@ class SqliteStore:
     return_message = _reading(View.return_message)
     delivery = _reading(View.delivery)
     deliveries = _reading(View.deliveries)
+    register = _reading(View.register)
     next_due = _reading(View.next_due)
     payload = _reading(View.payload)
 

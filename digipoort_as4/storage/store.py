@@ -16,6 +16,7 @@ from digipoort_as4.hub.decision import (
     Listed,
     Outcome,
     Process,
+    Register,
     ReturnMessage,
     Search,
     Status,
@@ -85,6 +86,9 @@ class Store(Protocol):
 
     async def deliveries(self, kenmerk: str) -> list[Delivery]:
         """All deliveries of a process, the owner's first, then copies in the order made."""
+
+    async def register(self, name: str) -> list[Register]:
+        """All entries of a register, in the order made."""
 
     async def claim(
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.errors import ConfigError
+from digipoort_as4.hub import registers
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.decision import Delivery, Listed, Process, ReturnMessage, Search, Status, StoredReply
+from digipoort_as4.hub.decision import Delivery, Listed, Process, Register, ReturnMessage, Search, Status, StoredReply
 from digipoort_as4.payload import BytesPayload, Document, Payload
 from digipoort_as4.storage.effects import UNIT_COLUMNS, find_payload, find_reply
 from digipoort_as4.storage.jobs import next_due
@@ -25,6 +26,7 @@ from digipoort_as4.storage.times import from_stored, to_stored
 
 DATABASE: Final = "store.sqlite3"
 PAYLOADS: Final = "payloads"
+
 PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint
 
 PROCESS_COLUMNS: Final = f"""id, kenmerk, received_at, state, version, last_status_at, duplicate_of,
@@ -199,6 +201,11 @@ class View:
         rows = self._rows("SELECT kind, at, coverage, octets FROM evidence WHERE kenmerk = ? ORDER BY id", kenmerk)
         return [Evidence(kenmerk, kind, from_stored(at), *rest) for kind, at, *rest in rows]
 
+    def register(self, name: str) -> list[Register]:
+        """All entries of a register in the order made."""
+        rows = self._rows("SELECT key, value, by, reason, at FROM register WHERE register = ? ORDER BY id", name)
+        return [Register(name, key, value, by, reason, from_stored(at)) for key, value, by, reason, at in rows]
+
     def jobs(self, subject: str | None = None) -> list[WaitingJob]:
         """Jobs in the order queued: all, or those about one kenmerk or berichtkenmerk."""
         rows = self._rows(
@@ -251,6 +258,21 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
     keys = tuple(json.loads(documents))
     started = None if started_at is None else from_stored(started_at)
     return Delivery(berichtkenmerk, kenmerk, recipient, bool(is_copy), keys, state, version, started, *rest)
+
+
+def registered(folder: Path) -> list[Register]:
+    """The entries of all registers of a store, in the order made; none where there is no store yet.
+
+    Raises:
+        ConfigError: the store cannot be read.
+    """
+    if not (folder / DATABASE).exists():
+        return []
+    try:
+        with open_view(folder) as view:
+            return [entry for name in registers.REGISTERS for entry in view.register(name)]
+    except sqlite3.Error as error:
+        raise ConfigError(f"{folder}: the registers cannot be read: {error}") from error
 
 
 @contextmanager

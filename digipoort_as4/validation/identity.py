@@ -38,7 +38,7 @@ def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
     if not rules:
         yield _wrong_type(belanghebbende, route)
         return
-    if expected := identities.shape_problem(belanghebbende):
+    if expected := identities.problem(belanghebbende):
         fix = "Controleer identiteitBelanghebbende."
         yield _finding("", "identity-shape", "identiteitBelanghebbende", _shown(belanghebbende), expected, fix)
         return

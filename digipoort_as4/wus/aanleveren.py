@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from digipoort_as4.errors import PeerError
-from digipoort_as4.hub import statuses
+from digipoort_as4.hub import identities, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering
 from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
 from digipoort_as4.hub.routes import resolve_recipient
@@ -74,14 +74,15 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
     """Refuse a request that no process can start from, or say what is accepted, with the resolved recipient.
 
     Raises:
-        PeerError: kenmerk-given, berichtsoort-unknown, autorisatie-adres, ontvanger-unknown.
+        PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
 
     Source: decisions 3 and 8; digipoort 1.6. A repeated aanleverkenmerk is marked, never refused (design 5.5).
     """
     if sent.kenmerk is not None:
         raise PeerError("kenmerk-given", where="kenmerk", found="een kenmerk", expected="geen", fix="Laat kenmerk weg.")
     route = snapshot.routes.require(sent.berichtsoort)
-    ausp.check_address(sent.autorisatie_adres)
+    identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende)
+    ausp.check_address(sent.autorisatie_adres, snapshot.ausp)
     aanlevering = sent.aanlevering(sender_oin)
     return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
 

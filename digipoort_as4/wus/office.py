@@ -6,13 +6,16 @@ Makes none of them; gateway and worker do, and tests hand in their own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from digipoort_as4.config import AuspService
+from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.mandates import BEDRIJVEN, Parties
+from digipoort_as4.hub.mandates import BEDRIJVEN, Authority, Parties
+from digipoort_as4.hub.registers import Tables
 from digipoort_as4.hub.routes import Routes
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
@@ -38,16 +41,30 @@ class Snapshot:
     """OIN → URL of the AfleverService of each body with an endpoint: possible recipients, and who may set statuses."""
     agency_profiles: Mapping[str, str] = field(default_factory=dict)  # OIN → profile, where it is not the default
     profiles: Profiles = field(default_factory=profiles.load)
+    ausp: Mapping[str, AuspService] = field(default_factory=dict)
+    """URL → what is registered of each Autorisatie Service Provider."""
 
     def profile_of(self, oin: str) -> Profile:
         """The rule set of the connection with the party or agency of this OIN."""
         party = self.parties.knows(oin)
         return self.profiles.find(self.agency_profiles.get(oin) or (party.profile if party else BEDRIJVEN))
 
+    def tables(self) -> Tables:
+        """What decides about messages, without what decides about signatures."""
+        return Tables(self.routes, self.parties, self.consents, self.agencies)
+
     def policy_of(self, oin: str) -> SignaturePolicy:
         """What is asked of the security of messages of the party with this OIN (decisions 9 and 10)."""
         party, profile = self.parties.knows(oin), self.profile_of(oin)
         return replace(profile.policy, sha1=profile.sha1 and party is not None and party.sha1)
+
+
+AskAusp = Callable[[str, str, Identiteit, str | None, str], Awaitable[Authority]]
+"""(address, OIN, belanghebbende, berichtsoort, kind): wus.ausp.Ausp.ask."""
+
+
+async def _nobody(*asked: object) -> Authority:
+    return Authority(False, "this process has no way to ask an AuSP", trouble=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,8 @@ class Office:
     spool: Spool  # quarantine of large documents until the store has kept them
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
+    ask_ausp: AskAusp = _nobody
+    refresh: Callable[[], str] = lambda: ""  # have `snapshot` read anew at once; why that was refused, or empty
 
 
 def note(

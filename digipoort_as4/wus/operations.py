@@ -108,12 +108,9 @@ def _same(*names: str, lacks: str = "") -> tuple[Operation, ...]:
     return tuple(Operation(name, name, "", lacks=lacks) for name in names)
 
 
-_AUSP: Final = "autorisatieAdres of an AuSP"
 _LISTS: Final = "constateringenLijst; additioneleElementenLijst"
 AANLEVEREN: Final = replace(
-    _service(
-        "aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "", True, _AUSP)
-    ),
+    _service("aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")),
     mtom=True,
 )
 STATUSINFORMATIE: Final = _service(
@@ -121,17 +118,17 @@ STATUSINFORMATIE: Final = _service(
     "StatusinformatieService",
     "statusinformatieFault",
     "STS",
-    *_same("getBerichtsoorten", "getProcessen", lacks=_AUSP),
-    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen", lacks=_AUSP),
+    *_same("getBerichtsoorten", "getProcessen"),
+    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
 )
 OPHALEN: Final = _service(
     "ophalen",
     "OphaalService",
     "ophaalFault",
     "OHS",
-    *_same("getBerichten", "getNieuweBerichten", lacks=f"{_AUSP}; {_LISTS}"),
-    *_same("getBerichtenLijst", "getNieuweBerichtenLijst", lacks=_AUSP),
-    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", lacks=f"{_AUSP}; {_LISTS}"),
+    *_same("getBerichten", "getNieuweBerichten", lacks=_LISTS),
+    *_same("getBerichtenLijst", "getNieuweBerichtenLijst"),
+    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", lacks=_LISTS),
     also="/cpl/ophaalservice/services/OphaalService_V1_2",
 )
 AFLEVEREN: Final = _service(

@@ -55,7 +55,7 @@ class Question:
         return self.office.store
 
     async def settle(self, belanghebbende: Identiteit, berichtsoort: str | None, kind: str) -> Authority | PeerError:
-        """May the asker see this; the refusal when not. Raises PeerError: autorisatie-adres, unavailable."""
+        """May the asker see this; the refusal when not. Raises PeerError: as ausp.settle, else."""
         address = self.asked.autorisatie_adres
         try:
             return await ausp.settle(self.party, belanghebbende, berichtsoort, kind, address, self.office)
@@ -143,7 +143,7 @@ def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:
         found = f"{koppelvlak.write_moment(until)}, voor tijdstempelVanaf {koppelvlak.write_moment(since)}"
         fix = "Verwissel de tijdstippen, of laat er een weg."
         raise PeerError("window", where="tijdstempelTot", found=found, expected="niet voor tijdstempelVanaf", fix=fix)
-    ausp.check_address(asked.autorisatie_adres)
+    ausp.check_address(asked.autorisatie_adres, snapshot.ausp)
     if asked.berichtsoort is not None:
         snapshot.routes.require(asked.berichtsoort)
 

@@ -40,9 +40,9 @@ _WORDS: Final = {
 
 
 @cache
-def compiled() -> etree.XMLSchema:
-    """The schema, compiled once per process."""
-    return etree.XMLSchema(etree.parse(config.data_file(f"schemas/{XSD}")))
+def compiled(name: str = XSD) -> etree.XMLSchema:
+    """A schema, compiled once per process."""
+    return etree.XMLSchema(etree.parse(config.data_file(f"schemas/{name}")))
 
 
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:

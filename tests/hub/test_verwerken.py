@@ -31,8 +31,10 @@ from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.decision import Committed, Decision, Outcome, ReturnMessage, Stale
 from digipoort_as4.hub.findings import Examined, Finding, StepVerdict
+from digipoort_as4.hub.mandates import Authority
+from digipoort_as4.hub.registers import Tables
 from digipoort_as4.hub.routes import RETOUR, Route, Routes
-from digipoort_as4.hub.verwerken import Ports, Tables, process
+from digipoort_as4.hub.verwerken import Ports, process
 from digipoort_as4.storage import tables
 from digipoort_as4.validation import bench
 
@@ -85,6 +87,8 @@ class World:
     validation: object = field(default_factory=Inline)
     journal: list[dict[str, str]] = field(default_factory=list)
     made: int = 0
+    ausp: Authority | None = None
+    confirmed: list[Authority] = field(default_factory=list)
 
     def new_id(self) -> str:
         self.made += 1
@@ -98,7 +102,13 @@ class World:
             lambda: NOW,
             self.new_id,
             lambda event, **fields: self.journal.append({"event": event, **fields}),
+            self.confirm,
         )
+
+    async def confirm(self, aanlevering: Aanlevering, authority: Authority) -> Authority:
+        """What an AuSP says, when there is one."""
+        self.confirmed.append(authority)
+        return self.ausp or authority
 
     async def run(self) -> Outcome:
         assert self.store.job is not None
@@ -216,6 +226,51 @@ async def test_210_for_a_sender_without_mandate() -> None:
     assert 0 == validation.asked
     assert "Zonder Machtiging" not in (w.store.statuses[0].details or "")
     assert "no mandate for Fi 001000044B37" in w.journal[0]["reason"]
+
+
+async def test_an_ausp_may_give_what_mandates_do_not() -> None:
+    """It hears what mandates say; its yes lets the message pass, its no is 210 with the same text as ever."""
+    w = world(aanlevering(sender=ZONDER), ausp=Authority(True, "the AuSP said yes"))
+    await w.run()
+    assert ["200", "301", "301"] == w.store.codes()
+    assert [False] == [authority.ok for authority in w.confirmed]
+
+    refused = world(aanlevering(sender=ZONDER), ausp=Authority(False, "the AuSP said no"))
+    await refused.run()
+    without = world(aanlevering(sender=ZONDER))
+    await without.run()
+    assert (["210"], without.store.statuses) == (refused.store.codes(), refused.store.statuses)
+    assert "the AuSP said no" == refused.journal[0]["reason"]
+
+
+async def test_three_times_230_and_the_end() -> None:
+    """An AuSP that cannot say is trouble: two pauses, nothing examined, at the third try the end (decision 20)."""
+    validation = Fixed(Examined())
+    w = world(aanlevering(sender=ZONDER), ausp=Authority(False, "down", trouble=True), validation=validation)
+    await w.run()
+    assert (["230"], "processing", NOW + timedelta(seconds=5)) == (w.store.codes(), w.store.stored.state, w.store.due)
+    assert w.store.statuses[0].foutcode is None
+    await w.run()
+    assert ("processing", NOW + timedelta(seconds=60)) == (w.store.stored.state, w.store.due)
+    await w.run()
+    assert (["230"] * 3, "ended", None) == (w.store.codes(), w.store.stored.state, w.store.job)
+    assert ["down"] * 3 == [line["reason"] for line in w.journal]
+    assert 0 == validation.asked
+
+
+async def test_after_a_230_it_may_go_well() -> None:
+    w = world(aanlevering(sender=ZONDER), ausp=Authority(False, "slow", trouble=True))
+    await w.run()
+    w.ausp = Authority(True, "the AuSP said yes")
+    await w.run()
+    assert ["230", "200", "301", "301"] == w.store.codes()
+
+
+async def test_an_unknown_sender_asks_no_ausp() -> None:
+    """Nobody outside hears of what is refused anyway."""
+    w = world(aanlevering(sender="00000099000000999000"), ausp=Authority(True, "yes"))
+    await w.run()
+    assert (["210"], []) == (w.store.codes(), w.confirmed)
 
 
 async def test_210_is_shown_where_200_is_not() -> None:

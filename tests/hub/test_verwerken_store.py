@@ -12,7 +12,8 @@ from helpers_hub import BELASTINGDIENST, KENMERK, NOW, XBRL, aanlevering, docume
 
 from digipoort_as4.hub import statuses
 from digipoort_as4.hub.decision import Committed, Decision, Job, QueueJob, Stale, StartProcess
-from digipoort_as4.hub.verwerken import Ports, Tables, process
+from digipoort_as4.hub.registers import Tables
+from digipoort_as4.hub.verwerken import Ports, process
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.validation.bench import Bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from zeep.transports import Transport
 
 from digipoort_as4.wus.operations import AFLEVEREN, SERVICES, Service
 
-XSD = (Path(__file__).resolve().parents[2] / "schemas" / "digipoort-koppelvlak-1.2.xsd").read_bytes()
+ROOT = Path(__file__).resolve().parents[2]
+XSD = (ROOT / "schemas" / "digipoort-koppelvlak-1.2.xsd").read_bytes()
+OFFICIAL = Path(os.environ.get("DIGIPOORT_SHARED", ROOT.parent / "shared")) / "data" / "contract"
 EVERYWHERE = [(service, path) for service in SERVICES for path in service.paths]
 
 
@@ -73,6 +76,25 @@ def test_head_is_get_without_the_body(stranger: Stranger) -> None:
 def test_the_official_import_finds_its_schema(stranger: Stranger) -> None:
     """The WSDLs of the Aansluit Suite import /cpl/digipoort-koppelvlak-1.2.xsd (digipoort 1.9)."""
     assert (200, XSD) == stranger.ask("GET", stranger.url(SERVICES[0], "/cpl/digipoort-koppelvlak-1.2.xsd"))[::2]
+
+
+class Official(Transport):
+    """Shows the WSDL of the Aansluit Suite at a URL of the hub, whatever it imports is asked of the hub."""
+
+    def load(self, url: str) -> bytes:
+        name = url.rpartition("/")[2]
+        return (OFFICIAL / name).read_bytes() if name.endswith(".wsdl") else super().load(url)
+
+
+@pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official contract (shared/data/contract) is not beside us")
+@pytest.mark.parametrize("service", SERVICES[:3], ids=lambda service: service.name)
+def test_zeep_loads_the_official_wsdl_from_where_we_are(service: Service, stranger: Stranger) -> None:
+    """Its import by absolute path leads to our schema, which has every type that it names."""
+    url = stranger.url(service, f"/somewhere/{service.wsdl}")
+    client = zeep.Client(url, transport=Official(session=stranger.session))
+    (port,) = client.wsdl.services[f"{service.title}_V1_2"].ports.values()
+    for operation in service.operations:
+        assert port.binding._operations[operation.name].input.body.qname.text == operation.request
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ from digipoort_as4.hub.decision import (
     MarkSeen,
     PostponeJob,
     QueueJob,
+    Register,
     RememberReply,
     ReturnMessage,
     Search,
@@ -622,6 +623,20 @@ class StoreContract:
 
         await claim_one(store, T0 + 3 * MINUTE, T0 + 4 * MINUTE)
         assert T0 + 4 * MINUTE == await store.next_due(T0 + 3 * MINUTE)
+
+    # --- registers ---
+
+    async def test_a_register_keeps_every_entry_in_order(self, store: Store) -> None:
+        """What stood before, and that it was withdrawn, stay; two registers do not mix."""
+        given = Register("mandate", "m-1", '{"a": 1}', "J. Bos", "nieuwe klant", T0)
+        gone = Register("mandate", "m-1", None, "J. Bos", "opgezegd", T0 - MINUTE)
+        other = Register("route", "m-1", "{}", "J. Bos", "proef", T0)
+
+        assert [] == await store.register("mandate")
+        for entry in (given, other, gone):
+            assert Committed() == await store.commit(decision(entry))
+        assert [given, gone] == await store.register("mandate")
+        assert [other] == await store.register("route")
 
     # --- jobs: fairness ---
 

@@ -22,12 +22,12 @@ from digipoort_as4 import limits
 from digipoort_as4.errors import ConfigError, StorageFailure
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
-from digipoort_as4.hub.decision import AlreadyThere, Committed, Effect, QueueJob, Search
+from digipoort_as4.hub.decision import AlreadyThere, Committed, Effect, QueueJob, Register, Search
 from digipoort_as4.payload import read_all
 from digipoort_as4.storage import jobs
 from digipoort_as4.storage.effects import EFFECTS
 from digipoort_as4.storage.sqlite import MIGRATIONS, SqliteStore
-from digipoort_as4.storage.view import open_view
+from digipoort_as4.storage.view import open_view, registered
 
 
 @pytest.fixture
@@ -159,6 +159,27 @@ async def test_leases_of_a_dead_owner_are_free_at_once_and_still_count_as_attemp
     await second.close()
 
     assert 2 == job.attempts
+
+
+async def test_a_register_is_append_only(store: SqliteStore) -> None:
+    """Neither the operator's hand nor a bug of ours rewrites who granted what."""
+    entry = Register("mandate", "m-1", "{}", "J. Bos", "proef", T0)
+    assert Committed() == await store.commit(decision(entry))
+    connection = store._writer_connection
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("UPDATE register SET by = 'x'")
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("DELETE FROM register")
+    assert [entry] == await store.register("mandate")
+
+
+async def test_registers_are_read_from_the_folder_while_the_store_is_open(tmp_path: Path, store: SqliteStore) -> None:
+    """As gateway reads its tables; nothing where there is no store yet."""
+    assert [] == registered(tmp_path / "elsewhere")
+    entries = [Register(name, "k", None, "J. Bos", "proef", T0) for name in ("mandate", "route")]
+    for entry in entries:
+        await store.commit(decision(entry))
+    assert entries == registered(tmp_path / "store")
 
 
 def test_evidence_is_append_only(store: SqliteStore) -> None:

@@ -30,7 +30,7 @@ from lxml import etree
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Committed, Decision, MakeAvailable, Process, ReturnMessage, StartProcess
-from digipoort_as4.hub.mandates import OPHALEN, Mandate
+from digipoort_as4.hub.mandates import AANLEVEREN, OPHALEN, STATUS, Mandate
 from digipoort_as4.limits import MIB
 from digipoort_as4.payload import Joined, Spool, read_all
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
@@ -251,11 +251,15 @@ def xml(filling: bytes) -> Any:
     return document(b"<sba><!--" + filling.hex().encode()[: len(filling)] + b"--></sba>")
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "after the intermediary"])
 async def test_whoever_asks_many_times_at_once_gets_new_content_once(
-    world: World, jansen: Sender, belastingdienst: Sender
+    world: World, jansen: Sender, de_boer: Sender, belastingdienst: Sender, first: bool
 ) -> None:
-    """Twenty different questions for the same new message: one answer has it."""
+    """Twenty different questions for the same new message: one answer has it, with 400 or after it."""
     kenmerk = await put_ready(world, belastingdienst)
+    if not first:
+        with_mandate(world, "Installatiebedrijf De Boer", to_collect())
+        await fetched(world, de_boer, "getBerichtenKenmerk", kenmerk=kenmerk)
     answers = await asyncio.gather(
         *(ask(world, jansen, "getNieuweBerichtenKenmerk", kenmerk=kenmerk) for _ in range(20))
     )
@@ -299,7 +303,9 @@ async def test_an_intermediary_sees_what_its_mandate_names(
 ) -> None:
     """Kind, berichtsoort, belanghebbende and time; nothing more."""
     sba_one, via = await put_ready(world, belastingdienst), await put_ready(world, belastingdienst, berichtsoort="VIA")
-    assert await listed(world, de_boer) == []  # its mandate of parties.toml is to send
+    for kind in (AANLEVEREN, STATUS):
+        with_mandate(world, "Installatiebedrijf De Boer", replace(to_collect(), kind=kind))
+    assert await listed(world, de_boer) == []  # those are to send and to follow
     await refused(
         world,
         await ask(world, de_boer, "getBerichten", identiteit_belanghebbende=FI),
