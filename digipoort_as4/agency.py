@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4 import config, gateway
+from digipoort_as4.clock import Clock
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
 from digipoort_as4.hub.mandates import BEDRIJVEN
@@ -26,6 +27,7 @@ from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import Purpose, read_oin
 from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.pki.path import Trust
+from digipoort_as4.sdk.office import CLOCK
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.agency_book import AgencyBook, Dispatch, Wish
 from digipoort_as4.storage.inbox import Inbox
@@ -92,6 +94,7 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
         crls=tuple(Path(path) for path in office["crl"]),
         port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
         public_url=agency["url"].removesuffix(AFLEVEREN.path),
+        clock=folder / CLOCK,
     )
     chosen, own = read_own(home), home / OWN
     statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
@@ -313,16 +316,17 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     """
     base, woken = settings.base, asyncio.Event()
     base.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    journal = Journal(base.folder / "journal.jsonl")
+    clock = Clock(base.clock)
+    journal = Journal(base.folder / "journal.jsonl", now=clock)
     book = AgencyBook.open(base.folder, stop.set)
     tls = TlsFiles(base.tls.certificate, base.tls.key, base.tls.password)
-    trust = gateway.watch_trust(base, journal)
+    trust = gateway.watch_trust(base, journal, clock)
     peers = Peers(
         lambda: client_context(tls, base.ca),
-        lambda oin, der: judge_peer(oin, der, trust(), gateway.now(), Purpose.TLS_SERVER),
+        lambda oin, der: judge_peer(oin, der, trust(), clock(), Purpose.TLS_SERVER),
     )
     try:
-        agency = open_agency(settings, book, trust, peers, journal, woken)
+        agency = open_agency(settings, book, trust, peers, journal, woken, clock)
         await agency.start()
         context, spool = server_context(tls, base.ca), agency.desk.spool
         guard = Guard(session=timedelta(seconds=base.tls_session), proxies=base.trusted_proxies)
@@ -341,9 +345,10 @@ def open_agency(
     peers: Peers,
     journal: Journal,
     woken: asyncio.Event,
+    clock: Clock | None = None,
 ) -> Agency:
     """The agency of its parts."""
-    base = settings.base
+    base, clock = settings.base, clock or Clock(settings.base.clock)
     signer = FileSigner.load(base.signing.certificate, base.signing.key, base.signing.password)
     desk = Desk(
         oin=read_oin(signer.certificate),
@@ -360,7 +365,7 @@ def open_agency(
         url=lambda: settings.zet_status_url,
         aanleveren_url=settings.aanleveren_url,
         post=peers.post,
-        now=gateway.now,
+        now=clock,
         new_id=gateway.new_id,
         journal=journal,
     )

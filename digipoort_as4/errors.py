@@ -5,8 +5,12 @@ Nothing here sends anything; the protocols turn a `PeerError` into their own fau
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeVar
+
+from digipoort_as4 import codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,78 +24,18 @@ class Cause:
     technical: bool = False  # True: our trouble, foutcode x400 and worth a retry. False: the request's, foutcode x100
     http: int = 500  # HTTP status of the answer
     dk_bp: str = ""  # Code of the Digikoppeling Best Practices for the same trouble, or empty
+    where: str = ""  # These four are told when the check that refuses says no better
+    found: str = ""
+    expected: str = ""
+    fix: str = ""
 
 
 UNTRUSTED: Final = "De beveiliging van het bericht kon niet worden vastgesteld."
 """The one text for every certificate, OIN, SignatureValue and digest failure (decision 5)."""
-
-_CAUSES: Final = (
-    # --- HTTP and XML ---------------------------------------------------------------------------------------------
-    Cause("method-not-allowed", "Alleen POST is toegestaan.", http=405),
-    Cause("unknown-path", "Dit adres bestaat niet.", http=404),
-    Cause("content-encoding", "Een gecomprimeerd verzoek wordt niet aangenomen.", http=415),
-    Cause("content-type", "Het Content-Type is niet text/xml.", http=415),
-    Cause("multipart", "De MIME-opbouw van het verzoek klopt niet."),
-    Cause("xop", "Een xop:Include of het deel waar hij naar verwijst klopt niet."),
-    Cause("body-too-large", "Het verzoek is te groot.", http=413),
-    Cause("body-truncated", "Het verzoek is afgebroken voordat het compleet was.", http=400),
-    Cause("not-xml", "Het verzoek is geen welgevormde XML.", dk_bp="0001"),
-    Cause("not-utf8", "Het verzoek is niet in UTF-8.", dk_bp="0009"),
-    Cause("doctype", "Een DOCTYPE is niet toegestaan.", dk_bp="0001"),
-    Cause("xml-limit", "De XML overschrijdt een grens.", dk_bp="0001"),
-    Cause("comment", "Commentaar of een processing instruction is hier niet toegestaan.", dk_bp="0001"),
-    Cause("envelope", "De SOAP-envelop klopt niet.", dk_bp="0001"),
-    # --- headers --------------------------------------------------------------------------------------------------
-    Cause("soap-action", "De SOAPAction hoort niet bij deze service.", dk_bp="0003"),
-    Cause("header-missing", "Een verplichte header ontbreekt.", dk_bp="0010"),
-    Cause("to-missing", "De header wsa:To ontbreekt.", dk_bp="0005"),
-    Cause("action-missing", "De header wsa:Action ontbreekt.", dk_bp="0006"),
-    Cause("message-id-missing", "De header wsa:MessageID ontbreekt.", dk_bp="0007"),
-    Cause("relates-to-missing", "De header wsa:RelatesTo ontbreekt.", dk_bp="0008"),
-    Cause("header-doubled", "Een header komt meer dan eens voor.", dk_bp="0011"),
-    Cause("header-unknown", "Een header wordt niet begrepen.", dk_bp="0010"),
-    Cause("header-value", "Een header heeft een andere waarde dan voorgeschreven.", dk_bp="0011"),
-    # --- signature ------------------------------------------------------------------------------------------------
-    Cause("security-missing", "De header wsse:Security of een onderdeel ervan ontbreekt.", dk_bp="0010"),
-    Cause("signature-shape", "De opbouw van de handtekening is niet toegestaan."),
-    Cause("algorithm", "Een algoritme van de handtekening is niet toegestaan."),
-    Cause("not-covered", "Een onderdeel van het bericht is niet ondertekend."),
-    Cause("key-reference", "De verwijzing naar het certificaat is niet toegestaan."),
-    Cause("signature-value", UNTRUSTED, explained=False),
-    Cause("digest", UNTRUSTED, explained=False),
-    Cause("certificate-malformed", UNTRUSTED, explained=False),
-    Cause("certificate-untrusted", UNTRUSTED, explained=False),
-    Cause("certificate-expired", UNTRUSTED, explained=False),
-    Cause("certificate-revoked", UNTRUSTED, explained=False),
-    Cause("certificate-purpose", UNTRUSTED, explained=False),
-    Cause("key-weak", UNTRUSTED, explained=False),
-    Cause("oin-missing", UNTRUSTED, explained=False),
-    Cause("oin-differs", UNTRUSTED, explained=False),
-    Cause("tls-certificate", UNTRUSTED, explained=False),
-    Cause("party-unknown", UNTRUSTED, explained=False),
-    Cause("timestamp", "De geldigheid van het bericht (wsu:Timestamp) klopt niet."),
-    Cause("message-id-reused", "Dit wsa:MessageID is al gebruikt voor een ander bericht."),
-    # --- body -----------------------------------------------------------------------------------------------------
-    Cause("schema", "Het bericht voldoet niet aan het XML-schema.", dk_bp="0004"),
-    Cause("inhoud", "Een inhoud is geen base64 zoals afgesproken.", dk_bp="0004"),
-    Cause("inhoud-too-large", "Een inhoud is groter dan 20971520 octetten.", dk_bp="0004"),
-    Cause("kenmerk-given", "Een aanleververzoek draagt geen kenmerk.", dk_bp="0004"),
-    Cause("identity-number", "Het nummer van een identiteit klopt niet.", dk_bp="0004"),
-    Cause("berichtsoort-unknown", "De berichtsoort is niet bekend."),
-    Cause("ontvanger-unknown", "De ontvanger is niet bekend voor deze berichtsoort."),
-    Cause("autorisatie-adres", "Het autorisatieAdres is niet geregistreerd."),
-    Cause("not-authorised", "U mag dit niet opvragen voor deze belanghebbende en berichtsoort."),
-    Cause("window", "Het tijdvak van tijdstempelVanaf en tijdstempelTot klopt niet."),
-    Cause("kenmerk-unknown", "Het kenmerk is niet bekend."),
-    Cause("status-refused", "De status kan nu niet worden gezet."),
-    Cause("operation-unknown", "De operatie wordt niet aangeboden.", dk_bp="0003"),
-    # --- ours -----------------------------------------------------------------------------------------------------
-    Cause("unavailable", "De service is tijdelijk niet beschikbaar.", technical=True, dk_bp="0051"),
-    Cause("ausp-unavailable", "De dienst in autorisatieAdres geeft nu geen antwoord.", technical=True, dk_bp="0051"),
-    Cause("storage", "Het bericht kon niet duurzaam worden vastgelegd.", technical=True, dk_bp="0051"),
-    Cause("revocation-unavailable", "De intrekkingsinformatie is niet beschikbaar.", technical=True, dk_bp="0051"),
-)
-CAUSES: Final[dict[str, Cause]] = {cause.name: cause for cause in _CAUSES}
+CAUSES: Final[dict[str, Cause]] = {
+    row.code: Cause(row.code, row.text or UNTRUSTED, fix=row.action["nl"], **row.more)
+    for row in codes.TABLES["cause"].values()
+}
 """All causes by name. Source: Digikoppeling Best Practices WUS for dk_bp; the sentences are ours."""
 
 
@@ -105,18 +49,61 @@ class PeerError(DigipoortError):
     """The other side's request or answer is refused; the protocol turns this into its fault."""
 
     category, exit_code = "refused", 4
+    foutcode, http = "", 0  # of a scenario: in place of what the cause says
 
     def __init__(
         self, name: str, *, where: str = "", found: str = "", expected: str = "", fix: str = "", detail: str = ""
     ) -> None:
         """Name the cause, a key of CAUSES, and say the four parts in Dutch; `detail` is for the journal only.
 
+        A part that is not given is what the table of causes says in general.
+
         Where is an element, header, reference or line; found is short, never a whole value of somebody else's; expected
         is what the standard or the route wants; fix is the way out, as an instruction.
         """
-        self.cause = CAUSES[name]
-        self.where, self.found, self.expected, self.fix, self.detail = where, found, expected, fix, detail
+        self.cause = cause = CAUSES[name]
+        self.where, self.found = where or cause.where, found or cause.found
+        self.expected, self.fix, self.detail = expected or cause.expected, fix or cause.fix, detail
+        self.others: tuple[PeerError, ...] = ()  # Found in the same go, see `raise_all`
         super().__init__(f"{name}: {'; '.join(part for part in (where, found, expected, fix, detail) if part)}")
+
+    def all(self) -> tuple[PeerError, ...]:
+        """This finding and those found in the same go, in order."""
+        return (self, *self.others)
+
+
+MOST: Final = 20
+"""Findings told in one go: whoever has more has one cause, and a peer must not buy work by mistakes."""
+
+
+def together(findings: Iterable[PeerError]) -> PeerError | None:
+    """One refusal that carries all findings, or None; the first names cause, foutcode and HTTP status.
+
+    At most MOST + 1 are taken from a lazy iterable, so that one more shows that there are more.
+    """
+    found = list(islice((each for finding in findings for each in finding.all()), MOST + 1))
+    if not found:
+        return None
+    found[0].others = tuple(found[1:])
+    return found[0]
+
+
+def raise_all(findings: Iterable[PeerError]) -> None:
+    """Raise what was found, all of it as one PeerError; without findings nothing happens."""
+    refusal = together(findings)
+    if refusal:
+        raise refusal
+
+
+def findings_of(*checks: Callable[[], object]) -> list[PeerError]:
+    """What each of several checks refuses; every check is made."""
+    found = []
+    for check in checks:
+        try:
+            check()
+        except PeerError as finding:
+            found.append(finding)
+    return found
 
 
 class UsageError(DigipoortError):

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from digipoort_as4.clock import Clock
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, PeerError
 from digipoort_as4.hub.registers import Tables
@@ -31,6 +32,7 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.wus import operations, profiles, services, wsdl
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
+from digipoort_as4.wus.scenarios import Scenarios
 
 LIVE: Final = "/livez"  # answers while the process can answer at all
 READY: Final = "/readyz"  # answers 200 while requests can be accepted: the store holds, the tables are read
@@ -56,12 +58,20 @@ class Watched(Generic[T]):
     """
 
     def __init__(
-        self, name: str, files: Iterable[Path], read: Callable[[], T], version: Callable[[T], str], journal: Journal
+        self,
+        name: str,
+        files: Iterable[Path],
+        read: Callable[[], T],
+        version: Callable[[T], str],
+        journal: Journal,
+        clock: Clock | None,
     ) -> None:
         """Read everything once, or raise what `read` does; the journal hears of NAME-read and NAME-refused."""
         self._name, self._files, self._read, self._version, self._journal = name, tuple(files), read, version, journal
         self.look_again = LOOK_AGAIN
         self._looked, self._stamps, self._refusal = time.monotonic(), self._look(), ""
+        self._clock = clock or Clock()
+        self._moved = self._clock.moved()
         self._value = read()
 
     def refresh(self) -> str:
@@ -71,8 +81,9 @@ class Watched(Generic[T]):
 
     def __call__(self) -> T:
         """The value of this moment."""
-        if time.monotonic() - self._looked >= self.look_again.total_seconds():
-            self._looked = time.monotonic()
+        moved = self._clock.moved()  # with a clock that was moved come CRLs that were renewed
+        if moved != self._moved or time.monotonic() - self._looked >= self.look_again.total_seconds():
+            self._looked, self._moved = time.monotonic(), moved
             if (stamps := self._look()) != self._stamps:
                 self._read_again(stamps)
         return self._value
@@ -105,16 +116,17 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def watch_tables(settings: Settings, journal: Journal) -> Watched[Snapshot]:
+def watch_tables(settings: Settings, journal: Journal, clock: Clock | None = None) -> Watched[Snapshot]:
     """Trust and the operator's tables."""
     own = settings.profiles or profiles.FILE
     files = (*_trust_files(settings), *(_table(settings, name) for name in TABLES), own)
-    return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal)
+    return Watched("tables", files, lambda: read_snapshot(settings), lambda one: one.trust.version, journal, clock)
 
 
-def watch_trust(settings: Settings, journal: Journal) -> Watched[Trust]:
+def watch_trust(settings: Settings, journal: Journal, clock: Clock | None = None) -> Watched[Trust]:
     """Anchors and CRLs alone, which is all that an agency needs: CRLs are renewed every few hours."""
-    return Watched("trust", _trust_files(settings), lambda: read_trust(settings), lambda one: one.version, journal)
+    files = _trust_files(settings)
+    return Watched("trust", files, lambda: read_trust(settings), lambda one: one.version, journal, clock)
 
 
 def _trust_files(settings: Settings) -> tuple[Path, ...]:
@@ -196,23 +208,32 @@ def health(good: bool, **facts: str) -> HttpAnswer:
     return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
 
-def open_office(settings: Settings, store: Store, journal: Journal) -> Office:
+def open_office(
+    settings: Settings, store: Store, journal: Journal, clock: Clock | None = None, scenarios: Scenarios | None = None
+) -> Office:
     """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
+    clock = clock or Clock(settings.clock)
     files = settings.signing
     signer = FileSigner.load(files.certificate, files.key, files.password)
-    snapshot = watch_tables(settings, journal)
+    snapshot = watch_tables(settings, journal, clock)
     return Office(
         store=store,
         snapshot=snapshot,
         refresh=snapshot.refresh,
         signer=signer,
         oin=read_oin(signer.certificate),
-        now=now,
+        now=clock,
+        scenarios=scenarios or scenarios_of(settings.profile),
         new_id=new_id,
         spool=Spool(settings.folder / "spool"),
         journal=journal,
         foutcodes=FaultTable.of(settings.foutcodes),
     )
+
+
+def scenarios_of(profile: str) -> Scenarios:
+    """What may be played: nothing in production."""
+    return Scenarios(enabled=profile != "production")
 
 
 def now() -> datetime:

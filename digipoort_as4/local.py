@@ -25,17 +25,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from digipoort_as4 import agency, commands, config, gateway, limits
+from digipoort_as4.clock import Clock, Moved
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
-from digipoort_as4.sdk.office import CONSENTS, FILE, PKI, record_of
+from digipoort_as4.sdk.office import CLOCK, CONSENTS, FILE, PKI, record_of
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
@@ -46,6 +48,7 @@ from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
 from digipoort_as4.wus.ausp import Ausp
+from digipoort_as4.wus.scenarios import Scenarios
 
 CONFIG: Final = "digipoort.toml"
 HUB: Final = "post-office"  # Name of the hub's process
@@ -216,6 +219,7 @@ def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> R
         "health": f"{hub.url}/readyz",
         "intermediates": str(test_pki.intermediates(pki)),
         "consents": str(folder / CONSENTS),
+        "clock": str(folder / CLOCK),
         "journal": str(folder / "data" / "journal.jsonl"),
         "config": str(folder / CONFIG),
     }
@@ -249,7 +253,7 @@ def _config(folder: Path, places: Sequence[Place]) -> str:
         ("[tls]", {"certificate": one.tls_cert, "key": one.tls_key}),
         ("[signing]", {"certificate": one.signing_cert, "key": one.signing_key}),
         ("[trust]", {"ca": test_pki.anchors(pki), "intermediates": between, "crls": crls, "test_pki": pki}),
-        ("[data]", {"consents": folder / CONSENTS}),
+        ("[data]", {"consents": folder / CONSENTS, "clock": folder / CLOCK}),
         ("[agencies]", {place.identity.oin: place.url + gateway.AFLEVEREN for place in places[1:]}),
         ("[agency_profiles]", profiles),
     ]
@@ -381,9 +385,10 @@ def raise_file_limit() -> None:
 async def serve(folder: Path) -> None:
     """Run gateway and worker until SIGTERM or SIGINT."""
     settings = config.load(folder / CONFIG, {})
-    renewal = asyncio.create_task(renew_crls(settings))
+    clock = Clock(settings.clock)
+    renewal = asyncio.create_task(keep_renewing(settings, clock))
     try:
-        await run(settings, stop_signal())
+        await run(settings, stop_signal(), clock)
     finally:
         renewal.cancel()
 
@@ -393,7 +398,9 @@ async def serve_agency(folder: Path, name: str) -> None:
     await agency.run(agency.local_settings(folder, name), stop_signal())
 
 
-async def run(settings: config.Settings, stop: asyncio.Event) -> None:
+async def run(
+    settings: config.Settings, stop: asyncio.Event, clock: Clock | None = None, scenarios: Scenarios | None = None
+) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
     Raises:
@@ -401,9 +408,11 @@ async def run(settings: config.Settings, stop: asyncio.Event) -> None:
         StorageFailure: the store broke its promise; the process must end (P5).
     """
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    journal = Journal(settings.folder / "journal.jsonl")
-    store = SqliteStore.open(settings.folder, gateway.now)
-    office = gateway.open_office(settings, store, journal)
+    clock = clock or Clock(settings.clock)
+    clock.before.append(lambda moved: renew_crls(settings, clock, moved))
+    journal = Journal(settings.folder / "journal.jsonl", now=clock)
+    store = SqliteStore.open(settings.folder, clock)
+    office = gateway.open_office(settings, store, journal, clock, scenarios)
     tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
     office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
@@ -424,6 +433,8 @@ async def _run(
     office, door = paths.office, gateway.Gateway(paths.office, settings.public_url)
     loop = Worker(store, paths.lanes(), office.now, office.journal)
     store.on_commit = loop.wake
+    if isinstance(office.now, Clock):
+        office.now.after.append(partial(asyncio.get_running_loop().call_soon_threadsafe, loop.wake))
 
     def failed() -> None:
         door.ready = False
@@ -455,11 +466,31 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-async def renew_crls(settings: config.Settings) -> None:
+def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
+    """New CRLs of the test PKI, good by the machine's clock and by the one that is (to be) moved; frozen, none.
+
+    Those who look at the one, clients outside, and those who look at the other need no two lists.
+
+    Source: decision 25.
+    """
+    if settings.test_pki is None or moved.crl == "frozen":
+        return
+    at = clock.machine()
+    first, last = min(at, at + moved.shift, clock()), max(at, at + moved.shift, clock())
+    test_pki.renew_crls(settings.test_pki, first, last - first + test_pki.CRL_LIFE)
+
+
+def renew_now(settings: config.Settings, clock: Clock) -> None:
+    """New CRLs for where the clock stands; nobody moves it meanwhile."""
+    with clock.lock:
+        renew_crls(settings, clock, clock.moved())
+
+
+async def keep_renewing(settings: config.Settings, clock: Clock) -> None:
     """Keep the test PKI's CRLs fresh, now and for as long as the post office runs (decision 27)."""
     while settings.test_pki is not None:
         try:
-            await asyncio.to_thread(test_pki.renew_crls, settings.test_pki, datetime.now(UTC))
+            await asyncio.to_thread(renew_now, settings, clock)
         except OSError as error:  # the old ones hold for 48 hours
             logging.getLogger("digipoort").error("CRLs not renewed: %s", error)
         await asyncio.sleep(CRL_RENEWAL.total_seconds())

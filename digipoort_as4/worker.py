@@ -101,7 +101,7 @@ class Worker:
         self._circuits: dict[str, Circuit] = {}
         self._running: dict[str, dict[int, Job]] = {lane.kind: {} for lane in lanes}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        self._wake, self._seen = asyncio.Event(), now()
         self._stopping = False
         self._failure: StorageFailure | None = None
 
@@ -121,6 +121,9 @@ class Worker:
             while not self._stopping:
                 self._wake.clear()
                 now = self._now()
+                if now - self._seen > self._lease / HEARTBEATS:  # the clock was moved: a claim must not take what runs
+                    await self._hold()
+                self._seen = now
                 await asyncio.gather(*(self._claim(lane, now) for lane in self._lanes))
                 await self._rest(now)
                 if self._failure is not None:
@@ -191,15 +194,21 @@ class Worker:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._lease.total_seconds() / HEARTBEATS)
-            for job in [job for running in self._running.values() for job in running.values()]:
-                try:
-                    held = await self._store.extend(job, self._now() + self._lease)
-                except StorageFailure as failure:
-                    self._failure = failure
-                    self._wake.set()
-                    return
-                if not held:  # its commit will be stale: whoever has the lease now does the work
-                    self._journal.write("lease-lost", kind=job.kind, subject=job.subject)
+            if not await self._hold():
+                return
+
+    async def _hold(self) -> bool:
+        """Lengthen every lease of ours; False when the store failed."""
+        for job in [job for running in self._running.values() for job in running.values()]:
+            try:
+                held = await self._store.extend(job, self._now() + self._lease)
+            except StorageFailure as failure:
+                self._failure = failure
+                self._wake.set()
+                return False
+            if not held:  # its commit will be stale: whoever has the lease now does the work
+                self._journal.write("lease-lost", kind=job.kind, subject=job.subject)
+        return True
 
 
 # --- the worker's paths -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wssecurity"}),
     frozenset({"pki", "hub"}),
     frozenset({"soap"}),
-    frozenset({"errors", "limits", "config", "payload", "journal"}),
+    frozenset({"codes", "errors", "limits", "config", "payload", "journal", "clock"}),
 )
 """Top to bottom; a module imports from its own layer's own part and from any layer below."""
 
@@ -26,7 +26,7 @@ NARROW = {
     "wssecurity": {"soap", "pki", "errors", "limits", "payload"},
     "soap": {"errors", "limits", "payload"},
     "storage": {"hub", "errors", "limits", "payload"},
-    "transport": {"pki", "errors", "limits", "payload", "journal"},
+    "transport": {"pki", "errors", "limits", "payload", "journal", "clock"},
 }
 """Parts that may import less than everything below them."""
 
@@ -41,7 +41,7 @@ PEERS_APART = {
 
 SIDEWAYS = (
     {"cli", "local", "gateway", "worker", "agency", "commands", "desk", "pytest_plugin"},
-    {"errors", "limits", "config", "payload", "journal"},
+    {"codes", "errors", "limits", "config", "payload", "journal", "clock"},
 )
 """The processes start one another and the words at the bottom use one another; no other layer imports sideways."""
 

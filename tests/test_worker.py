@@ -263,3 +263,29 @@ def test_a_hundred_silent_agencies_leave_room() -> None:
     """Slots in all exceed what many dead agencies can hold."""
     delivering: Lane = lanes(None, None)[1]  # type: ignore[arg-type]
     assert delivering.limit >= 100 * delivering.per_destination
+
+
+async def test_a_moved_clock_makes_nobody_take_what_is_running(tmp_path: Path) -> None:
+    """72 hours pass during a job: its lease is lengthened before the next claim, so it is done once."""
+    started, go = asyncio.Event(), asyncio.Event()
+    attempts: list[str] = []
+
+    async def slow(office: Office, job: Job) -> bool:
+        attempts.append(job.subject)
+        if job.subject == "lang":
+            started.set()
+            await go.wait()
+        await office.finish(job)
+        return True
+
+    async with working(tmp_path, slow) as office:
+        await office.queue(Y, "lang")
+        await started.wait()
+        office.clock.ahead += timedelta(hours=72)
+        office.worker.wake()
+        await office.queue(Y, "kort")
+        await office.until(lambda: [subject for subject, _ in office.done] == ["kort"])
+        go.set()
+        await office.until(lambda: len(office.done) == 2)
+    assert ["lang", "kort"] == attempts
+    assert "job-broken" not in (tmp_path / "journal.jsonl").read_text()

@@ -11,6 +11,7 @@ import click
 from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.sdk.office import ENVIRONMENT, default_dir
 
+DATA: Final = "data"  # what the hub keeps, below the post office's folder
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 FILE_OR_STDIN: Final = click.Path(dir_okay=False, path_type=Path, allow_dash=True)

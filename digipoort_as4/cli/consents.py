@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from digipoort_as4.cli import streams
 from digipoort_as4.cli.common import dir_option, json_option
+from digipoort_as4.clock import Clock
 from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.hub.copies import Consent, Consents, check_against
 from digipoort_as4.hub.routes import CopyRule, Route
-from digipoort_as4.sdk.office import CONSENTS
+from digipoort_as4.sdk.office import CLOCK, CONSENTS
 from digipoort_as4.storage import tables
 
 
@@ -61,7 +61,7 @@ def line(row: Consent) -> str:
 @dir_option
 def grant(berichtsoort: str, to_oin: str, by: str, reference: str | None, folder: Path) -> None:
     """Record the consent of the berichtstroomeigenaar of BERICHTSOORT; the next copy may leave."""
-    now = datetime.now(UTC)
+    now = Clock(folder / CLOCK)()
     route, copy = copy_of(berichtsoort, to_oin)
     name = reference or f"{berichtsoort}-{now:%Y%m%d-%H%M%S}"
     consent = Consent(name, berichtsoort, route.owner_oin or "", to_oin, copy.selectors, by, now)
@@ -90,5 +90,5 @@ def copy_of(berichtsoort: str, to_oin: str) -> tuple[Route, CopyRule]:
 @dir_option
 def withdraw(reference: str, by: str, folder: Path) -> None:
     """Withdraw the consent REFERENCE; it stops the next copy."""
-    tables.ConsentFile(folder / CONSENTS).withdraw(reference, by, datetime.now(UTC))
+    tables.ConsentFile(folder / CONSENTS).withdraw(reference, by, Clock(folder / CLOCK)())
     streams.note(f"withdrawn {reference}")

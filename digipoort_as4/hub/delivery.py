@@ -57,6 +57,7 @@ class Accepted:
     """A verified afleverResponse without a fault."""
 
     status: AgencyStatus | None = None  # 500 or 510 when the response carried it; None otherwise
+    played: bool = False  # True: of a scenario, and counts although no verdict follows on this route
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class NotLearnt:
 
     reason: str  # For the operator
     sent: bool  # True: octets left, so the agency may have it; False: it cannot have it
+    final: bool = False  # True: as though the 72 hours were over (a scenario)
 
 
 Attempt = Accepted | Faulted | NotLearnt
@@ -144,8 +146,8 @@ def judge(
         return decide_finish(job)
     delivery = replace(delivery, attempts=delivery.attempts + 1)
     match attempt:
-        case Accepted(status):
-            changed, told, state = _accepted(delivery, status, agency_validates, now)
+        case Accepted(status, played):
+            changed, told, state = _accepted(delivery, status, agency_validates or played, now)
         case Faulted(foutcode, text):
             changed = replace(delivery, state="rejected", note=f"fault {foutcode}")
             told, state = [statuses.make("410", now, foutcode=foutcode[:20], foutbeschrijving=text)], "ended"
@@ -173,15 +175,15 @@ def _try_again(
     job: Job, process: Process, delivery: Delivery, attempt: NotLearnt, now: datetime, jitter: float
 ) -> Decision:
     deadline = (delivery.started_at or now) + limits.RETRY_FOR
-    if now >= deadline:
+    told = [statuses.make("420", now)] if delivery.attempts == 1 else []
+    if now >= deadline or attempt.final:
         expired = ChangeDelivery(replace(delivery, state="expired", note=attempt.reason))
         last = statuses.make("420", now, foutcode="AFS600", foutbeschrijving=GIVEN_UP)
-        return _decision(process, delivery, [last], "ended", expired, FinishJob(job.id, job.token))
+        return _decision(process, delivery, [*told, last], "ended", expired, FinishJob(job.id, job.token))
     state = "unknown" if attempt.sent else "retrying"
     due = min(now + pause(delivery.attempts, jitter), deadline)
     changed = ChangeDelivery(replace(delivery, state=state, note=attempt.reason))
     postponed = PostponeJob(job.id, job.token, due, reset_attempts=True)
-    told = [statuses.make("420", now)] if delivery.attempts == 1 else []
     return _decision(process, delivery, told, process.state, changed, postponed)
 
 

@@ -48,6 +48,7 @@ class Party:
     identities: tuple[Identiteit, ...]  # Its own numbers
     mandates: tuple[Mandate, ...]
     sha1: bool = False  # True: SHA-1 signatures are accepted from it (decision 10)
+    refuse_duplicates: bool = False  # True: what it sends again under a new signature is refused instead of marked
     profile: str = BEDRIJVEN  # Rule set of its connection, a name in wus/profiles.toml
     by_whom: Mapping[tuple[str, ...], list[Mandate]] = field(init=False, repr=False, compare=False)
     """mandates by kind and belanghebbende: an intermediary has thousands, and each message asks for one."""
@@ -177,7 +178,8 @@ def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ..
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
     where = f"party {row.get('name', row.get('oin', '?'))}"
-    mistakes.check_keys(row, ("oin", "name", "role", "sha1", "profile", "identities", "mandate"), where)
+    known = ("oin", "name", "role", "sha1", "profile", "refuse_duplicates", "identities", "mandate")
+    mistakes.check_keys(row, known, where)
     return Party(
         oin=mistakes.oin(row, "oin", where),
         name=mistakes.text(row, "name", where),
@@ -185,6 +187,7 @@ def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:
         identities=tuple(_identiteit(mistakes, i, where) for i in mistakes.tables(row, "identities", where)),
         mandates=tuple(_mandate(mistakes, m, f"{where}, mandate") for m in mistakes.tables(row, "mandate", where)),
         sha1=mistakes.flag(row, "sha1", where),
+        refuse_duplicates=mistakes.flag(row, "refuse_duplicates", where),
         profile=mistakes.text({"profile": BEDRIJVEN, **row}, "profile", where),
     )
 

@@ -204,10 +204,7 @@ class Routes:
         route = self.find(berichtsoort)
         if route is None:
             expected = "een berichtsoort van deze aansluiting, precies zo gespeld"
-            fix = "Controleer de spelling, ook hoofdletters."
-            raise PeerError(
-                "berichtsoort-unknown", where="berichtsoort", found=berichtsoort, expected=expected, fix=fix
-            )
+            raise PeerError("berichtsoort-unknown", found=berichtsoort or "leeg", expected=expected)
         return route
 
     def with_rows(self, entries: Mapping[str, Mapping[str, Any] | None]) -> Routes:

@@ -1,15 +1,16 @@
-"""The status table: every statuscode of the koppelvlak with its text and what it means for the sender.
+"""Statuses of a process: the table of statuscodes as codes.toml has it, and how a new status follows the last.
 
-Source: digipoort 3.1. Texts with a full stop are exact, from real answers; `ours` marks the others.
+Knows no process's rules; hub.verwerken and hub.delivery decide which status comes. Source: digipoort 3.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from digipoort_as4 import codes
 from digipoort_as4.hub.decision import Advance, Process, Status
 
 
@@ -19,30 +20,22 @@ class StatusRow:
 
     code: str
     omschrijving: str  # At most 80 characters
-    end: bool  # True: nothing follows for this message
-    good: bool  # False: an error or warning
+    meaning: Mapping[str, str]  # By language, nl or en
+    action: Mapping[str, str]  # What the sender does now, by language
+    severity: str  # good, warning or error
+    end: bool = False  # True: nothing follows for this message
     ours: bool = False  # True: the text is ours, Digipoort's is not known
+    known: bool = True  # False: what it means is not public
+
+    @property
+    def good(self) -> bool:
+        """Neither an error nor a warning."""
+        return self.severity == "good"
 
 
-TABLE: Final[dict[str, StatusRow]] = {
-    row.code: row
-    for row in (
-        StatusRow("105", "Aanleverproces gestart.", False, True),
-        StatusRow("100", "Aanleveren gelukt.", False, True),
-        StatusRow("110", "Aanleverproces wordt aangeboden.", False, True),
-        StatusRow("200", "Authenticatie gelukt.", False, True),
-        StatusRow("210", "Authenticatie niet gelukt.", True, False, True),
-        StatusRow("230", "Technisch probleem bij de Autorisatie Service Provider.", False, False, True),
-        StatusRow("301", "Validatie gelukt.", False, True),
-        StatusRow("311", "Validatie niet gelukt.", True, False, True),
-        StatusRow("321", "Technisch probleem bij validatie.", False, False, True),
-        StatusRow("405", "Afleveren naar uitvragende partij bezig...", False, True),
-        StatusRow("400", "Afleveren uitvragende partij gelukt.", False, True),
-        StatusRow("410", "Afleveren uitvragende partij niet gelukt.", True, False, True),
-        StatusRow("420", "Technisch probleem bij afleveren; Digipoort blijft proberen.", False, False, True),
-        StatusRow("500", "Validatie bij de uitvragende partij gelukt.", True, True),
-        StatusRow("510", "Validatie bij de uitvragende partij niet gelukt.", True, False, True),
-    )
+TABLE: Final[Mapping[str, StatusRow]] = {
+    row.code: StatusRow(row.code, row.text, row.meaning, row.action, ours=row.ours, known=row.known, **row.more)
+    for row in codes.TABLES["status"].values()
 }
 
 STEP: Final = timedelta(milliseconds=1)

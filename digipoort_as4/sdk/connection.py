@@ -15,12 +15,13 @@ from typing import Any, Final
 import requests
 from requests.adapters import HTTPAdapter
 
+from digipoort_as4.clock import Clock
 from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import FileSigner, Signer, TlsFiles, TlsIdentity, TlsP12
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.sdk import anchors
-from digipoort_as4.sdk.office import FILE, PKI, Party, PostOffice, default_dir, read
+from digipoort_as4.sdk.office import CLOCK, FILE, PKI, Party, PostOffice, default_dir, read
 from digipoort_as4.transport.tls import client_context
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE
@@ -110,8 +111,8 @@ def connect(office: PostOffice, party: Party) -> Connection:
     """The standing of one identity with one post office; a ConfigError when a file of theirs cannot be read."""
     signer = FileSigner.load(party.signing_cert, party.signing_key)
     trust = anchors.watched((office.ca, *office.cas_between, office.hub_signing_cert), office.crl)
-    tls = TlsFiles(party.tls_cert, party.tls_key)
-    return Connection(office.services, office.ca, tls, signer, trust, office.hub_oin)
+    tls, clock = TlsFiles(party.tls_cert, party.tls_key), Clock(office.folder / CLOCK).wire
+    return Connection(office.services, office.ca, tls, signer, trust, office.hub_oin, clock=clock)
 
 
 def connect_to(

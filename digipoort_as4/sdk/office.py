@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FILE: Final = "post-office.json"
 PKI: Final = "pki"  # Beside it: the folder of the test PKI
 CONSENTS: Final = "consents.toml"  # And where consents are recorded
+CLOCK: Final = "clock.json"  # And how far the clock of this post office was moved
 ENVIRONMENT: Final = "DIGIPOORT_DIR"
 
 

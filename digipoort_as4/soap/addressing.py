@@ -12,12 +12,13 @@ from typing import Final
 
 from lxml import etree
 
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import MOST, PeerError, raise_all
 from digipoort_as4.soap.names import WHITE_SPACE, WSA, WSA_ANONYMOUS, WSA_NONE, WSU, local_name, q
 
 HEADERS: Final = ("To", "Action", "MessageID", "RelatesTo", "ReplyTo", "From", "FaultTo")
 """The WS-Addressing headers of the koppelvlak, by local name; other names in this namespace are not understood."""
 _REQUIRED: Final = {"To": "to-missing", "Action": "action-missing", "MessageID": "message-id-missing"}
+_REFERENCES: Final = frozenset({"ReplyTo", "From", "FaultTo"})  # Hold an address; the others are text
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Would break a line in a log or a header that the value is copied to (threats I05, I07)."""
 _LONGEST: Final = 2_048  # Characters of an address or id; the longest seen is under 150
@@ -36,41 +37,47 @@ class Addressing:
     fault_to: str | None = None
 
 
-def find(header: etree._Element) -> dict[str, etree._Element]:
-    """The WS-Addressing headers by local name.
-
-    Raises:
-        PeerError: header-doubled, or header-unknown for a name that WS-Addressing does not have.
-    """
+def find(header: etree._Element) -> tuple[dict[str, etree._Element], list[PeerError]]:
+    """The WS-Addressing headers by local name, and what is wrong with them: header-doubled, header-unknown."""
     found: dict[str, etree._Element] = {}
+    wrong: list[PeerError] = []
     for element in header:
         if not str(element.tag).startswith(f"{{{WSA}}}"):
             continue
         name = local_name(element.tag)
-        if name not in HEADERS:
-            raise PeerError("header-unknown", where=f"wsa:{name[:60]}", fix="Laat deze header weg.")
-        if name in found:
-            raise PeerError("header-doubled", where=f"wsa:{name}", found="meer dan eens", expected="eenmaal")
-        found[name] = element
-    return found
+        cause = "header-unknown" if name not in HEADERS else "header-doubled" if name in found else None
+        if cause is None:
+            found[name] = element
+        elif len(wrong) <= MOST:
+            wrong.append(PeerError(cause, where=f"wsa:{name[:60]}, regel {element.sourceline}"))
+    return found, wrong
+
+
+def missing(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> list[PeerError]:
+    """Which headers must be there and are not: to-missing, action-missing, message-id-missing.
+
+    Args:
+        to_required: False for an answer, where a missing To means anonymous (DK-WUS WA001).
+    """
+    names = [name for name in _REQUIRED if name not in elements and (to_required or name != "To")]
+    return [PeerError(_REQUIRED[name]) for name in names]
 
 
 def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> Addressing:
     """Read the headers that `find` found, each one covered by the signature when that matters.
 
-    Args:
-        to_required: False for an answer, where a missing To means anonymous (DK-WUS WA001).
-
     Raises:
-        PeerError: to-missing, action-missing, message-id-missing, header-value.
+        PeerError: all that is wrong at once: to-missing, action-missing, message-id-missing, header-value.
     """
-    for name, cause in _REQUIRED.items():
-        if name not in elements and (to_required or name != "To"):
-            raise PeerError(cause, where=f"wsa:{name}", found="geen", expected="eenmaal", fix=f"Voeg wsa:{name} toe.")
-    texts = {name: _text(elements[name]) for name in ("To", "Action", "MessageID", "RelatesTo") if name in elements}
-    references = (_address(elements, name) for name in ("ReplyTo", "From", "FaultTo"))
-    to, relates_to = texts.get("To", WSA_ANONYMOUS), texts.get("RelatesTo")
-    return Addressing(to, texts["Action"], texts["MessageID"], relates_to, *references)
+    wrong, values = missing(elements, to_required=to_required), dict[str, str]()
+    for name, element in elements.items():
+        try:
+            values[name] = _address(element, name) if name in _REFERENCES else _text(element)
+        except PeerError as finding:
+            wrong.append(finding)
+    raise_all(wrong)
+    to, *others = (values.get(name) for name in ("To", "RelatesTo", "ReplyTo", "From", "FaultTo"))
+    return Addressing(to or WSA_ANONYMOUS, values["Action"], values["MessageID"], *others)
 
 
 def _text(element: etree._Element) -> str:
@@ -83,11 +90,9 @@ def _text(element: etree._Element) -> str:
     return text
 
 
-def _address(elements: Mapping[str, etree._Element], name: str) -> str | None:
+def _address(element: etree._Element, name: str) -> str:
     """The Address of an endpoint reference, which may hold nothing else (DK-WUS WA001)."""
-    if name not in elements:
-        return None
-    children = list(elements[name])
+    children = list(element)
     if [child.tag for child in children] != [q(WSA, "Address")]:
         found = ", ".join(local_name(child.tag)[:60] for child in children[:3]) or "niets"
         raise _value(name, found, "alleen wsa:Address")

@@ -102,7 +102,9 @@ class _Scanner:
             self._keep(text.held)
             return
         if len(self.large) == self.documents:
-            raise PeerError("xml-limit", found=f"meer dan {self.documents} grote inhouden", where="inhoud")
+            raise PeerError(
+                "xml-limit", where="inhoud", found="meer documenten", expected=f"hoogstens {self.documents}"
+            )
         word = placeholder(f"{self.token}:{len(self.large)}")
         self.large.append(LargeText(word, slice_of(self.body, text.start, text.size)))
         self._keep(word.encode())

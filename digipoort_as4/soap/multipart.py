@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from digipoort_as4 import limits
@@ -76,9 +75,8 @@ def read_content_type(header: str) -> tuple[str, dict[str, str]]:
         name = match[1].lower() if match and match[1] else ""
         if match is None or name in parameters:
             found = f"tweemaal {name[:40]}" if name else f"{rest[at:][:40]!r}"
-            raise PeerError(
-                "content-type", where="Content-Type", found=found, expected="naam=waarde, elke naam eenmaal"
-            )
+            expected = "naam=waarde, elke naam eenmaal"
+            raise PeerError("content-type", where="Content-Type", found=found, expected=expected)
         if name:
             parameters[name] = match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])
         at = match.end()
@@ -91,10 +89,6 @@ def read(body: Payload, content_type: str) -> Multipart:
     1. the boundary; 2. where its lines are, up to the closing one; 3. the headers of each part; 4. Content-IDs, each
     once; 5. the root: the part that `start` names, else the first.
 
-    Args:
-        body: as received.
-        content_type: its header.
-
     Raises:
         PeerError: content-type, multipart.
 
@@ -104,17 +98,17 @@ def read(body: Payload, content_type: str) -> Multipart:
     boundary = parameters.get("boundary", "")  # 1
     if not _BOUNDARY.fullmatch(boundary):
         raise _broken("Content-Type", f"boundary {boundary[:40]!r}", "een boundary van 1 tot 70 tekens (RFC 2046)")
-    stretches = _stretches(body, b"\r\n--" + boundary.encode("ascii"))  # 2
-    parts = [_part(slice_of(body, start, size), number) for number, (start, size) in enumerate(stretches, 1)]  # 3
-    start = _bare(parameters.get("start", ""))
-    root = 0
-    if start:
-        found = [number for number, part in enumerate(parts) if part.content_id == start]  # 5
-        if len(found) != 1:
-            raise _broken("Content-Type", f"start {start[:60]!r}: {len(found)} delen", "de Content-ID van een deel")
-        root = found[0]
-    others = _by_id([part for number, part in enumerate(parts) if number != root], parts[root])  # 4
-    return Multipart(MappingProxyType(parameters), parts[root], MappingProxyType(others))
+    parts: dict[str, Part] = {}
+    for number, (at, size) in enumerate(_stretches(body, b"\r\n--" + boundary.encode("ascii")), 1):  # 2
+        part = _part(slice_of(body, at, size), f"deel {number}")  # 3
+        if part.content_id in parts or (parts and not part.content_id):  # 4
+            raise _broken(f"deel {number}", f"Content-ID {part.content_id[:80]!r}", "een eigen Content-ID bij elk deel")
+        parts[part.content_id] = part
+    start = _bare(parameters.get("start", "")) or next(iter(parts))
+    root = parts.pop(start, None)  # 5
+    if root is None:
+        raise _broken("Content-Type", f"start {start[:60]!r}", "de Content-ID van een deel")
+    return Multipart(parameters, root, parts)
 
 
 def _stretches(body: Payload, delimiter: bytes) -> list[tuple[int, int]]:
@@ -158,15 +152,14 @@ def _lines(body: Payload, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
                     "een regel die met de boundary begint en verder gaat",
                     "een boundary die nergens anders staat",
                 )
-            yield max(0, offset + found), offset + end.end(), bool(end[1])
+            yield offset + found, offset + end.end(), bool(end[1])
             at = end.end()
         keep = found if found >= 0 else max(at, len(window) - len(delimiter) + 1)
         window, offset = window[keep:], offset + keep
 
 
-def _part(whole: Payload, number: int) -> Part:
+def _part(whole: Payload, where: str) -> Part:
     """Headers and body of one part."""
-    where = f"deel {number}"
     head = b"\r\n" + read_all(slice_of(whole, 0, min(whole.size, limits.PART_HEADERS)))
     end = head.find(b"\r\n\r\n")
     if end < 0:
@@ -184,18 +177,7 @@ def _part(whole: Payload, number: int) -> Part:
         fix = "Stuur het deel ongecodeerd, met Content-Transfer-Encoding: binary."
         raise _broken(where, f"Content-Transfer-Encoding {encoding[:40]}", "binary, 8bit of 7bit", fix)
     body = end + len(b"\r\n\r\n") - len(b"\r\n")  # in the part, which lacks the break we put before it
-    return Part(MappingProxyType(headers), slice_of(whole, body, whole.size - body))
-
-
-def _by_id(parts: Sequence[Part], root: Part) -> dict[str, Part]:
-    others: dict[str, Part] = {}
-    for part in parts:
-        name = part.content_id
-        if not name or name in others or name == root.content_id:
-            found = f"tweemaal Content-ID {name[:80]!r}" if name else "een deel zonder Content-ID"
-            raise _broken("MIME", found, "bij elk deel een eigen Content-ID")
-        others[name] = part
-    return others
+    return Part(headers, slice_of(whole, body, whole.size - body))
 
 
 def _bare(content_id: str) -> str:

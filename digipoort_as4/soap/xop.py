@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from lxml import etree
 
@@ -45,17 +45,13 @@ def extract(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[
 def unpack(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Restore the envelope of a XOP package: each xop:Include becomes the canonical base64 of the part it names.
 
-    Args:
-        body: the package as received.
-        content_type: its header.
-        token: as for soap.inhoud.extract.
-
     Returns:
         The envelope, and the texts that are too large to stand in it, in the order of the document. Their octets stay
         where they are and their base64 is made while it is read.
 
     Raises:
-        PeerError: multipart, xop, inhoud-too-large, and all of soap.inhoud and soap.xml_guard about the root.
+        PeerError: content-type, multipart, xop, inhoud-too-large, and what soap.inhoud and soap.xml_guard say of the
+            root.
 
     Source: XOP 1.0 3.2; MTOM SOAP 1.1 binding 2; digipoort 1.7.
     """
@@ -92,8 +88,7 @@ def _check_types(parameters: Mapping[str, str], root: Part) -> None:
 
 def _restore(include: etree._Element, unused: dict[str, Part], word: str) -> LargeText | None:
     """Put a part's base64 in the place of an Include; when it is large, a placeholder and the text."""
-    parent = _parent_of(include)
-    part = _find_part(include, unused)
+    parent, part = _parent_of(include), _find_part(include, unused)
     if part.body.size > limits.INHOUD:
         raise inhoud.inhoud_too_large(_place(parent))
     parent.remove(include)
@@ -146,17 +141,15 @@ def pack(skeleton: bytes, large: Mapping[str, Payload], mark: str) -> multipart.
 
     Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2. What is signed does not change: it is the base64 that XOP restores.
     """
-    root_headers = {
-        "Content-Type": f'{XOP_XML}; charset=UTF-8; type="{SOAP_XML}"',
-        "Content-Transfer-Encoding": "binary",
-        "Content-ID": f"<{_ROOT}>",
-    }
     parts: list[tuple[Mapping[str, str], Payload]] = []
     for number, (placeholder, payload) in enumerate(large.items(), 1):
         name = f"{number}.{mark}@digipoort"
-        include = f'<xop:Include xmlns:xop="{XOP}" href="cid:{quote(name)}"/>'
+        include = f'<xop:Include xmlns:xop="{XOP}" href="cid:{name}"/>'
         skeleton = skeleton.replace(placeholder.encode(), include.encode())
-        headers = {"Content-Type": "application/octet-stream", "Content-Transfer-Encoding": "binary"}
-        parts.append(({**headers, "Content-ID": f"<{name}>"}, payload))
-    written = [(root_headers, BytesPayload(skeleton)), *parts]
-    return multipart.write(written, f"mime-{mark}", type=XOP_XML, start=f"<{_ROOT}>", start_info=SOAP_XML)
+        parts.append((_headers("application/octet-stream", name), payload))
+    root = _headers(f'{XOP_XML}; charset=UTF-8; type="{SOAP_XML}"', _ROOT), BytesPayload(skeleton)
+    return multipart.write([root, *parts], f"mime-{mark}", type=XOP_XML, start=f"<{_ROOT}>", start_info=SOAP_XML)
+
+
+def _headers(content_type: str, name: str) -> dict[str, str]:
+    return {"Content-Type": content_type, "Content-Transfer-Encoding": "binary", "Content-ID": f"<{name}>"}

@@ -44,7 +44,9 @@ def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
             element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=list(prefixes) or None
         )
     except etree.C14NError as error:  # never an empty digest (threats S19)
-        raise PeerError("signature-shape", where=local_name(element.tag), found="geen canonieke vorm") from error
+        raise PeerError(
+            "signature-shape", where=local_name(element.tag), found="geen canonieke vorm", expected="exclusive c14n"
+        ) from error
 
 
 def hash_canonical(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from lxml import etree
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import MOST, PeerError, raise_all, together
 from digipoort_as4.pki.certificates import Certificate, Purpose, check_key, load_certificate, read_oin
 from digipoort_as4.soap import addressing
 from digipoort_as4.soap.addressing import Addressing
@@ -141,7 +141,8 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
 
     1. headers: which are there, each once, none that we do not understand
     2. Security: one Timestamp, one BinarySecurityToken, one Signature, nothing else
-    3. SignedInfo against the allow-list
+       (what is wrong in 1 and 2 is told in one go: nothing has been computed yet)
+    3. SignedInfo against the allow-list; when an algorithm is refused, what 6 finds is told with it
     4. the key: referred to directly, strict DER, type and size
     5. SignatureValue, so that a stranger's certificate buys no path validation and no hashing
     6. coverage: every reference is a known part of this very tree, every part is referred to
@@ -156,7 +157,7 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
         at: moment at which the certificate must be valid.
 
     Raises:
-        PeerError: the first finding.
+        PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others).
 
     Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
     """
@@ -185,10 +186,11 @@ def open_unsigned(
     """
     if policy.signed:
         raise TypeError("this connection asks for a signature")
-    securities, elements = _split_headers(message.header)
+    securities, elements, wrong = _split_headers(message.header)
     if securities:
-        expected, fix = "geen: deze aansluiting is zonder WS-Security (2W-be)", "Laat wsse:Security weg."
-        raise PeerError("header-unknown", where="wsse:Security", found="een header", expected=expected, fix=fix)
+        expected = "geen: deze aansluiting is zonder WS-Security (2W-be)"
+        wrong.append(PeerError("header-unknown", where="wsse:Security", found="een header", expected=expected))
+    raise_all(wrong + addressing.missing(elements, to_required=policy.to_required))
     certificate, purpose = load_certificate(tls[0]), tls[1]
     seen = Examination(
         signer=certificate,
@@ -215,7 +217,7 @@ def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, 
     findings: list[PeerError] = []
     while True:
         try:
-            findings.append(next(steps))
+            findings += next(steps).all()
         except StopIteration as done:
             seen: Examination = done.value
             break
@@ -232,10 +234,8 @@ def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> N
 
     Source: decision 7; DK-WUS WB002.
     """
-    if opened.created is None:
-        return
-    for finding in _untimely(opened.created, opened.expires, policy, now):
-        raise finding
+    if opened.created is not None:
+        raise_all(_untimely(opened.created, opened.expires, policy, now))
 
 
 # --- the steps --------------------------------------------------------------------------------------------------------
@@ -244,18 +244,20 @@ _Steps = Generator[PeerError, None, _T]  # Yields findings, returns what was fou
 
 
 def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> _Steps[Examination]:
-    headers = yield from _found(lambda: _read_headers(message.header))
-    if headers is None:
-        return Examination()
-    security = yield from _found(lambda: _read_security(headers.security))
+    headers = _read_headers(message.header, to_required=policy.to_required)
+    yield from _all_of(headers.wrong)
+    security = headers.security
     signature = (yield from _found(lambda: read_signature(security.signature))) if security else None
     if security is None or signature is None:
         return Examination()
-    yield from weaknesses(signature, sha1=policy.sha1)
+    parts, uncovered = _cover(message, headers, security, signature)
+    weak = list(weaknesses(signature, sha1=policy.sha1))
+    if weak:
+        yield from _all_of(weak + uncovered)
     signer = yield from _found(lambda: _read_signer(message, signature, security.token))
     value_ok = (yield from _judged(lambda: check_value(signature, signer))) if signer else None
-    parts = yield from _cover(message, headers, security, signature)
-    yield from _confirmed(security.confirmations, parts, policy)
+    yield from _all_of([] if weak else uncovered)
+    yield from _all_of(_confirmed(security.confirmations, parts, policy))
     oin, path = (yield from _trusted(signer, trust, at)) if signer else (None, ())
     verdicts = yield from _digests(message, parts)
     created, expires = (yield from _found(lambda: _read_timestamp(security.timestamp))) or (None, None)
@@ -264,7 +266,9 @@ def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, a
         signature_value_ok=value_ok,
         signer=signer,
         oin=oin,
-        addressing=(yield from _found(lambda: addressing.read(headers.addressing, to_required=policy.to_required))),
+        addressing=None
+        if headers.wrong
+        else (yield from _found(lambda: addressing.read(headers.addressing, to_required=policy.to_required))),
         created=created,
         expires=expires,
         algorithms=_family(signature, parts),
@@ -283,6 +287,13 @@ def _found(step: Callable[[], _T]) -> _Steps[_T | None]:
         return None
 
 
+def _all_of(findings: Iterable[PeerError]) -> _Steps[None]:
+    """All findings of one step, as one."""
+    finding = together(findings)
+    if finding:
+        yield finding
+
+
 def _judged(step: Callable[[], None]) -> _Steps[bool]:
     """True when a check holds, or its finding and False."""
     try:
@@ -298,8 +309,9 @@ def _judged(step: Callable[[], None]) -> _Steps[bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Headers:
-    security: etree._Element
+    security: _Security | None  # None when it is missing, doubled or incomplete
     addressing: Mapping[str, etree._Element]
+    wrong: list[PeerError]  # Everything that is missing, doubled or not understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,47 +322,56 @@ class _Security:
     confirmations: tuple[etree._Element, ...]
 
 
-def _read_headers(header: etree._Element) -> _Headers:
+def _read_headers(header: etree._Element, *, to_required: bool) -> _Headers:
     """Direct children of Header only: one Security for us, WS-Addressing, nothing else for us (WS007)."""
-    securities, found = _split_headers(header)
-    if not securities:
-        raise _missing("wsse:Security")
-    if len(securities) > 1:
-        raise PeerError("header-doubled", where="wsse:Security", found=f"{len(securities)} keer", expected="eenmaal")
-    return _Headers(securities[0], found)
+    securities, found, wrong = _split_headers(header)
+    security, lacking = _read_security(securities)
+    wrong += lacking + addressing.missing(found, to_required=to_required)
+    return _Headers(security, found, wrong)
 
 
-def _split_headers(header: etree._Element) -> tuple[list[etree._Element], dict[str, etree._Element]]:
-    """The Security headers for us, and the WS-Addressing headers by local name."""
-    securities = []
+def _split_headers(
+    header: etree._Element,
+) -> tuple[list[etree._Element], dict[str, etree._Element], list[PeerError]]:
+    """The Security headers for us, the WS-Addressing headers by local name, and what is wrong with any header."""
+    securities, wrong = [], list[PeerError]()
     for element in header:
         if str(element.tag).startswith(f"{{{WSA}}}") or element.get(_ACTOR) not in _OURS:
             continue
-        if element.tag != _SECURITY:
+        if element.tag == _SECURITY:
+            securities.append(element)
+        elif len(wrong) <= MOST:
             where = f"{local_name(element.tag)[:60]}, regel {element.sourceline}"
-            raise PeerError("header-unknown", where=where, expected="wsa-headers en wsse:Security", fix="Laat hem weg.")
-        securities.append(element)
-    return securities, addressing.find(header)
+            wrong.append(PeerError("header-unknown", where=where))
+    found, unfit = addressing.find(header)
+    return securities, found, wrong + unfit
 
 
-def _read_security(security: etree._Element) -> _Security:
-    """The children of Security in any order, each once (digipoort 2.2)."""
-    found: dict[object, list[etree._Element]] = {_TIMESTAMP: [], _TOKEN: [], _SIGNATURE: [], _CONFIRMATION: []}
-    for child in security:
-        if child.tag not in found:
-            raise _shape("wsse:Security", local_name(child.tag)[:60], "Timestamp, BinarySecurityToken, Signature")
-        found[child.tag].append(child)
-    for tag, name in (
-        (_TIMESTAMP, "wsu:Timestamp"),
-        (_TOKEN, "wsse:BinarySecurityToken"),
-        (_SIGNATURE, "ds:Signature"),
-    ):
-        if not found[tag]:
-            raise _missing(name)
-        if len(found[tag]) > 1:
-            raise _shape("wsse:Security", f"{len(found[tag])} keer {name}", "eenmaal")
-    (timestamp,), (token,), (signature,) = found[_TIMESTAMP], found[_TOKEN], found[_SIGNATURE]
-    return _Security(timestamp, token, signature, tuple(found[_CONFIRMATION]))
+_ONCE: Final = {_TIMESTAMP: "wsu:Timestamp", _TOKEN: "wsse:BinarySecurityToken", _SIGNATURE: "ds:Signature"}
+
+
+def _read_security(securities: list[etree._Element]) -> tuple[_Security | None, list[PeerError]]:
+    """The children of the one Security in any order, each once (digipoort 2.2); or what is wrong with them."""
+    if len(securities) != 1:
+        where, found = "wsse:Security", f"{len(securities)} keer"
+        return None, [PeerError("header-doubled", where=where, found=found) if securities else _missing(where)]
+    found_by: dict[object, list[etree._Element]] = {tag: [] for tag in (*_ONCE, _CONFIRMATION)}
+    wrong: list[PeerError] = []
+    for child in securities[0]:
+        if child.tag in found_by:
+            found_by[child.tag].append(child)
+        elif len(wrong) <= MOST:
+            expected = "Timestamp, BinarySecurityToken, Signature"
+            wrong.append(_shape("wsse:Security", local_name(child.tag)[:60], expected))
+    for tag, name in _ONCE.items():
+        if not found_by[tag]:
+            wrong.append(_missing(name))
+        elif len(found_by[tag]) > 1:
+            wrong.append(_shape("wsse:Security", f"{len(found_by[tag])} keer {name}", "eenmaal"))
+    if wrong:
+        return None, wrong
+    (timestamp,), (token,), (signature,) = (found_by[tag] for tag in _ONCE)
+    return _Security(timestamp, token, signature, tuple(found_by[_CONFIRMATION])), []
 
 
 # --- 4: the key -------------------------------------------------------------------------------------------------------
@@ -384,33 +405,35 @@ class _Part:
 
 def _cover(
     message: SoapMessage, headers: _Headers, security: _Security, signature: Signature
-) -> _Steps[tuple[_Part, ...]]:
+) -> tuple[tuple[_Part, ...], list[PeerError]]:
     """Every reference leads to a part at its fixed place, by identity of the node, and every part is referred to."""
     required = {message.body: "Body", security.timestamp: "Timestamp"}
     required |= {element: name for name, element in headers.addressing.items()}
     optional = {security.token: "BinarySecurityToken", signature.token_reference: "SecurityTokenReference"}
     optional |= dict.fromkeys(security.confirmations, "SignatureConfirmation")
     known = required | optional
-    parts = []
+    parts, wrong = [], []
     for reference in signature.references:
         node = message.ids.get(reference.uri[1:])
         if node is None or node not in known:
             found = "verwijst nergens naar" if node is None else f"verwijst naar {local_name(node.tag)[:60]}"
-            yield _shape(f"Reference {reference.uri[:60]}", found, "Body, Timestamp of een wsa-header op zijn plaats")
+            expected = "Body, Timestamp of een wsa-header op zijn plaats"
+            wrong.append(_shape(f"Reference {reference.uri[:60]}", found, expected))
             node = None
         parts.append(_Part(reference, known[node] if node is not None else "", node))
     nodes = [part.node for part in parts]
     for node, name in known.items():
         if nodes.count(node) > limits.SAME_TARGET:
-            yield _shape("SignedInfo", f"{nodes.count(node)} keer {name}", f"hoogstens {limits.SAME_TARGET} keer")
+            found, expected = f"{nodes.count(node)} keer {name}", f"hoogstens {limits.SAME_TARGET} keer"
+            wrong.append(_shape("SignedInfo", found, expected))
         if nodes.count(node) == 0 and node in required:
-            yield PeerError("not-covered", where=name, found="geen Reference", fix=f"Onderteken ook {name}.")
-    return tuple(parts)
+            wrong.append(PeerError("not-covered", where=name, fix=f"Onderteken ook {name}."))
+    return tuple(parts), wrong
 
 
 def _confirmed(
     confirmations: tuple[etree._Element, ...], parts: tuple[_Part, ...], policy: SignaturePolicy
-) -> _Steps[None]:
+) -> Iterator[PeerError]:
     """An answer repeats the SignatureValue of its request, signed, and no other (WSS 1.1 8.5, DK-WUS WB014)."""
     if policy.confirms is None:
         return
@@ -565,9 +588,7 @@ def _made(message: SoapMessage, policy: SignaturePolicy, seen: Examination, cove
 
 
 def _missing(what: str) -> PeerError:
-    return PeerError(
-        "security-missing", where=what, found="geen", expected="eenmaal", fix="Onderteken met WS-Security."
-    )
+    return PeerError("security-missing", where=what)
 
 
 def _shape(where: str, found: str, expected: str) -> PeerError:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from digipoort_as4.errors import PeerError
+from digipoort_as4.clock import wire_time
+from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub import identities, statuses
-from digipoort_as4.hub.aanlevering import Aanlevering
+from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
 from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
@@ -36,10 +37,14 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     with intake.Quarantine(office.spool) as quarantine:
         sent = await intake.read_documents(AanleverRequest, opened, koppelvlak.Intake(quarantine, office.new_id))
         earlier = await _find_duplicate(sent, opened.oin, office.store)
-        accepted = await _keep(decide(sent, opened.oin, snapshot), office.store)
+        accepted = decide(sent, opened.oin, snapshot)
+        if earlier and snapshot.refuses_duplicates(opened.oin):
+            raise duplicate(accepted, earlier)
+        await office.scenarios.meet("aanleveren", accepted.berichtsoort, accepted.aanleverkenmerk)
+        accepted = await _keep(accepted, office.store)
         kenmerk, now = office.new_id(), office.now()
         body = build(accepted, kenmerk, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
+        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
         effects = build_effects(accepted, kenmerk, now, earlier)
         decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
         reply = answers.still(await answers.conclude(decision, opened, office.store))
@@ -70,21 +75,44 @@ async def _find_duplicate(sent: AanleverRequest, sender_oin: str, store: Store) 
     return await store.find_duplicate(sender_oin, sent.aanleverkenmerk, content_digest(sent.documents))
 
 
+def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
+    """The refusal of a probable duplicate, to the one who sent the earlier one (kenmerk) as well."""
+    return PeerError(
+        "duplicate",
+        where="aanleverkenmerk",
+        found=accepted.aanleverkenmerk or "",
+        expected=f"een ander aanleverkenmerk of andere documenten dan het bericht met kenmerk {earlier}",
+        fix=f"Vraag de statussen van kenmerk {earlier} op; het bericht is al aangenomen.",
+    )
+
+
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:
     """Refuse a request that no process can start from, or say what is accepted, with the resolved recipient.
 
     Raises:
         PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
 
-    Source: decisions 3 and 8; digipoort 1.6. A repeated aanleverkenmerk is marked, never refused (design 5.5).
+    Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it.
     """
-    if sent.kenmerk is not None:
-        raise PeerError("kenmerk-given", where="kenmerk", found="een kenmerk", expected="geen", fix="Laat kenmerk weg.")
-    route = snapshot.routes.require(sent.berichtsoort)
-    identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende)
-    ausp.check_address(sent.autorisatie_adres, snapshot.ausp)
     aanlevering = sent.aanlevering(sender_oin)
-    return replace(aanlevering, ontvanger=resolve_recipient(route, aanlevering, snapshot.agencies))
+    raise_all(
+        findings_of(
+            lambda: _check_kenmerk(sent.kenmerk),
+            lambda: _find_recipient(aanlevering, snapshot),
+            lambda: identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende),
+            lambda: ausp.check_address(sent.autorisatie_adres, snapshot.ausp),
+        )
+    )
+    return replace(aanlevering, ontvanger=_find_recipient(aanlevering, snapshot))
+
+
+def _check_kenmerk(kenmerk: str | None) -> None:
+    if kenmerk is not None:
+        raise PeerError("kenmerk-given", found=kenmerk or "een leeg kenmerk", expected="geen")
+
+
+def _find_recipient(aanlevering: Aanlevering, snapshot: Snapshot) -> Identiteit:
+    return resolve_recipient(snapshot.routes.require(aanlevering.berichtsoort), aanlevering, snapshot.agencies)
 
 
 async def _keep(accepted: Aanlevering, store: Store) -> Aanlevering:

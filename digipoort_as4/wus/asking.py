@@ -111,12 +111,14 @@ def open_answer(
     trust: Trust,
     policy: SignaturePolicy,
     at: datetime,
+    wire: datetime,
     *,
     repeated: bool = False,
 ) -> Opened | FaultAnswer:
     """Verify an answer.
 
     Args:
+        at: the moment for its certificate; `wire`: the one for its Timestamp, which a moved clock leaves alone.
         repeated: the question may have been answered before, so the answer may be old; it names our question.
 
     Returns:
@@ -144,15 +146,17 @@ def open_answer(
         tls = (answer.tls_certificate or b"", Purpose.TLS_SERVER)
         opened = open_unsigned(message, policy, trust, at, tls, sha256(answer.body))
     if not repeated:
-        check_timestamp(opened, policy, at)
+        check_timestamp(opened, policy, wire)
     _check_fit(opened, question)
     return opened
 
 
 def _check_fit(opened: Opened, question: Question) -> None:
+    if opened.addressing.relates_to is None:
+        raise PeerError("relates-to-missing", expected=question.message_id)
     fits = (
         ("oin-differs", "certificaat van de handtekening", opened.oin, question.oin),
-        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to or "", question.message_id),
+        ("header-value", "wsa:RelatesTo", opened.addressing.relates_to, question.message_id),
         ("header-value", "wsa:Action", opened.addressing.action, question.operation.response_action),
         ("operation-unknown", "Body", str(opened.operation.tag), question.operation.response),
     )

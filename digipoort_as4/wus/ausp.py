@@ -97,7 +97,9 @@ def check_address(address: str | None, registered: Collection[str]) -> None:
     if address is not None and is_named(address) and address.rstrip("/") not in registered:
         expected = f"geen, of {' of '.join([*sorted(registered), GEEN_AUSP])}"
         advice = f"Laat autorisatieAdres weg of vul {GEEN_AUSP} in."
-        raise PeerError("autorisatie-adres", where="autorisatieAdres", found=address, expected=expected, fix=advice)
+        raise PeerError(
+            "autorisatie-adres", where="autorisatieAdres", found=address or "leeg", expected=expected, fix=advice
+        )
 
 
 # --- the call ---------------------------------------------------------------------------------------------------------
@@ -187,7 +189,8 @@ def read_answer(answer: HttpAnswer, kenmerk: str) -> tuple[bool, str]:
     message = xml_guard.parse(read_all(answer.body), headless=True)
     compiled = schema.compiled("autorisatie-1.0.xsd")
     if len(message.body) != 1 or not compiled.validate(message.body[0]):
-        raise PeerError("schema", where="Body", expected=f"{OPERATION}Response", detail=str(compiled.error_log)[:300])
+        expected, detail = f"{OPERATION}Response", str(compiled.error_log)[:300]
+        raise PeerError("schema", found="een ander antwoord", expected=expected, detail=detail)
     said = _client().service._binding.get(OPERATION).process_reply(message.envelope)
     if said.kenmerk != kenmerk:
         raise PeerError("header-value", where="kenmerk", found=said.kenmerk, expected=kenmerk)

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from lxml import etree
 
-from digipoort_as4.errors import CAUSES, Cause, ConfigError, DigipoortError, PeerError
+from digipoort_as4.codes import CODES
+from digipoort_as4.errors import CAUSES, MOST, Cause, ConfigError, DigipoortError, PeerError
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.soap.message import SoapMessage
@@ -33,6 +34,8 @@ FAILED: Final = (
 )
 """Ours: no real fault with code x400 is public."""
 FOLLOWS: Final = "De volgende fout is opgetreden:"
+LABELS: Final = {"where": "Waar", "found": "Gevonden", "expected": "Verwacht", "fix": "Oplossing"}
+"""What stands before each part of a cause."""
 LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
 LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
@@ -123,16 +126,33 @@ def _message_id(header: etree._Element) -> str:
 def public_text(refusal: PeerError, journal_number: str) -> str:
     """What the peer hears: never empty, never more than it may know.
 
-    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up.
+    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up. Several findings
+    stand on numbered lines.
 
     Source: decision 5.
     """
-    cause = refusal.cause
-    if not cause.explained or cause.technical:
-        return f"{cause.text} Vermeld bij navraag journaalnummer {journal_number}."
-    parts = {"Waar": refusal.where, "Gevonden": refusal.found, "Verwacht": refusal.expected, "Oplossing": refusal.fix}
-    told = " ".join(f"{label}: {_one_line(text).rstrip('.')}." for label, text in parts.items() if text)
-    return f"{cause.text} {told}".rstrip()
+    if not _is_told(refusal):
+        return f"{refusal.cause.text} Vermeld bij navraag journaalnummer {journal_number}.{_dk_bp(refusal.cause)}"
+    told = [_explained(finding) for finding in refusal.all() if _is_told(finding)]
+    if len(told) == 1:
+        return told[0]
+    more = ["Er zijn er nog meer."] if len(told) > MOST else []
+    return "\n".join([*(f"({number}) {text}" for number, text in enumerate(told[:MOST], 1)), *more])
+
+
+def _is_told(finding: PeerError) -> bool:
+    return finding.cause.explained and not finding.cause.technical
+
+
+def _explained(finding: PeerError) -> str:
+    """All that is known of one finding, on one line."""
+    parts = ((label, getattr(finding, name)) for name, label in LABELS.items())
+    told = (f"{label}: {_one_line(text).rstrip('.')}." for label, text in parts if text)
+    return f"{' '.join((finding.cause.text, *told))}{_dk_bp(finding.cause)}"
+
+
+def _dk_bp(cause: Cause) -> str:
+    return f" DK-BP {cause.dk_bp}: {CODES[cause.dk_bp].text}." if cause.dk_bp else ""
 
 
 def _one_line(text: str) -> str:
@@ -196,7 +216,7 @@ def refuse(
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause
-    foutcode = table.code(hint.service, cause)
+    foutcode = refusal.foutcode or table.code(hint.service, cause)
     number = journal.write(
         "refused",
         level=logging.ERROR if cause.technical else logging.WARNING,
@@ -208,13 +228,16 @@ def refuse(
         found=refusal.found,
         expected=refusal.expected,
         detail=refusal.detail,
+        others="; ".join(f"{other.cause.name} {other.where}" for other in refusal.others[:MOST]) or None,
         message_id=hint.message_id,
         oin=oin,
     )
     octets = build(refusal, hint, foutcode, number, f"urn:uuid:{message_id}")
-    status, headers = cause.http, {"content-type": XML_TYPE}
+    status, headers = refusal.http or cause.http, {"content-type": XML_TYPE}
     if status == 405:
         headers["allow"] = "POST"
     if cause.technical and hint.service == AFLEVEREN:
-        status, headers["retry-after"] = 503, str(RETRY_AFTER)
+        status = 503
+    if status == 503:
+        headers["retry-after"] = str(RETRY_AFTER)
     return HttpAnswer(status, headers, BytesPayload(octets))

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Final, TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import FilePayload, Spool, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
@@ -24,7 +25,7 @@ from digipoort_as4.soap.multipart import read_content_type
 from digipoort_as4.soap.names import local_name
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, open_message, open_unsigned
-from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus import koppelvlak, schema
 from digipoort_as4.wus.faults import soap_action
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
@@ -62,10 +63,18 @@ def _check_http(request: HttpRequest, mtom: bool) -> None:
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
         raise PeerError(request.trouble)
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    headers = request.headers
+    raise_all(
+        findings_of(
+            lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
+            lambda: _check_content_type(headers.get("content-type", ""), mtom),
+        )
+    )
+
+
+def _check_encoding(encoding: str) -> None:
     if encoding not in {"", "identity"}:
-        raise PeerError("content-encoding", where="Content-Encoding", found=encoding[:40], fix="Comprimeer niet.")
-    _check_content_type(request.headers.get("content-type", ""), mtom)
+        raise PeerError("content-encoding", found=encoding[:40])
 
 
 def _check_content_type(header: str, mtom: bool) -> None:
@@ -84,6 +93,12 @@ def _check_content_type(header: str, mtom: bool) -> None:
     charset = parameters.get("charset", "").lower()
     if charset.strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
+
+
+async def locate(trouble: Exception, message: SoapMessage | None, request: HttpRequest) -> None:
+    """Add lines of the message to what a refusal says, where one can be known; `message` None was not read."""
+    if message and isinstance(trouble, PeerError):
+        await off_loop(request.body.size, partial(schema.locate, trouble, message))
 
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
@@ -159,10 +174,13 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service, profi
         offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
         found = local_name(opened.operation.tag)[:80]
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
-    _check_action("wsa:Action", opened.addressing.action, operation)
-    _check_action("SOAPAction", soap_action(request) or operation.request_action, operation)
-    for finding in judge_addresses(opened.addressing, opened.oin, our_oin, service, profile):
-        raise finding
+    raise_all(
+        findings_of(
+            lambda: _check_action("wsa:Action", opened.addressing.action, operation),
+            lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
+            lambda: raise_all(judge_addresses(opened.addressing, opened.oin, our_oin, service, profile)),
+        )
+    )
     return operation
 
 

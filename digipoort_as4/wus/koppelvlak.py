@@ -133,6 +133,16 @@ class StatusResultaat:
         return (row := statuses.TABLE.get(self.statuscode)) is not None and row.good
 
     @property
+    def explanation(self) -> str:
+        """What it means, in English; `digipoort explain` has Dutch too. Empty for a code that the table lacks."""
+        return row.meaning["en"] if (row := statuses.TABLE.get(self.statuscode)) else ""
+
+    @property
+    def action(self) -> str:
+        """What the sender does now."""
+        return row.action["en"] if (row := statuses.TABLE.get(self.statuscode)) else ""
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """What is wrong, each of the `results` text (digipoort 3.4) by itself; empty when nothing is."""
         text = self.status_foutcode.foutbeschrijving if self.status_foutcode else ""
@@ -266,6 +276,11 @@ class Fault:
         """What stands behind 'De volgende fout is opgetreden:', without the fixed sentences."""
         text = self.fout.foutbeschrijving if self.fout else self.faultstring
         return text.partition("De volgende fout is opgetreden:")[2].strip() or text.strip()
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The same for each mistake, when the fault tells several on numbered lines."""
+        return tuple(re.sub(r"^\(\d+\) ", "", line) for line in self.cause.splitlines())
 
 
 # --- how models and elements correspond -------------------------------------------------------------------------------

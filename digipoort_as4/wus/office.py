@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from digipoort_as4.config import AuspService
@@ -27,6 +28,7 @@ from digipoort_as4.wus import faults, profiles
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.operations import Operation
 from digipoort_as4.wus.profiles import Profile, Profiles
+from digipoort_as4.wus.scenarios import Scenarios
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Snapshot:
         party, profile = self.parties.knows(oin), self.profile_of(oin)
         return replace(profile.policy, sha1=profile.sha1 and party is not None and party.sha1)
 
+    def refuses_duplicates(self, oin: str) -> bool:
+        """Whether a probable duplicate of this party is refused: its own row says so, or its profile."""
+        party = self.parties.knows(oin)
+        return self.profile_of(oin).refuse_duplicates or (party is not None and party.refuse_duplicates)
+
 
 AskAusp = Callable[[str, str, Identiteit, str | None, str], Awaitable[Authority]]
 """(address, OIN, belanghebbende, berichtsoort, kind): wus.ausp.Ausp.ask."""
@@ -80,6 +87,7 @@ class Office:
     spool: Spool  # quarantine of large documents until the store has kept them
     journal: Journal
     foutcodes: FaultTable = faults.DEFAULT
+    scenarios: Scenarios = field(default_factory=partial(Scenarios, enabled=False))
     ask_ausp: AskAusp = _nobody
     refresh: Callable[[], str] = lambda: ""  # have `snapshot` read anew at once; why that was refused, or empty
 

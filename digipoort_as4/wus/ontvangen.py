@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, StorageFailure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
@@ -65,7 +66,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
 
     Source: decisions 8, 9, 19, 22; threats P1, P4, P5.
     """
-    hint = Hint.before(request, AFLEVEREN)
+    hint, message = Hint.before(request, AFLEVEREN), None
     try:
         message = await intake.parse(request, desk.new_id())  # parse
         hint = hint.of(message)
@@ -74,6 +75,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     except (PeerError, StorageFailure, OSError) as trouble:  # OSError: of the spool, where no promise lies
         if isinstance(trouble, StorageFailure):
             desk.book.fail(str(trouble))  # the process ends: a failed fsync may be told once and then forgotten
+        await intake.locate(trouble, message, request)
         return faults.refuse(trouble, hint, faults.DEFAULT, desk.journal, desk.new_id())
 
 
@@ -104,7 +106,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
     repeated = find_repeat(opened, desk)
     if repeated is not None:
         return repeated
-    check_timestamp(opened, desk.profile.policy, desk.now())
+    check_timestamp(opened, desk.profile.policy, wire_time(desk.now))
     with intake.Quarantine(desk.spool) as quarantine:
         asked = await intake.read_documents(AfleverRequest, opened, Intake(quarantine, desk.new_id))
         check_recipient(asked, desk.oin)
@@ -181,7 +183,7 @@ def build_wishes(hand_over: HandOver, wanted: Callable[[str], str], own_id: str)
 def seal_reply(asked: AfleverRequest, delivered_at: datetime, opened: Opened, desk: Desk) -> bytes:
     """The signed afleverResponse."""
     body = koppelvlak.write(AfleverResponse(asked.kenmerk, asked.berichtsoort, asked.berichtkenmerk, delivered_at))
-    return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, desk.now()).skeleton
+    return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, wire_time(desk.now)).skeleton
 
 
 def build_envelope(message: object) -> dict[str, object]:

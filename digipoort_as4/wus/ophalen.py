@@ -69,6 +69,7 @@ async def find_one(question: Question) -> Told:
     authority = await question.settle(unit.ontvanger or unit.belanghebbende, unit.berichtsoort, OPHALEN)
     if isinstance(authority, PeerError):
         raise question.unknown(f"for somebody else; {authority.detail}")
+    await question.office.scenarios.meet("ophalen", unit.berichtsoort, unit.aanleverkenmerk)
     search = question.search(reach=((message.recipient, unit.berichtsoort),))
     return await hand_over(question, await question.store.search_returned(search))
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError
+from digipoort_as4.clock import wire_time
+from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Effect, LargeDocument, Search, StoredReply
@@ -21,7 +22,7 @@ from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import answers, ausp, intake, koppelvlak
 from digipoort_as4.wus.koppelvlak import OpvraagRequest
 from digipoort_as4.wus.office import Office, Snapshot, note
-from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.operations import SERVICES, Operation
 
 R = TypeVar("R")
 
@@ -120,12 +121,15 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     """
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)
+    if asked.kenmerk is None:  # of one process, `find` knows more to go by
+        service = next(one.name for one in SERVICES if operation in one.operations)
+        await office.scenarios.meet(service, asked.berichtsoort or "", None)
     for _ in range(ROUNDS):
         now = office.now()
         told = await find(Question(asked, operation, opened, snapshot, office, now))
         written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
         size = len(written.octets) + sum(payload.size for payload in written.large.values())
-        seal = (written.octets, operation, opened, office.signer, office.new_id, now, written.large)
+        seal = (written.octets, operation, opened, office.signer, office.new_id, wire_time(office.now), written.large)
         sealed = await intake.off_loop(size, lambda seal=seal: answers.seal_answer(*seal))  # type: ignore[misc]
         large = tuple(LargeDocument(m, key, p) for key, (m, p) in zip(written.keys, written.large.items(), strict=True))
         decision = answers.build_decision(told.effects, operation, opened, sealed, now, large=large)
@@ -137,15 +141,23 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
 
 
 def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:
-    """What can be refused before anything is looked up."""
-    since, until = asked.tijdstempel_vanaf, asked.tijdstempel_tot
+    """What can be refused before anything is looked up, all of it at once."""
+    checks: list[Callable[[], object]] = [
+        lambda: _check_window(asked.tijdstempel_vanaf, asked.tijdstempel_tot),
+        lambda: ausp.check_address(asked.autorisatie_adres, snapshot.ausp),
+    ]
+    if (berichtsoort := asked.berichtsoort) is not None:
+        checks.append(lambda: snapshot.routes.require(berichtsoort))
+    if (whom := asked.identiteit_belanghebbende) is not None:
+        checks.append(lambda: identities.check("identiteitBelanghebbende", whom))
+    raise_all(findings_of(*checks))
+
+
+def _check_window(since: datetime | None, until: datetime | None) -> None:
     if since is not None and until is not None and until < since:
         found = f"{koppelvlak.write_moment(until)}, voor tijdstempelVanaf {koppelvlak.write_moment(since)}"
         fix = "Verwissel de tijdstippen, of laat er een weg."
-        raise PeerError("window", where="tijdstempelTot", found=found, expected="niet voor tijdstempelVanaf", fix=fix)
-    ausp.check_address(asked.autorisatie_adres, snapshot.ausp)
-    if asked.berichtsoort is not None:
-        snapshot.routes.require(asked.berichtsoort)
+        raise PeerError("window", found=found, expected="niet voor tijdstempelVanaf", fix=fix)
 
 
 def bounded(rows: Iterable[R], size: Callable[[R], int]) -> tuple[R, ...]:

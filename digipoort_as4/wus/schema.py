@@ -14,14 +14,12 @@ from typing import Any, Final
 from lxml import etree
 
 from digipoort_as4 import config
-from digipoort_as4.errors import PeerError
-from digipoort_as4.soap.message import LargeText
+from digipoort_as4.errors import PeerError, raise_all
+from digipoort_as4.soap.message import LargeText, SoapMessage
 from digipoort_as4.soap.names import KV, q
 
 XSD: Final = "digipoort-koppelvlak-1.2.xsd"
-MOST: Final = 20  # errors named in one answer; whoever has more has one cause
 SHORT: Final = 40  # characters of a peer's value that an error text repeats
-_FIX: Final = f"Pas het bericht aan volgens {XSD}."
 
 _validating: Final = threading.Lock()  # a compiled schema has one error log; large bodies are validated in threads
 
@@ -53,7 +51,7 @@ def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
         large: the texts taken out, so that line numbers are those of the message as sent.
 
     Raises:
-        PeerError: schema, with all errors found; one error as where, found and expected, several as a list.
+        PeerError: schema, with all errors found, each with where, found and expected.
 
     Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
     """
@@ -61,13 +59,7 @@ def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     if not entries:
         return
     shift = _shift(operation, large)
-    errors = [_explain(shift(line), kind, message) for line, kind, message in entries]
-    if len(errors) == 1:
-        where, found, expected = errors[0]
-        raise PeerError("schema", where=where, found=found, expected=expected, fix=_FIX)
-    listed = "; ".join(f"({n}) {w}: {f}, verwacht {e}" for n, (w, f, e) in enumerate(errors[:MOST], 1))
-    more = "" if len(errors) <= MOST else f"; en nog {len(errors) - MOST}"
-    raise PeerError("schema", where=f"{len(errors)} plaatsen", found=listed + more, fix=_FIX)
+    raise_all(_explain(shift(line), kind, message) for line, kind, message in entries)
 
 
 def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
@@ -82,21 +74,40 @@ def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:
     """Maps a line of the tree to the line of the message: large texts take their line breaks with them."""
-    breaks = {
-        text.placeholder: sum(chunk.count(b"\n") for chunk in text.text.open()) for text in large if not text.octets
-    }
+    texts = {text.placeholder: text.text for text in large if not text.octets}
     inhouden: Any = operation.iter(q(KV, "inhoud"))  # its stub does not know that sourceline is a number
-    moved = [(int(element.sourceline or 0), breaks.get(element.text or "", 0)) for element in inhouden]
-    return lambda line: line + sum(count for at, count in moved if at < line)
+    moved = [(int(element.sourceline or 0), texts[element.text]) for element in inhouden if element.text in texts]
+
+    @cache
+    def breaks(number: int) -> int:
+        return sum(chunk.count(b"\n") for chunk in moved[number][1].open())
+
+    return lambda line: line + sum(breaks(number) for number, (at, _) in enumerate(moved) if at < line)
 
 
-def _explain(line: int, kind: str, message: str) -> tuple[str, str, str]:
-    """One error of libxml2 as where, found and expected."""
+def locate(refusal: PeerError, message: SoapMessage) -> None:
+    """Add the line to each finding whose place is the name of just one element of the message.
+
+    Reads the large texts to count their lines when the element stands behind them. Nothing here need be verified: who
+    sent the message is told where in it something stands.
+    """
+    line_of = _shift(message.body, message.large)
+    for finding in refusal.all():
+        name = finding.where.rpartition(":")[2]
+        named: list[Any] = list(message.envelope.iter("{*}" + name)) if name.isalpha() else []
+        if len(named) == 1:
+            finding.where += f", regel {line_of(int(named[0].sourceline))}"
+
+
+def _explain(line: int, kind: str, message: str) -> PeerError:
+    """One error of libxml2 in our words."""
     message = _QUALIFIED.sub("", message)
     name = _ELEMENT.match(message)
     explained = _BY_TYPE.get(kind, ("iets dat het schema niet toestaat", "een waarde volgens het schema"))
     found, expected = explained(message) if callable(explained) else explained
-    return f"regel {line}, element {name[1][:80] if name else '?'}", found, expected
+    return PeerError(
+        "schema", where=f"regel {line}, element {name[1][:80] if name else '?'}", found=found, expected=expected
+    )
 
 
 def _content(message: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import CAUSES, PeerError, StorageFailure
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import BytesPayload
@@ -58,6 +59,7 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         return not_found(request, office)
     service, handler = found
     hint, opened, snapshot = Hint.before(request, service), None, office.snapshot()
+    message = None
     try:
         message = await intake.parse(request, office.new_id(), mtom=service.mtom)
         hint = hint.of(message)
@@ -66,11 +68,12 @@ async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
         intake.check_known(opened, service, snapshot)
         reply = await intake.find_repeat(opened, office, operation)
         if reply is None:
-            check_timestamp(opened, snapshot.policy_of(opened.oin), office.now())
+            check_timestamp(opened, snapshot.policy_of(opened.oin), wire_time(office.now))
             reply = await handler(opened, operation, snapshot, office)
         return answers.send(reply.payload, mtom=xop.is_package(request.headers.get("content-type", "")))
     except (PeerError, StorageFailure, OSError) as trouble:
         oin = opened.oin if opened else None
+        await intake.locate(trouble, message, request)
         return faults.refuse(trouble, hint, office.foutcodes, office.journal, office.new_id(), oin)
 
 

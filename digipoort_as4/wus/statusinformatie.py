@@ -46,6 +46,7 @@ async def find_statuses(question: Question) -> Told:
         authority = await question.settle(unit.belanghebbende, unit.berichtsoort, STATUS)
         if isinstance(authority, PeerError):
             raise question.unknown(f"of another sender; {authority.detail}")
+    await question.office.scenarios.meet("statusinformatie", unit.berichtsoort, unit.aanleverkenmerk)
     after = await question.store.seen(question.oin, kenmerk) if question.operation.only_new else 0
     found = [s for s in await question.store.statuses(kenmerk) if s.seq > after and question.covers(s.at)]
     return tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])

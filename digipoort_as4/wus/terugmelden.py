@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from digipoort_as4 import limits
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, TransportError
 from digipoort_as4.storage.agency_book import Wish
 from digipoort_as4.wssecurity.open_message import Opened
@@ -37,10 +38,12 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
         if not url:
             raise TransportError("the address of the ZetStatusService is not known")
         question = build_question(
-            build_request(wish), OPERATION, wish.hub_oin, url, desk.signer, desk.new_id, desk.now(), desk.profile
+            *(build_request(wish), OPERATION, wish.hub_oin, url),
+            *(desk.signer, desk.new_id, wire_time(desk.now), desk.profile),
         )
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
-        return judge(wish, open_answer(answer, question, desk.trust(), desk.profile.policy, desk.now()), desk.now())
+        now, policy = desk.now(), desk.profile.policy
+        return judge(wish, open_answer(answer, question, desk.trust(), policy, now, wire_time(desk.now)), now)
     except (PeerError, TransportError) as error:
         return later(wish, str(error), desk.now())
 

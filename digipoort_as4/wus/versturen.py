@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from digipoort_as4 import limits
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, TransportError, UsageError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import Document, FilePayload, assemble
@@ -31,10 +32,10 @@ LEFT_OUT: Final = frozenset({"kenmerk", "autorisatieAdres"})  # elements of the 
 
 def seal(folder: str, desk: Desk) -> Dispatch:
     """The octets that one folder of the outbox becomes; a refusal by ourselves when it says too little or too much."""
-    new = Dispatch(folder, f"urn:uuid:{desk.new_id()}", sealed_at=desk.now(), due=desk.now())
+    new = Dispatch(folder, f"urn:uuid:{desk.new_id()}", sealed_at=wire_time(desk.now), due=desk.now())
     try:
         request = build_request(*desk.outbox.read(folder))
-        keys = (desk.signer, desk.new_id, desk.now(), desk.profile)
+        keys = (desk.signer, desk.new_id, wire_time(desk.now), desk.profile)
         question = build_question(request, OPERATION, desk.hub_oin, desk.aanleveren_url, *keys)
     except UsageError as error:
         return _refused(new, {"reason": str(error)})
@@ -74,14 +75,14 @@ async def send(one: Dispatch, desk: Desk) -> Dispatch:
 
     Source: decisions 8 and 36.
     """
-    now = desk.now()
-    one, old = replace(one, attempts=one.attempts + 1), now >= one.sealed_at + limits.TIMESTAMP_LIFE
+    now, wire = desk.now(), wire_time(desk.now)
+    one, old = replace(one, attempts=one.attempts + 1), wire >= one.sealed_at + limits.TIMESTAMP_LIFE
     try:
         files = {mark: desk.outbox.file(one.folder, name) for mark, name in json.loads(one.large).items()}
         sealed = Sealed(assemble(one.octets, files), one.octets, one.signature_value)
         question = Question(desk.hub_oin, OPERATION, one.message_id, sealed, desk.profile)
         answer = await desk.post(desk.hub_oin, desk.aanleveren_url, sealed.payload, headers_of(OPERATION))
-        opened = open_answer(answer, question, desk.trust(), desk.profile.policy, desk.now(), repeated=True)
+        opened = open_answer(answer, question, desk.trust(), desk.profile.policy, now, wire, repeated=True)
         if isinstance(opened, Opened):
             told = build_envelope(koppelvlak.read(AanleverResponse, opened))
             return replace(one, verdict=SENT, told=_json(told), answer=opened.message.octets)
@@ -89,7 +90,7 @@ async def send(one: Dispatch, desk: Desk) -> Dispatch:
         return replace(one, due=now + pause(one.attempts), note=str(error))
     if opened.foutcode.endswith(TECHNICAL):
         return replace(one, due=now + pause(one.attempts), note=opened.foutbeschrijving)
-    if old and now < one.sealed_at + limits.REPEAT_KEPT:
+    if old and wire < one.sealed_at + limits.REPEAT_KEPT:
         return seal(one.folder, desk)
     return _refused(one, {"foutcode": opened.foutcode, "foutbeschrijving": opened.foutbeschrijving}, opened)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import Effect, Process, StoredReply
 from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status
@@ -17,6 +18,7 @@ from digipoort_as4.wus import answers, koppelvlak
 from digipoort_as4.wus.koppelvlak import ZetStatusRequest, ZetStatusResponse
 from digipoort_as4.wus.office import Office, Snapshot, note
 from digipoort_as4.wus.operations import Operation
+from digipoort_as4.wus.scenarios import AGENCY
 
 ROUNDS: Final = 5  # how often facts may change between looking up and commit; a delivery's own answer is the only rival
 
@@ -33,21 +35,33 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode)).octets
+    status = await _play(asked, office)
     for _ in range(ROUNDS):
         now = office.now()
-        effects = await _find_effects(asked, opened.oin, snapshot, office.store, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, now)
+        effects = await _find_effects(asked, status, opened.oin, snapshot, office.store, now)
+        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
         decision = answers.build_decision(effects, operation, opened, sealed, now, asked.kenmerk)
         reply = await answers.conclude(decision, opened, office.store)
         if reply is not None:
-            told = {"kenmerk": asked.kenmerk, "statuscode": asked.statuscode, "effects": len(effects)}
+            told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
             note("status-set", opened, operation, office, told)
             return reply
     return answers.still(None)
 
 
+async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
+    """The status that was asked for, or the one that a scenario puts in its place. Raises Played."""
+    unit = (await _find_process(asked.kenmerk, office.store)).aanlevering
+    rule = await office.scenarios.meet(AGENCY, unit.berichtsoort, unit.aanleverkenmerk)
+    if rule is None or not rule.code:
+        fout = asked.status_foutcode
+        foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)
+        return AgencyStatus(asked.statuscode, foutcode, foutbeschrijving, asked.statusdetails)
+    return rule.verdict(asked.kenmerk, asked.berichtkenmerk or "", office.now())
+
+
 async def _find_effects(
-    asked: ZetStatusRequest, setter_oin: str, snapshot: Snapshot, store: Store, now: datetime
+    asked: ZetStatusRequest, status: AgencyStatus, setter_oin: str, snapshot: Snapshot, store: Store, now: datetime
 ) -> tuple[Effect, ...]:
     """What setting this status does; nothing when it stands already.
 
@@ -57,15 +71,14 @@ async def _find_effects(
     Source: decision 21.
     """
     process = await _find_process(asked.kenmerk, store)
-    route, fout = snapshot.routes.find(process.aanlevering.berichtsoort), asked.status_foutcode
-    foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)
+    route = snapshot.routes.find(process.aanlevering.berichtsoort)
     return judge_zet_status(
         process,
         await store.deliveries(asked.kenmerk),
         await store.statuses(asked.kenmerk),
         setter_oin=setter_oin,
         berichtkenmerk=asked.berichtkenmerk,
-        status=AgencyStatus(asked.statuscode, foutcode, foutbeschrijving, asked.statusdetails),
+        status=status,
         agency_validates=route is not None and route.agency_validates,
         now=now,
     )

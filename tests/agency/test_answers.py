@@ -178,6 +178,22 @@ NOT_LEARNT: Mapping[str, tuple[Script, str]] = {
         lambda w, a: answer_of(signed(w, replace(a, message_id="urn:uuid:x"), body(a))),
         "RelatesTo",
     ),
+    "without RelatesTo": (  # DK-BP 0008
+        lambda w, a: answer_of(
+            octets_of(
+                seal(
+                    body(a),
+                    Addressing(WSA_ANONYMOUS, BASE + "afleverenResponse", f"urn:uuid:{new_id()}"),
+                    w.signer("belastingdienst"),
+                    Algorithms(),
+                    now(),
+                    limits.TIMESTAMP_LIFE,
+                    new_id,
+                ).payload
+            )
+        ),
+        "relates-to-missing",
+    ),
     "for another delivery": (
         lambda w, a: answer_of(signed(w, a, body(replace(a, berichtkenmerk=new_id())))),
         "berichtkenmerk",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers_agency import World, make_document, until
 
 from digipoort_as4.payload import FilePayload, sha256
+from digipoort_as4.wus import afleveren
+from digipoort_as4.wus.scenarios import Scenarios
 
 BODIES = (
     "aid",
@@ -92,3 +95,21 @@ async def test_the_agency_sets_the_status(world: World, code: str) -> None:
     assert last.details is not None
     assert last.details.startswith('<Responsemessage version="2006.1">')
     assert f"<MessageId>{delivery.berichtkenmerk}</MessageId>" in last.details
+
+
+@pytest.mark.parametrize("code", ["510", "500"])
+async def test_a_verdict_is_played_where_the_agency_gives_none(world: World, code: str) -> None:
+    """An e-factuur ends at 400; with a rule for the uitvragende partij its verdict follows, with statusdetails."""
+    agency = await world.start_agency("belastingdienst")
+    scenarios = Scenarios()
+    office = replace(world.dispatch.office, scenarios=scenarios)
+    without = await world.queue(agency.oin, "e-factuur")
+    await afleveren.deliver(await world.claim(), replace(world.dispatch, office=office))
+    assert ["405", "400"] == await world.codes(without)
+    scenarios.set(stage="uitvragende-partij", berichtsoort="e-factuur", code=code)
+    delivery = await world.queue(agency.oin, "e-factuur")
+    await afleveren.deliver(await world.claim(), replace(world.dispatch, office=office))
+    assert ["405", "400", code] == await world.codes(delivery)
+    (last,) = (await world.store.statuses(delivery.kenmerk))[-1:]
+    assert f"<RefersToMessageId>{delivery.kenmerk}<" in (last.details or "")
+    await until(lambda: agency.folders() == [without.berichtkenmerk])  # nothing was sent for the other

@@ -226,9 +226,9 @@ UNTRUSTED = "De beveiliging van het bericht kon niet worden vastgesteld."
         (unsigned, "wsse:Security"),
         (expired, "wsu:Timestamp"),
         (too_long, "41 tekens"),
-        (other_action, "wsa:Action"),
+        (other_action, "Waar: wsa:Action, regel 2."),
         (other_address, "wsa:To"),
-        (other_recipient, "identiteitOntvanger"),
+        (other_recipient, "Waar: identiteitOntvanger, regel 2."),
         (other_signer, UNTRUSTED),
     ],
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +36,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from digipoort_as4 import limits
-from digipoort_as4.payload import FilePayload, Spool
+from digipoort_as4.payload import FilePayload
 from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.storage.view import DATABASE
 from digipoort_as4.wus.operations import AFLEVEREN, ZET_STATUS
@@ -197,6 +199,11 @@ def living(place: World, bits: int, count: int, rounds: int, profile: Path | Non
 def live(messages: Sequence[bytes], port: int, tls: Any, folder: Path, until: int) -> None:
     """Post, and wait until so many messages in all have been delivered."""
     post(messages, port, tls, max(CONCURRENT))
+    await_delivered(folder, until)
+
+
+def await_delivered(folder: Path, until: int) -> None:
+    """Wait until so many messages in all have been delivered."""
     patience = time.monotonic() + PATIENCE
     looking = sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)
     try:
@@ -230,42 +237,98 @@ def where(place: World, bits: int, count: int) -> dict[str, float]:
     return {name: ms(seconds / (count * SAMPLED_ROUNDS)) for name, seconds in spent.items()}
 
 
-# --- memory -----------------------------------------------------------------------------------------------------------
+# --- large messages ---------------------------------------------------------------------------------------------------
+
+FORMS = ("inline", "mtom")
+PACE = 0.04
+"""Seconds between small messages while large ones are sent: 25 a second, which leaves an idle hub nine tenths idle."""
+AT_MOST = 1_000
+"""Small messages that are signed beforehand, for a hub that needs long for the large ones."""
 
 
-def memory(place: World, size: int) -> dict[str, Any]:
-    """Growth of the gateway while it accepts a large message: an inhoud and three bijlagen of so many octets each."""
-    folder, (port,) = place.folder / "gateway-memory", world.free_ports(1)
+def large(place: World, size: int) -> dict[str, Any]:
+    """What one large message costs the gateway, and what small ones wait meanwhile: inhoud and three bijlagen."""
+    folder, (port,) = place.folder / "gateway-large", world.free_ports(1)
     settings = place.settings("digipoort", 2048, folder, port=port, agencies={world.AGENCY: "https://localhost:1/"})
     signer, tls = place.signer("bakkerij-jansen", 2048), place.client("bakkerij-jansen", 2048)
-    whole = Spool(place.folder / "outgoing").write(large_message(place, signer, size))
-    with world.running("gateway", settings, place.folder / "gateway-memory.log") as process:
+    with world.running("gateway", settings, place.folder / "gateway-large.log") as process:
         post(sign_many(signer, WARM_UP), port, tls, 1)
-        idle = world.resident(process.pid, "VmRSS")
-        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # VmHWM starts anew
-        start, wall = world.cpu(process.pid), time.perf_counter()
-        status = asyncio.run(world.stream(whole, port, tls))
-        spent, wall = world.cpu(process.pid) - start, time.perf_counter() - wall
-        peak = world.resident(process.pid, "VmHWM")
+        found: dict[str, Any] = {"document_mib": round(size / limits.MIB, 1)}
+        for form in FORMS:
+            found[form] = one_large(large_file(place, size, form), process.pid, port, tls)
+        found["floor_ms_per_mib"] = ms(large_floor(place, size))
+        usual = waits_of(sign_many(signer, 250), port, tls, lambda: False)
+        small = sign_many(signer, AT_MOST)
+        files = [large_file(place, size, form) for form in FORMS * 3]
+        given = [[str(file), content_type] for file, content_type in files]
+        business = place.settings("bakkerij-jansen", 2048, place.folder, port=port, agencies={})
+        sender = world.start("sender", business, place.folder / "sender.log", files=given)
+        meanwhile = waits_of(small, port, tls, lambda: sender.poll() is not None)
+        if sender.wait(60):
+            raise RuntimeError((place.folder / "sender.log").read_text())
+        found["small"] = {"usual": quantiles(usual), "meanwhile": quantiles(meanwhile)}
+    return found
+
+
+def one_large(message: tuple[Path, str], pid: int, port: int, tls: Any) -> dict[str, Any]:
+    """Growth and CPU of the process for one message that lies in a file."""
+    file, content_type = message
+    whole = FilePayload(file, 0, file.stat().st_size)
+    idle = world.resident(pid, "VmRSS")
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # VmHWM starts anew
+    start, wall = world.cpu(pid), time.perf_counter()
+    status = asyncio.run(world.stream(whole, port, tls, content_type))
+    spent, wall = world.cpu(pid) - start, time.perf_counter() - wall
     if status != 200:
         raise RuntimeError(f"the large message was answered with {status}")
+    file.unlink()
     return {
-        "document_mib": round(size / limits.MIB, 1),
         "request_mib": round(whole.size / limits.MIB, 1),
         "idle_mib": round(idle / limits.MIB, 1),
-        "growth_mib": round((peak - idle) / limits.MIB, 1),
+        "growth_mib": round((world.resident(pid, "VmHWM") - idle) / limits.MIB, 1),
         "cpu_s": round(spent, 2),
         "wall_s": round(wall, 2),
     }
 
 
-def large_message(place: World, signer: FileSigner, size: int) -> Iterator[bytes]:
+def large_file(place: World, size: int, form: str) -> tuple[Path, str]:
+    """A signed message of four documents of so many octets in a file, and its Content-Type; each call another one."""
     path = place.folder / "large-document"
-    path.write_bytes(world.vat_return(size, 0).ljust(size))
-    payload = FilePayload(path, 0, size)
-    names = ("inhoud", "bijlage", "bijlage", "bijlage")
-    documents = [world.document(part, f"groot-{n}.xbrl", payload) for n, part in enumerate(names)]
-    yield from world.sign(signer, 1_000_000, documents).open()
+    if not path.exists():
+        path.write_bytes(world.invoice(size))
+    payload, signer = FilePayload(path, 0, size), place.signer("bakkerij-jansen", 2048)
+    documents = [world.document("inhoud", "factuur.xml", payload)]
+    documents += [world.document("bijlage", f"{n}.pdf", payload, "application/pdf") for n in range(3)]
+    content_type, body = world.XML_TYPE, world.sign(signer, 1_000_000, documents)
+    if form == "mtom":
+        written = world.sign_mtom(signer, 1_000_000, documents)
+        content_type, body = written.content_type, written.body
+    file = place.folder / f"large-{uuid.uuid4()}"
+    with file.open("wb") as out:
+        out.writelines(body.open())
+    return file, content_type
+
+
+def large_floor(place: World, size: int) -> float:
+    """CPU seconds per MiB of document for nothing but its base64 and the SHA-256 of that."""
+    octets = (place.folder / "large-document").read_bytes()[:size]
+    start, digest = time.process_time(), hashlib.sha256()
+    for at in range(0, size, limits.CHUNK):
+        digest.update(base64.b64encode(octets[at : at + limits.CHUNK]))
+    return (time.process_time() - start) / (size / limits.MIB)
+
+
+def waits_of(messages: Sequence[bytes], port: int, tls: Any, until: Callable[[], bool]) -> list[float]:
+    """How long each small message waited for its answer, one sent every PACE seconds."""
+    got = asyncio.run(world.post_paced(messages, port, tls, PACE, until))
+    if any(one.status != 200 for one in got):
+        raise RuntimeError("a small message was refused")
+    return sorted(one.seconds for one in got)
+
+
+def quantiles(waits: Sequence[float]) -> dict[str, Any]:
+    at = [waits[int(len(waits) * part)] for part in (0.5, 0.99)]
+    return {"p50_ms": ms(at[0]), "p99_ms": ms(at[1]), "messages": len(waits)}
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -280,7 +343,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         results["accept"][str(bits)] = accepting(place, bits, given.messages, given.rounds, given.profile)
         results["life"][str(bits)] = living(place, bits, given.messages, given.rounds, given.profile)
         results["where"][str(bits)] = where(place, bits, given.messages)
-    results["memory"] = memory(place, limits.MIB if given.small else limits.INHOUD)
+    results["large"] = large(place, limits.MIB if given.small else limits.INHOUD)
     return results
 
 
@@ -310,12 +373,17 @@ def told(results: dict[str, Any]) -> Iterator[str]:
         yield f"\nwhere accepting goes, RSA-{bits}, 8 at once, sampled: ms of CPU per message"
         yield from (f"  {name:44}{value:9.3f}{value / whole:7.0%}" for name, value in spent.items())
         yield f"  {'sum':44}{whole:9.3f}"
-    if "memory" in results:
-        big = results["memory"]
+    big = results["large"]
+    yield f"\none message with an inhoud and three bijlagen of {big['document_mib']} MiB each"
+    for form in FORMS:
+        row, mib = big[form], 4 * big["document_mib"]
         yield (
-            f"\none message of {big['request_mib']} MiB (inhoud and three bijlagen of {big['document_mib']} MiB): "
-            f"{big['growth_mib']} MiB above {big['idle_mib']} MiB, {big['cpu_s']} s of CPU"
+            f"  {form:8}{row['request_mib']:7.1f} MiB on the wire, {row['growth_mib']:.1f} MiB above "
+            f"{row['idle_mib']} MiB, {row['cpu_s']} s of CPU: {row['cpu_s'] * 1e3 / mib:.1f} ms per MiB of document"
         )
+    yield f"  base64 and SHA-256 alone: {big['floor_ms_per_mib']:.1f} ms per MiB"
+    for name, row in big["small"].items():
+        yield f"  small messages, {name:10} p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms ({row['messages']})"
 
 
 def line(name: str, row: dict[str, Any]) -> str:

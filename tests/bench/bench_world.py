@@ -22,7 +22,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -30,19 +30,21 @@ from typing import Any
 
 from digipoort_as4 import agency, gateway, limits, local
 from digipoort_as4.agency import AgencySettings
-from digipoort_as4.config import KeyFiles, Settings
+from digipoort_as4.config import KeyFiles, Settings, data_file
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import BytesPayload, Document, Payload
+from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import FileSigner, TlsFiles
+from digipoort_as4.soap import xop
 from digipoort_as4.soap.addressing import Addressing
+from digipoort_as4.soap.multipart import Written
 from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.transport.tls import client_context, server_context
 from digipoort_as4.wssecurity.algorithms import Algorithms
-from digipoort_as4.wssecurity.seal_message import seal
+from digipoort_as4.wssecurity.seal_message import Sealed, seal
 from digipoort_as4.wus import koppelvlak
 from digipoort_as4.wus.koppelvlak import AanleverRequest
 from digipoort_as4.wus.operations import AANLEVEREN
@@ -125,8 +127,13 @@ def vat_return(size: int, number: int) -> bytes:
     return (RETURN % "".join(FACT.format(10_000_000 + number * 1000 + fact) for fact in range(facts))).encode()
 
 
-def document(part: str, name: str, payload: Payload) -> Document:
-    return Document(part, "text/xml", name, payload, payload.size, b"", name)
+def document(part: str, name: str, payload: Payload, mime_type: str = "text/xml") -> Document:
+    return Document(part, mime_type, name, payload, payload.size, b"", name)
+
+
+def invoice(size: int) -> bytes:
+    """The e-factuur of the samples, filled up with white space to so many octets."""
+    return data_file("digipoort_as4/cli/samples/factuur.xml").read_bytes().ljust(size)
 
 
 def aanlever_request(number: int, documents: Sequence[Document]) -> AanleverRequest:
@@ -144,12 +151,36 @@ def aanlever_request(number: int, documents: Sequence[Document]) -> AanleverRequ
     )
 
 
+def invoice_request(number: int, documents: Sequence[Document]) -> AanleverRequest:
+    """An e-factuur for the agency: the kind of message that may have bijlagen."""
+    changes: dict[str, Any] = {
+        "berichtsoort": "e-factuur",
+        "identiteit_belanghebbende": Identiteit("90001102", "KvK"),
+        "identiteit_ontvanger": Identiteit(AGENCY, "OIN"),
+    }
+    return replace(aanlever_request(number, documents), **changes)
+
+
 def sign(signer: FileSigner, number: int, documents: Sequence[Document] = ()) -> Payload:
     """A signed aanleverRequest with six references, ready to post; by default with a Body of about BODY octets."""
+    return seal_request(signer, number, documents)[0].payload
+
+
+def sign_mtom(signer: FileSigner, number: int, documents: Sequence[Document]) -> Written:
+    """The same as a XOP package, its large documents as parts."""
+    sealed, large = seal_request(signer, number, documents)
+    return xop.pack(sealed.skeleton, large, uuid.uuid4().hex)
+
+
+def seal_request(
+    signer: FileSigner, number: int, documents: Sequence[Document]
+) -> tuple[Sealed, Mapping[str, Payload]]:
+    """A signed aanleverRequest, and its large documents by placeholder."""
     if not documents:
         octets = vat_return(BODY * 3 // 4 - 600, number)
         documents = [document("inhoud", "aangifte.xbrl", BytesPayload(octets))]
-    written = koppelvlak.write(aanlever_request(number, documents), uuid.uuid4().hex)
+    build = invoice_request if len(documents) > 1 else aanlever_request
+    written = koppelvlak.write(build(number, documents), uuid.uuid4().hex)
     addressing = Addressing(
         to=f"https://localhost{AANLEVEREN.path}",
         action=OPERATION.request_action,
@@ -157,15 +188,17 @@ def sign(signer: FileSigner, number: int, documents: Sequence[Document] = ()) ->
         reply_to=WSA_ANONYMOUS,
     )
     life, now = timedelta(minutes=5), datetime.now(UTC)
-    return seal(
-        written.octets, addressing, signer, Algorithms(), now, life, lambda: uuid.uuid4().hex, written.large
-    ).payload
+    sealed = seal(written.octets, addressing, signer, Algorithms(), now, life, lambda: uuid.uuid4().hex, written.large)
+    return sealed, written.large
 
 
-def http_request(size: int, path: str = AANLEVEREN.path) -> bytes:
+XML_TYPE = "text/xml; charset=utf-8"
+
+
+def http_request(size: int, path: str = AANLEVEREN.path, content_type: str = XML_TYPE) -> bytes:
     """The head of a POST."""
     return (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml; charset=utf-8\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
         f'SOAPAction: "{OPERATION.request_action}"\r\nContent-Length: {size}\r\n\r\n'
     ).encode()
 
@@ -204,10 +237,38 @@ async def post_all(messages: Sequence[bytes], port: int, context: ssl.SSLContext
     return answered
 
 
-async def stream(message: Payload, port: int, context: ssl.SSLContext) -> int:
+async def post_paced(
+    messages: Sequence[bytes], port: int, context: ssl.SSLContext, every: float, until: Callable[[], bool]
+) -> list[Answered]:
+    """Post a message each so many seconds over connections that stay open, until told, or until all are posted."""
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    answered: list[Answered] = []
+
+    async def one(message: bytes) -> None:
+        start = time.perf_counter()
+        reader, writer = idle.pop() if idle else await asyncio.open_connection("localhost", port, ssl=context)
+        writer.write(http_request(len(message)) + message)
+        head = await reader.readuntil(b"\r\n\r\n")
+        found = _LENGTH.search(head)
+        body = await reader.readexactly(int(found[1]) if found else 0)
+        answered.append(Answered(int(head.split(b" ", 2)[1]), body, time.perf_counter() - start))
+        idle.append((reader, writer))
+
+    async with asyncio.TaskGroup() as group:
+        for message in messages:
+            if until():
+                break
+            group.create_task(one(message))
+            await asyncio.sleep(every)
+    for _, writer in idle:
+        writer.close()
+    return answered
+
+
+async def stream(message: Payload, port: int, context: ssl.SSLContext, content_type: str = XML_TYPE) -> int:
     """Post one message that is too large for memory; the status that came back."""
     reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
-    writer.write(http_request(message.size))
+    writer.write(http_request(message.size, content_type=content_type))
     for chunk in message.open():
         writer.write(chunk)
         await writer.drain()
@@ -246,19 +307,23 @@ def running(what: str, settings: Settings, log: Path, **more: Any) -> Iterator[s
         log: its output; beside it lie its settings.
         more: for the agency: `hub_oin`, `zet_status_url`; for others `profile` or `samples`, a file.
     """
-    given = log.with_suffix(".json")
-    given.write_text(json.dumps(_plain({**_as_dict(settings), "more": more})))
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, __file__, what, str(given)], stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path}
-        )
+    process = start(what, settings, log, **more)
     try:
         _await(process, settings.port, log)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def start(what: str, settings: Settings, log: Path, **more: Any) -> subprocess.Popen[bytes]:
+    """Start one of the processes of `main`; arguments as for `running`."""
+    given = log.with_suffix(".json")
+    given.write_text(json.dumps(_plain({**_as_dict(settings), "more": more})))
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, __file__, what, str(given)]
+    with log.open("wb") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path})
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -336,6 +401,16 @@ async def run_agency(settings: Settings, stop: asyncio.Event, more: dict[str, An
     await agency.run(AgencySettings("belastingdienst", settings, more["hub_oin"], more["zet_status_url"]), stop)
 
 
+async def run_sender(settings: Settings, stop: asyncio.Event, more: dict[str, Any]) -> None:
+    """A business that posts large messages which lie ready in files, one after another, and ends."""
+    os.nice(19)  # it would have a processor of its own; here it takes what the others leave
+    context = client_context(TlsFiles(settings.tls.certificate, settings.tls.key), settings.ca)
+    for file, content_type in more["files"]:
+        message = FilePayload(Path(file), 0, Path(file).stat().st_size)
+        if (status := await stream(message, settings.port, context, content_type)) != 200:
+            raise RuntimeError(f"a large message was answered with {status}")
+
+
 class Sampler:
     """Where the CPU of a process goes: its main thread's stack is looked at after every few ms of CPU.
 
@@ -392,6 +467,7 @@ PROCESSES: dict[str, Run] = {
     "gateway": run_gateway,
     "office": run_office,
     "agency": run_agency,
+    "sender": run_sender,
 }
 
 

@@ -24,5 +24,9 @@ def test_a_few_messages_through_the_whole_bench(tmp_path: Path, capsys: pytest.C
     assert all(row["messages"] == 8 and row["cpu_ms"] > row["floor_ms"] > 0 for row in rows)
     assert results["life"]["2048"]["hub_ms"] > 0 and results["life"]["2048"]["agency_ms"] > 0
     assert sum(results["where"]["2048"].values()) > 0
-    assert results["memory"]["growth_mib"] >= 0
+    for form in ("inline", "mtom"):
+        assert results["large"][form]["growth_mib"] >= 0
+        assert results["large"][form]["cpu_s"] > 0
+    assert results["large"]["floor_ms_per_mib"] > 0
+    assert results["large"]["small"]["meanwhile"]["messages"] > 0
     assert "accepting, RSA-2048, 8 at once" in capsys.readouterr().out

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
+import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ from helpers_sdk import (
     told,
 )
 
+from digipoort_as4 import codes
 from digipoort_as4.errors import (
     CertificateError,
     ConfigError,
@@ -432,6 +434,18 @@ def test_a_receipt_can_be_waited_on(client: Make, sdk_pki: Path, peer: Peer) -> 
     ended = client().submit(BERICHT).wait()
 
     assert (True, True) == (ended.is_end, ended.is_good)
+    assert ended.explanation
+
+
+def test_a_status_explains_itself(client: Make, sdk_pki: Path, peer: Peer) -> None:
+    """What it means and what to do, as `digipoort explain` has it; nothing is made up for a code nobody knows."""
+    peer.scripts = [told(hub(sdk_pki), "311", "999")]
+    row = tomllib.loads(codes.FILE.read_text(encoding="utf-8"))["status"]["311"]["en"]
+
+    known, unknown = client().statuses(KENMERK)
+
+    assert (row["meaning"], row["action"]) == (known.explanation, known.action)
+    assert ("", "", False, False) == (unknown.explanation, unknown.action, unknown.is_end, unknown.is_good)
 
 
 # --- fetching ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from helpers_wire import ADDRESSING
 from lxml import etree
 
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import PeerError, raise_all
 from digipoort_as4.soap import addressing
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.names import WSA, WSA_ANONYMOUS, WSA_NONE
@@ -18,9 +18,15 @@ def header(content: str) -> etree._Element:
     return etree.fromstring(f'<h xmlns:w="{WSA}">{content}</h>')
 
 
+def found_in(header: etree._Element) -> dict[str, etree._Element]:
+    found, wrong = addressing.find(header)
+    raise_all(wrong)
+    return found
+
+
 def cause(content: str) -> str:
     with pytest.raises(PeerError) as refusal:
-        addressing.read(addressing.find(header(content)))
+        addressing.read(found_in(header(content)))
     return refusal.value.cause.name
 
 
@@ -28,12 +34,12 @@ def test_the_headers_are_read() -> None:
     content = f"{GOOD}<w:RelatesTo> urn:uuid:0 </w:RelatesTo><w:ReplyTo><w:Address>{WSA_NONE}</w:Address></w:ReplyTo>"
     expected = Addressing("urn:to", "urn:action", "urn:uuid:1", "urn:uuid:0", WSA_NONE)
 
-    assert expected == addressing.read(addressing.find(header(content)))
+    assert expected == addressing.read(found_in(header(content)))
 
 
 def test_an_answer_without_to_is_for_anonymous() -> None:
     content = "<w:Action>urn:action</w:Action><w:MessageID>urn:uuid:1</w:MessageID>"
-    assert WSA_ANONYMOUS == addressing.read(addressing.find(header(content)), to_required=False).to
+    assert WSA_ANONYMOUS == addressing.read(found_in(header(content)), to_required=False).to
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_elements_are_written_in_canonical_form() -> None:
 
 def test_what_is_written_is_read() -> None:
     written = "".join(element for _, element in addressing.build(ADDRESSING))
-    assert ADDRESSING == addressing.read(addressing.find(header(written)))
+    assert ADDRESSING == addressing.read(found_in(header(written)))
 
 
 def test_a_fault_may_leave_action_out() -> None:

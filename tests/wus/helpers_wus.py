@@ -272,6 +272,19 @@ def fault_of(answer: HttpAnswer) -> koppelvlak.Fault:
     return fault
 
 
+def explained(fault: koppelvlak.Fault) -> None:
+    """Every cause of a fault that may say so says where, found, expected and the way out (issue 4.8)."""
+    for cause in fault.causes:
+        if "journaalnummer" not in cause and cause != "Er zijn er nog meer.":
+            missing = [label for label in ("Waar", "Gevonden", "Verwacht", "Oplossing") if f" {label}: " not in cause]
+            assert [] == missing, cause
+
+
+def plain(cause: str) -> str:
+    """What a fault says, without the lines of the message it names: those have tests of their own."""
+    return re.sub(r", regel \d+(?=[.:])", "", cause)
+
+
 def verified(answer: HttpAnswer, world: World) -> Opened:
     """The answer as a careful client reads it."""
     assert answer.status == 200, read_all(answer.body).decode()

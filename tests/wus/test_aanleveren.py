@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +22,9 @@ from helpers_wus import (
     Sender,
     World,
     document,
+    explained,
     fault_of,
+    plain,
     resign,
     tree,
     vat_return,
@@ -32,11 +35,13 @@ from helpers_wus import (
 from digipoort_as4 import limits
 from digipoort_as4.errors import UNTRUSTED
 from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.hub.mandates import Parties
 from digipoort_as4.payload import BytesPayload, FilePayload, read_all
 from digipoort_as4.pki import test_pki
+from digipoort_as4.storage.tables import SHIPPED
 from digipoort_as4.transport.http import HttpRequest
 from digipoort_as4.wssecurity.algorithms import Algorithms
-from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus import koppelvlak, profiles
 from digipoort_as4.wus.koppelvlak import AanleverResponse
 from digipoort_as4.wus.operations import AANLEVEREN
 
@@ -240,6 +245,43 @@ async def test_a_retry_under_a_new_message_id_is_marked_as_duplicate(world: Worl
     assert [process and process.duplicate_of for process in processes] == [None, kenmerken[0], None]
 
 
+async def test_a_party_may_have_its_duplicates_refused(world: World, jansen: Sender, pki: Path) -> None:
+    """The fault names the earlier kenmerk; verbatim repeats, other content and other senders are taken as ever."""
+    world.with_snapshot(lambda s: replace(s, parties=strict_on(JANSEN, s.parties)))
+    first = jansen.aanleveren()
+    earlier = koppelvlak.read(AanleverResponse, verified(await world.post(first), world)).kenmerk
+    stored = world.stored()
+    fault = fault_of(await world.post(jansen.aanleveren()))
+    assert fault.fout is not None
+    assert ("ALS100", True) == (fault.fout.foutcode, fault.fout.foutbeschrijving.count(earlier) == 2)
+    assert "Waar: aanleverkenmerk. Gevonden: Happyflow." in plain(fault.cause)
+    assert stored == world.stored()
+    assert 200 == (await world.post(first)).status
+    for message in (vat_return(documents=(document(b"<anders/>"),)), vat_return(aanleverkenmerk="A-2")):
+        assert 200 == (await world.post(jansen.aanleveren(message))).status
+    assert 200 == (await world.post(Sender(pki, "installatie-deboer").aanleveren())).status
+    for _ in range(2):  # without aanleverkenmerk nothing is a duplicate
+        assert 200 == (await world.post(jansen.aanleveren(vat_return(aanleverkenmerk=None)))).status
+
+
+async def test_a_profile_may_refuse_duplicates(world: World, jansen: Sender) -> None:
+    """For every party that has it."""
+    rows = tomllib.loads(profiles.FILE.read_text(encoding="utf-8"))
+    rows["bedrijven"]["refuse_duplicates"] = True
+    world.with_snapshot(lambda s: replace(s, profiles=profiles.Profiles.of(rows)))
+    assert 200 == (await world.post(jansen.aanleveren())).status
+    assert "al eerder aangeleverd" in fault_of(await world.post(jansen.aanleveren())).cause
+
+
+def strict_on(oin: str, parties: Parties) -> Parties:
+    """The same parties, one of which has its duplicates refused, as `refuse_duplicates = true` in its row says."""
+    rows = tomllib.loads((SHIPPED / "parties.toml").read_text(encoding="utf-8"))
+    for row in rows["party"]:
+        row["refuse_duplicates"] = row["oin"] == oin
+    assert Parties.of(rows).by_oin.keys() == parties.by_oin.keys()
+    return Parties.of(rows)
+
+
 # --- refusals -----------------------------------------------------------------------------------------------------
 
 
@@ -252,11 +294,13 @@ async def refused(
     assert (answer.status, fault.element) == (status, "aanleverFault")
     assert fault.fout is not None
     assert fault.fout.foutcode == code
-    assert text in fault.cause
+    assert plain(text) in plain(fault.cause)
+    explained(fault)
     assert fault.fout.foutbeschrijving.startswith(REFUSED)
     (line,) = world.journal()
     if fixed:
-        assert fault.cause == f"{text} Vermeld bij navraag journaalnummer {line['number']}."
+        number = f"Vermeld bij navraag journaalnummer {line['number']}."
+        assert fault.cause == f"{text} {number} DK-BP 0002: Niet geautoriseerd."
     assert line["event"] == "refused"
     assert world.stored() == {}
 
@@ -416,8 +460,8 @@ CONTENT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "over-long twice": (
         {"rol_belanghebbende": "x" * 41, "aanleverkenmerk": "y" * 50},
-        "2 plaatsen. Gevonden: (1) regel 2, element aanleverkenmerk: 50 tekens, verwacht hoogstens 40; "
-        "(2) regel 2, element rolBelanghebbende: 41 tekens, verwacht hoogstens 40.",
+        "(2) Het bericht voldoet niet aan het XML-schema. Waar: regel 2, element rolBelanghebbende. "
+        "Gevonden: 41 tekens. Verwacht: hoogstens 40.",
     ),
     "too many documents": (
         {"documents": tuple(document(b"x", "bijlage" if n else "inhoud") for n in range(limits.DOCUMENTS + 1))},

@@ -314,7 +314,7 @@ async def test_a_registered_address_is_accepted_and_kept(world: World, pki: Path
         refused = await world.post(
             jansen.aanleveren(vat_return(autorisatie_adres=provider.url + "x"), at=world.clock())
         )
-        assert "Het autorisatieAdres is niet geregistreerd. Waar: autorisatieAdres." in fault_of(refused).cause
+        assert "Het autorisatieAdres is niet geregistreerd. Waar: autorisatieAdres, regel 2." in fault_of(refused).cause
         assert provider.url in fault_of(refused).cause
         assert [] == provider.asked
 
@@ -324,7 +324,9 @@ async def test_a_belanghebbende_that_cannot_exist_is_refused_while_accepting(wor
     good = vat_return(identiteit_belanghebbende=Identiteit("001000044", "BSN"))
     bad = vat_return(identiteit_belanghebbende=Identiteit("001000045", "BSN"))
     answer = await world.post(jansen.aanleveren(bad, at=world.clock()))
-    assert "Het nummer van een identiteit klopt niet. Waar: identiteitBelanghebbende." in fault_of(answer).cause
+    assert (
+        "Het nummer van een identiteit klopt niet. Waar: identiteitBelanghebbende, regel 2." in fault_of(answer).cause
+    )
     assert "elfproef" in fault_of(answer).cause
     assert {} == world.stored()
     assert "001000045" not in (world.folder / "journal.jsonl").read_text()

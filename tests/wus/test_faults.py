@@ -91,7 +91,8 @@ def test_explained_causes_say_where_found_expected_and_fix() -> None:
     text = faults.foutbeschrijving(refusal, "0123abcd", AANLEVEREN)
     assert text == (
         OPENING
-        + "Het bericht voldoet niet aan het XML-schema. Waar: regel 3. Gevonden: a. Verwacht: b. Oplossing: Doe c.\n"
+        + "Het bericht voldoet niet aan het XML-schema. Waar: regel 3. Gevonden: a. Verwacht: b. Oplossing: Doe c. "
+        "DK-BP 0004: Niet conform xsd.\n"
     )
 
 
@@ -100,7 +101,7 @@ def test_the_others_say_nothing_but_the_journal_number() -> None:
     refusal = PeerError("certificate-revoked", where="w", found="f", expected="e", fix="x", detail="d")
     assert faults.foutbeschrijving(refusal, "0123abcd", AANLEVEREN) == (
         OPENING + "De beveiliging van het bericht kon niet worden vastgesteld. "
-        "Vermeld bij navraag journaalnummer 0123abcd.\n"
+        "Vermeld bij navraag journaalnummer 0123abcd. DK-BP 0002: Niet geautoriseerd.\n"
     )
 
 

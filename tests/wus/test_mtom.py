@@ -135,7 +135,10 @@ XOP_BROKEN: dict[str, tuple[Callable[[Package], Package], tuple[str, ...]]] = {
         lambda p: replace(p, parts=p.parts[1:]),
         ("Een xop:Include of het deel", "Include, regel 2", "'cid:1%40client'", "geen deel"),
     ),
-    "doubled part": (lambda p: replace(p, parts=(*p.parts, p.parts[0])), ("tweemaal Content-ID '1@client'",)),
+    "doubled part": (
+        lambda p: replace(p, parts=(*p.parts, p.parts[0])),
+        ("Waar: deel 4", "Content-ID '1@client'", "een eigen Content-ID"),
+    ),
     "unused part": (lambda p: replace(p, parts=(*p.parts, ("9@x", b"9"))), ("1 delen waar niets naar", "'9@x'")),
     "part used twice": (in_root("cid:2%40client", "cid:1%40client"), ("een deel dat al gebruikt is",)),
     "the root itself": (in_root("cid:1%40client", "cid:root.message@client"), ("geen deel",)),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from helpers_mtom import package_of
-from helpers_wus import AGENCIES, JANSEN, KV, SOAP, WSA, Sender, World, fault_of, tree, vat_return, verified
+from helpers_wus import AGENCIES, JANSEN, KV, SOAP, WSA, Sender, World, fault_of, plain, tree, vat_return, verified
 
 from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub.mandates import Parties
@@ -196,7 +196,7 @@ async def test_addresses_are_as_the_profile_has_them(world: World, jansen: Sende
     let(world, profile)
     answer = await world.post(jansen.aanleveren(**addressing))
     if wrong:
-        assert f"Waar: {wrong}." in fault_of(answer).fout.foutbeschrijving
+        assert f"Waar: {wrong}." in plain(fault_of(answer).cause)
     else:
         assert 200 == answer.status, read_all(answer.body)
 

@@ -1,5 +1,6 @@
 package digipoort.interop;
 
+import jakarta.xml.ws.soap.MTOMFeature;
 import java.net.URI;
 import java.net.URL;
 import java.nio.file.Files;
@@ -63,7 +64,8 @@ public final class Client {
 
     private String submit(String berichtsoort, byte[] document) throws Exception {
         URL wsdl = wsdl("aanleverservice");
-        AanleverServiceV12 port = connection.open(new AanleverServiceV12_Service(wsdl).getAanleverServiceV12());
+        MTOMFeature mtom = new MTOMFeature(Boolean.getBoolean("mtom"));
+        AanleverServiceV12 port = connection.open(new AanleverServiceV12_Service(wsdl).getAanleverServiceV12(mtom));
         try {
             String kenmerk = port.aanleveren(request(berichtsoort, document)).getKenmerk();
             System.out.println("kenmerk " + kenmerk);
