@@ -226,12 +226,12 @@ def test_a_scenario_plays_to_its_end(office: Rehearsal, name: str) -> None:
         time.sleep(0.1)
     assert want == [one.statuscode for one in told]
     last = told[-1]
-    assert FOUTCODES.get(name) == last.foutcode
+    assert FOUTCODES.get(name) == (last.status_foutcode.foutcode if last.status_foutcode else None)
     if name == "Foutuitvragendepartij":
-        assert "<Responsemessage" in (last.details or "") and "<ResponseType>error<" in (last.details or "")
+        assert "<Responsemessage" in (last.statusdetails or "") and "<ResponseType>error<" in (last.statusdetails or "")
     if name == "MaximaalAantalAfleverpogingen":
         assert last.tijdstempel_status - told[-2].tijdstempel_status < timedelta(seconds=1)
-        assert "72 uur" in (last.foutbeschrijving or "")
+        assert "72 uur" in (last.status_foutcode.foutbeschrijving if last.status_foutcode else "")
     time.sleep(0.3)
     assert want == office.codes(kenmerk, last.statuscode)
 
