@@ -51,9 +51,6 @@ AFLEVEREN: Final = operations.AFLEVEREN.path  # where an agency's AfleverService
 LOOK_AGAIN: Final = timedelta(seconds=1)  # at most this old is what we know of the files' times
 GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
 
-
-# --- files that change while we run -----------------------------------------------------------------------------------
-
 T = TypeVar("T")
 Files = tuple[bytes, ...]  # the octets of each
 
@@ -162,6 +159,9 @@ def read_trust(settings: Settings) -> Trust:
     return _trust_of(roots, between, lists, settings.policies, settings.profile)
 
 
+_Files = tuple[bytes, ...]
+
+
 @lru_cache(maxsize=2)
 def _trust_of(roots: Files, between: Files, lists: Files, policies: frozenset[str], profile: str) -> Trust:
     """The same files are the same trust, with the verdicts on certificates that it has found: agencies share it."""
@@ -170,9 +170,6 @@ def _trust_of(roots: Files, between: Files, lists: Files, policies: frozenset[st
     if profile == "production":
         return build_trust(anchors, cas, crls, policies or PRODUCTION_POLICIES, "production")
     return build_trust(anchors, cas, crls, policies or TEST_POLICIES, "test")
-
-
-# --- the door ---------------------------------------------------------------------------------------------------------
 
 
 class Gateway:
@@ -200,8 +197,7 @@ def open_office(
     settings: Settings, store: Store, journal: Journal, clock: Clock | None = None, scenarios: Scenarios | None = None
 ) -> Office:
     """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
-    clock = clock or Clock(settings.clock)
-    files = settings.signing
+    clock, files = clock or Clock(settings.clock), settings.signing
     signer = FileSigner.load(files.certificate, files.key, files.password)
     snapshot = watch_tables(settings, journal, clock)
     return Office(
