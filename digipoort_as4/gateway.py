@@ -159,9 +159,6 @@ def read_trust(settings: Settings) -> Trust:
     return _trust_of(roots, between, lists, settings.policies, settings.profile)
 
 
-_Files = tuple[bytes, ...]
-
-
 @lru_cache(maxsize=2)
 def _trust_of(roots: Files, between: Files, lists: Files, policies: frozenset[str], profile: str) -> Trust:
     """The same files are the same trust, with the verdicts on certificates that it has found: agencies share it."""

@@ -54,7 +54,6 @@ PORT_PATIENCE: Final = timedelta(seconds=1)
 CRL_RENEWAL: Final = timedelta(hours=4)  # Decision 27
 
 Record = dict[str, Any]  # post-office.json (decision 28)
-stop_signal = agency.stop_signal
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,5 @@ def agency(name: str | None, file: Path | None, folder: Path) -> int:
     """
     if (name is None) == (file is None):
         raise failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
-    return gateway.run_until_told(
-        lambda stop: endpoint.run(
-            endpoint.read_settings(file) if file else endpoint.local_settings(folder, str(name)), stop
-        )
-    )
+    read = partial(endpoint.read_settings, file) if file else partial(endpoint.local_settings, folder, str(name))
+    return gateway.run_until_told(lambda stop: endpoint.run(read(), stop))
