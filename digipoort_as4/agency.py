@@ -59,8 +59,7 @@ class AgencySettings:
     """Folder, keys, trust, host and port: what an agency needs as the hub does. Its tables stay unread."""
     hub_oin: str  # the post office that may deliver, and that statuses go to
     zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
-    statuses: Mapping[str, str] = field(default_factory=dict)
-    """berichtsoort to 500, 510 or none; `default` for all others."""
+    statuses: Mapping[str, str] = field(default_factory=dict)  # berichtsoort to 500, 510 or none; `default`: all others
     profile: str = BEDRIJVEN  # rule set of the connection with the hub, both ways
     aanleveren_url: str = ""  # of the hub's AanleverService; empty: nothing is taken out of the outbox
 
@@ -113,9 +112,8 @@ def _statuses(told: Mapping[str, Any], path: Path) -> Mapping[str, str]:
 def read_settings(path: Path) -> AgencySettings:
     """The settings of an agency that stands by itself; ConfigError lists what is missing or wrong.
 
-    Args:
-        path: agency.toml. [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file
-            in the form of digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
+    Its [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file in the form of
+    digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
     """
     whole = tables.read_toml(path)
     table = whole.get("agency", {})
@@ -139,10 +137,9 @@ class Agency:
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
-        if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
-            return gateway.health(self.ready or request.path == gateway.LIVE, agency=self.settings.name)
-        if described := wsdl.answer(request, SERVED, self.settings.base.public_url):
-            return described
+        health = gateway.health(request, self.ready, agency=self.settings.name)
+        if told := health or wsdl.answer(request, SERVED, self.settings.base.public_url):
+            return told
         if request.path not in AFLEVEREN.paths:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
             rest = (faults.DEFAULT, self.desk.journal, self.desk.new_id())

@@ -178,14 +178,15 @@ class Gateway:
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
-        if request.path in (LIVE, READY) and request.method in ("GET", "HEAD"):
-            return health(self.ready or request.path == LIVE)
-        described = wsdl.answer(request, services.SERVED, self._public_url)
-        return described or await services.answer(request, self._office)
+        told = health(request, self.ready) or wsdl.answer(request, services.SERVED, self._public_url)
+        return told or await services.answer(request, self._office)
 
 
-def health(good: bool, **facts: str) -> HttpAnswer:
-    """200 or 503, and why in JSON."""
+def health(request: HttpRequest, ready: bool, **facts: str) -> HttpAnswer | None:
+    """200 or 503, and why in JSON; None when nobody asks for the health of the process."""
+    if request.path not in (LIVE, READY) or request.method not in ("GET", "HEAD"):
+        return None
+    good = ready or request.path == LIVE
     text = json.dumps({"status": "ok" if good else "unavailable", **facts}) + "\n"
     return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 

@@ -46,11 +46,11 @@ from digipoort_as4.wus.scenarios import Scenarios
 
 CONFIG: Final = "digipoort.toml"
 HUB: Final = "post-office"  # Name of the hub's process
-READY: Final = timedelta(seconds=30)
-"""From start to the first answer; two cores and eleven processes need a tenth of it."""
+READY: Final = timedelta(seconds=30)  # From start to the first answer; two cores and eleven processes need a tenth
 STOP: Final = timedelta(seconds=20)  # From SIGTERM to SIGKILL; longer than the worker's and the server's grace
-PORT_PATIENCE: Final = timedelta(seconds=1)
-"""For the port we had: threads of a process that was killed may hold it a moment longer than its pid."""
+PORT_PATIENCE: Final = timedelta(
+    seconds=1
+)  # Threads of a killed process may hold its port a moment longer than its pid
 CRL_RENEWAL: Final = timedelta(hours=4)  # Decision 27
 
 Record = dict[str, Any]  # post-office.json (decision 28)
@@ -153,9 +153,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-# --- places -----------------------------------------------------------------------------------------------------------
-
-
 def _places(folder: Path) -> list[Place]:
     """Hub first, then the agencies; ports as before where they are free, so that clients need not be told anew."""
     before = read(folder)
@@ -184,9 +181,6 @@ def _port(wanted: int, held: bool, probes: contextlib.ExitStack) -> int:
         time.sleep(0.02)
     probe.bind(("127.0.0.1", 0))
     return int(probe.getsockname()[1])
-
-
-# --- what is written --------------------------------------------------------------------------------------------------
 
 
 def _write_record(folder: Path, places: Sequence[Place], processes: Mapping[str, Record]) -> Record:

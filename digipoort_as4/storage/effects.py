@@ -71,7 +71,6 @@ def append(table: str, effect: words.KeepEvidence | words.QueueJob | words.Regis
 def start_process(effect: words.StartProcess, writing: Writing) -> None:
     """Insert the process, its documents and its first statuses."""
     unit = effect.aanlevering
-    _check_order(effect.kenmerk, None, effect.statuses)
     process = writing.insert(
         "process",
         kenmerk=effect.kenmerk,
@@ -94,7 +93,7 @@ def start_process(effect: words.StartProcess, writing: Writing) -> None:
         payload = writing.insert("payload", key=one.key, size=one.size, sha256=one.sha256, octets=octets)
         described = {"part": one.part, "mime_type": one.mime_type, "bestandsnaam": one.bestandsnaam}
         writing.insert("document", process=process, position=position, payload=payload, **described)
-    _insert_statuses(process, 0, effect.statuses, writing)
+    _add_statuses(process, effect.kenmerk, 0, None, effect.statuses, writing)
 
 
 def _row_octets(document: Document, payloads: Payloads) -> bytes | None:
@@ -106,19 +105,16 @@ def _row_octets(document: Document, payloads: Payloads) -> bytes | None:
     return None
 
 
-def _insert_statuses(process: int | None, last_seq: int, statuses: Sequence[words.Status], writing: Writing) -> None:
-    for seq, status in enumerate(statuses, last_seq + 1):
+def _add_statuses(
+    process: int | None, kenmerk: str, last_seq: int, last: int | None, new: Sequence[words.Status], writing: Writing
+) -> None:
+    """Status times rise within a process (decision 11); the decider shifts them, here they are only refused."""
+    for seq, status in enumerate(new, last_seq + 1):
+        if last is not None and to_stored(status.at) <= last:
+            raise Undone(words.Stale(f"status {status.code} of {kenmerk} is not later than the one before"))
+        last = to_stored(status.at)
         columns = {field.name: getattr(status, field.name) for field in fields(status)}
         writing.insert("status", **{**columns, "process": process, "seq": seq})
-
-
-def _check_order(kenmerk: str, last: int | None, statuses: Sequence[words.Status]) -> None:
-    """Status times rise within a process (decision 11); the decider shifts them, here they are only refused."""
-    for status in statuses:
-        at = to_stored(status.at)
-        if last is not None and at <= last:
-            raise Undone(words.Stale(f"status {status.code} of {kenmerk} is not later than the one before"))
-        last = at
 
 
 def advance(effect: words.Advance, writing: Writing) -> None:
@@ -132,8 +128,7 @@ def advance(effect: words.Advance, writing: Writing) -> None:
         raise Undone(words.Stale(f"process {effect.kenmerk} is not at version {effect.version}"))
     process, last_seq, last_status_at = row
     if effect.statuses:
-        _check_order(effect.kenmerk, last_status_at, effect.statuses)
-        _insert_statuses(process, last_seq, effect.statuses, writing)
+        _add_statuses(process, effect.kenmerk, last_seq, last_status_at, effect.statuses, writing)
         seq, at = last_seq + len(effect.statuses), effect.statuses[-1].at
         writing.execute("UPDATE process SET last_seq = ?, last_status_at = ? WHERE id = ?", seq, at, process)
 

@@ -66,12 +66,9 @@ class Inbox:
     def stage(self, envelope: Mapping[str, object], documents: Sequence[Document]) -> str:
         """Write one hand-over where nobody looks yet, durable when this returns the name by which `hand_over` knows it.
 
-        Args:
-            envelope: elements of the afleverRequest by their XSD names, `documents` not among them.
-            documents: the berichtInhoud first, then the bijlagen.
-
-        Raises:
-            StorageFailure: the disk did not take it, or a document has other octets than it promised; nothing is left.
+        `envelope` has the elements of the afleverRequest by their XSD names without the documents, which come with the
+        berichtInhoud first. Raises StorageFailure: the disk did not take it, or a document has other octets than it
+        promised; nothing is left.
         """
         name = secrets.token_hex(16)
         place = self._staging / name

@@ -16,8 +16,7 @@ from digipoort_as4.payload import Document, FilePayload, sha256
 from digipoort_as4.storage.inbox import ENVELOPE
 from digipoort_as4.storage.payloads import sync, write
 
-TAKEN: Final = ".taken"
-"""Inside the outbox: what is being sent, out of the back end's hands and hidden from it."""
+TAKEN: Final = ".taken"  # Inside the outbox: what is being sent, out of the back end's hands and hidden from it
 SENT, REFUSED = "sent", "refused"  # folders beside the outbox
 ANSWER: Final = "answer.json"
 

@@ -17,9 +17,7 @@ from typing import Final
 from digipoort_as4 import limits
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, read_all
 
-KEY: Final = re.compile(r"[0-9a-z][0-9a-z_-]{7,63}")
-"""What a key may look like; it becomes a file name. Two characters choose the folder."""
-
+KEY: Final = re.compile(r"[0-9a-z][0-9a-z_-]{7,63}")  # It becomes a file name; two characters choose the folder
 UNFINISHED: Final = ".part"  # Suffix of a file that is still being written; never the end of a key
 
 
@@ -129,16 +127,13 @@ class Payloads:
 
         Younger files stay, but an unfinished one goes whatever its age: its writer is gone. Returns how many went.
         """
-        orphans = [path for path in self.folder.glob("*/*") if _is_orphan(path, known, older_than)]
-        for path in orphans:
-            path.unlink()
-        return len(orphans)
-
-
-def _is_orphan(path: Path, known: Callable[[str], bool], older_than: datetime) -> bool:
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    key = path.parent.name + path.name
-    return path.name.endswith(UNFINISHED) or (written < older_than and not known(key))
+        gone = 0
+        for path in list(self.folder.glob("*/*")):
+            young = datetime.fromtimestamp(path.stat().st_mtime, UTC) >= older_than
+            if path.name.endswith(UNFINISHED) or not (young or known(path.parent.name + path.name)):
+                path.unlink()
+                gone += 1
+        return gone
 
 
 def inline_octets(document: Document) -> bytes:

@@ -174,6 +174,8 @@ def take_lock(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
@@ -181,9 +183,6 @@ def take_lock(path: Path) -> int:
             f"{path.parent} is in use by process {holder}; one process owns a SQLite store. "
             "Stop that process, or give this one a folder of its own."
         ) from None
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
     except BaseException:
         os.close(descriptor)
         raise

@@ -78,11 +78,8 @@ class Store(Protocol):
     ) -> list[words.Job]:
         """Take due jobs under a lease: oldest due first within a destination, destinations taking turns.
 
-        Args:
-            now: a job is due when its due time is at or before this and no lease on it is running.
-            lease_until: when the claim lapses.
-            limit: at most this many in all.
-            per_destination: at most this many of one destination, those under a running lease included.
+        A job is due when its due time is at or before `now` and no lease on it is running; the claim lapses at
+        `lease_until`. At most `limit` in all, and `per_destination` of one, those under a running lease included.
         """
 
     async def extend(self, job: words.Job, lease_until: datetime) -> bool:
