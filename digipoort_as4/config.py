@@ -9,7 +9,7 @@ import difflib
 import ipaddress
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 from digipoort_as4.errors import ConfigError
 
-PROFILES: Final = ("local", "production")
-"""Production is never the default, and refuses the test PKI."""
+PROFILES: Final = ("local", "production")  # Production is never the default, and refuses the test PKI
 
 
 def data_file(name: str) -> Path:
@@ -78,8 +77,6 @@ class Settings:
     """One table per service, cause to foutcode; checked by wus.faults.FaultTable (decision 4)."""
 
 
-# --- one row per key --------------------------------------------------------------------------------------------------
-
 Reader = Callable[[Any, Path], Any]
 """Turns a value of the file into one of ours; paths are relative to the file's folder. Raises ValueError."""
 
@@ -101,20 +98,15 @@ def _file(value: Any, base: Path) -> Path:
     return path
 
 
-def _files(value: Any, base: Path) -> tuple[Path, ...]:
-    return tuple(_file(one, base) for one in _list(value))
+def _each(read_one: Reader, kind: Callable[[Iterable[Any]], Any] = tuple) -> Reader:
+    def read(value: Any, base: Path) -> Any:
+        # the environment has no lists
+        found = [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+        if not isinstance(found, list):
+            raise ValueError("expected a list")
+        return kind(read_one(one, base) for one in found)
 
-
-def _texts(value: Any, base: Path) -> frozenset[str]:
-    return frozenset(_text(one, base) for one in _list(value))
-
-
-def _list(value: Any) -> list[Any]:
-    if isinstance(value, str):  # the environment has no lists
-        return [one.strip() for one in value.split(",") if one.strip()]
-    if not isinstance(value, list):
-        raise ValueError("expected a list")
-    return value
+    return read
 
 
 def _up_to(highest: int) -> Reader:
@@ -134,8 +126,8 @@ def _url(value: Any, base: Path) -> str:
     return text.rstrip("/")
 
 
-def _networks(value: Any, base: Path) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(_text(one, base), strict=False) for one in _list(value))
+def _network(value: Any, base: Path) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(_text(value, base), strict=False)
 
 
 def _profile(value: Any, base: Path) -> str:
@@ -155,7 +147,7 @@ KEYS: Final[dict[str, Reader]] = {
     "listen.port": _up_to(65_535),
     "listen.public_url": _url,
     "listen.tls_session": _up_to(86_400),
-    "listen.trusted_proxies": _networks,
+    "listen.trusted_proxies": _each(_network),
     "tls.certificate": _file,
     "tls.key": _file,
     "tls.password_file": _secret,
@@ -163,35 +155,28 @@ KEYS: Final[dict[str, Reader]] = {
     "signing.key": _file,
     "signing.password_file": _secret,
     "trust.ca": _file,
-    "trust.intermediates": _files,
-    "trust.crls": _files,
-    "trust.policies": _texts,
+    "trust.intermediates": _each(_file),
+    "trust.crls": _each(_file),
+    "trust.policies": _each(_text, frozenset),
     "trust.test_pki": _path,
     "data.routes": _file,
     "data.parties": _file,
     "data.consents": _file,
     "data.profiles": _file,
     "data.clock": _path,
-}
-"""Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores."""
+}  # Every key of digipoort.toml; in the environment DIGIPOORT_ and the same in capitals, dots as underscores
 REQUIRED: Final = ("folder", "tls.certificate", "tls.key", "signing.certificate", "signing.key", "trust.ca")
 NOT_IN_PRODUCTION: Final = {
     "trust.test_pki": "never trusts the test PKI; name trust.ca, intermediates and crls",
     "data.clock": "has the machine's clock, which nobody moves",
 }
-TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")
-"""Tables whose keys the operator chooses."""
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
+TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")  # Tables whose keys the operator chooses
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings, environment before file before defaults; ConfigError lists every mistake of both at once.
 
-    Args:
-        path: of digipoort.toml; None looks in the usual places.
-        environment: DIGIPOORT_LISTEN_PORT and the like; DIGIPOORT_CONFIG names the file.
+    A path of None: the file that DIGIPOORT_CONFIG names, else the one in the usual places.
     """
     path = path or _find(environment)
     base = path.parent.absolute()
@@ -200,7 +185,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     mistakes: list[str] = []
-    tables = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
+    tables: dict[str, Any] = {name: _table(name, tree.pop(name, {}), mistakes) for name in TABLES}
     mistakes += _agencies(tables["agencies"])
     tables["ausp"] = dict(_ausp(url, row, mistakes) for url, row in tables["ausp"].items())
     for oin, name in tables["agency_profiles"].items():
@@ -214,7 +199,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     mistakes += _together(values)
     if mistakes:
         raise ConfigError(f"{path} has {len(mistakes)} mistake(s):\n" + "\n".join(f"  {one}" for one in mistakes))
-    return _settings(values, tables)
+    return _settings(values | tables)
 
 
 def _find(environment: Mapping[str, str]) -> Path:
@@ -255,16 +240,14 @@ def _table(name: str, table: Any, mistakes: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _agencies(table: Mapping[str, Any]) -> list[str]:
-    mistakes = []
+def _agencies(table: Mapping[str, Any]) -> Iterator[str]:
     for oin, url in table.items():
         if len(oin) != 20 or not oin[:8].isdigit():
-            mistakes.append(f"agencies.{oin}: an agency is named by its OIN, 20 positions")
+            yield f"agencies.{oin}: an agency is named by its OIN, 20 positions"
         try:
             _url(url, Path())
         except ValueError as error:
-            mistakes.append(f"agencies.{oin}: {error}, found {url!r}")
-    return mistakes
+            yield f"agencies.{oin}: {error}, found {url!r}"
 
 
 def _ausp(url: str, row: Any, mistakes: list[str]) -> tuple[str, AuspService]:
@@ -285,32 +268,19 @@ def _ausp(url: str, row: Any, mistakes: list[str]) -> tuple[str, AuspService]:
 
 def _together(values: Mapping[str, Any]) -> list[str]:
     """What no key alone shows."""
-    if values.get("profile") == "production":
-        found = [f"{key}: production {why}" for key, why in NOT_IN_PRODUCTION.items() if values.get(key)]
-        if found:
-            return found
+    forbidden = NOT_IN_PRODUCTION if values.get("profile") == "production" else {}
+    if found := [f"{key}: production {why}" for key, why in forbidden.items() if key in values]:
+        return found
     if "trust.test_pki" not in values and not values.get("trust.crls"):
         return ["trust.crls: without revocation lists nobody can be trusted"]
     return []
 
 
-def _settings(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Settings:
+def _settings(values: Mapping[str, Any]) -> Settings:
     def keys(use: str) -> KeyFiles:
         return KeyFiles(values[f"{use}.certificate"], values[f"{use}.key"], values.get(f"{use}.password_file"))
 
-    optional = {
-        key.rpartition(".")[2]: value
-        for key, value in values.items()
-        if key not in REQUIRED and not key.startswith(("tls.", "signing."))
+    others = {
+        key.rpartition(".")[2]: value for key, value in values.items() if not key.startswith(("tls.", "signing."))
     }
-    return Settings(
-        folder=values["folder"],
-        tls=keys("tls"),
-        signing=keys("signing"),
-        ca=values["trust.ca"],
-        agencies=tables["agencies"],
-        ausp=tables["ausp"],
-        agency_profiles=tables["agency_profiles"],
-        foutcodes=tables["foutcodes"],
-        **optional,
-    )
+    return Settings(tls=keys("tls"), signing=keys("signing"), **others)

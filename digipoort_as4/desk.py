@@ -1,4 +1,4 @@
-"""The operator's desk in a running post office: reads and changes the registers for `digipoort mandates` and `routes`.
+"""The operator's desk in a running post office: reads and changes the registers of mandates, routes and consents.
 
 Whatever is kept was read by the tables' own readers first, and counts from the next message on. Changes no file.
 """
@@ -42,11 +42,8 @@ class Desk:
     async def change(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
         """Keep about["rows"], a row or None by key, all or none; with about["check"] only say what is wrong.
 
-        Returns:
-            {"trouble": why the tables could not be read anew, because a file is wrong; else empty}.
-
-        Raises:
-            ConfigError: all mistakes; nothing was kept.
+        Told as "trouble": why the tables could not be read anew, as a file is wrong. ConfigError: all mistakes; nothing
+        was kept.
         """
         async with self._changing:
             entries, kept = self._entries(about), await self._office.store.register(about["register"])
@@ -63,7 +60,6 @@ class Desk:
         mistakes, now, register = Mistakes("entry"), self._office.now(), about["register"]
         by, reason = (mistakes.text(about, name, register) for name in ("by", "reason"))
         mistakes.finish()
-        written = {
-            key: None if row is None else json.dumps(row, ensure_ascii=False) for key, row in about["rows"].items()
-        }
+        rows = registers.filled_in(register, about["rows"], self._office.snapshot().tables())
+        written = {key: None if row is None else json.dumps(row, ensure_ascii=False) for key, row in rows.items()}
         return [Register(register, key, value, by, reason, now) for key, value in written.items()]

@@ -150,7 +150,7 @@ def read_snapshot(settings: Settings) -> Snapshot:
         read_trust(settings),
         now.routes,
         now.parties,
-        consents,
+        now.consents,
         settings.agencies,
         settings.agency_profiles,
         known,

@@ -20,6 +20,7 @@ LONGEST: Final = 2_000
 Fact = str | int | float | bool | None
 
 _console = logging.getLogger("digipoort")
+_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # leaves only DEL unescaped
 
 
 class Journal:
@@ -39,14 +40,13 @@ class Journal:
     def write(self, event: str, *, level: int = logging.INFO, number: str = "", **facts: Fact) -> str:
         """Write one line, and return its journal number, 8 hex digits, which a peer may be told.
 
-        Args:
-            event: what happened, lower case with hyphens, e.g. `refused`.
-            level: of the logging module; the console shows it.
-            number: a journal number already told to a peer; empty makes one.
-            facts: kenmerk, berichtsoort, oin, cause, detail, …; never octets of a message.
+        The `event` is lower case with hyphens, e.g. `refused`; an empty `number` makes one; `facts` are kenmerk,
+        berichtsoort, oin, cause, detail, …, never octets of a message.
         """
         number = number or self._new_number()
-        line = _line({"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts})
+        told = {"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts}
+        cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in told.items()}
+        line = _encode(cut).replace("\x7f", "\\u007f")
         _console.log(level, "%s", line)
         if self._file is not None:
             try:  # one write of one line: with O_APPEND the lines of several processes do not mix
@@ -60,11 +60,3 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-
-_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # leaves only DEL unescaped
-
-
-def _line(facts: dict[str, Fact]) -> str:
-    cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
-    return _encode(cut).replace("\x7f", "\\u007f")

@@ -37,8 +37,7 @@ from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
-from digipoort_as4.sdk.office import CLOCK, CONSENTS, FILE, PKI, record_of
-from digipoort_as4.storage import tables
+from digipoort_as4.sdk.office import CLOCK, FILE, PKI, record_of
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
 from digipoort_as4.transport.client import client_context, server_context
@@ -226,7 +225,6 @@ def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> R
         "processes": processes,
         "health": f"{hub.url}/readyz",
         "intermediates": str(test_pki.intermediates(pki)),
-        "consents": str(folder / CONSENTS),
         "clock": str(folder / CLOCK),
         "journal": str(folder / "data" / "journal.jsonl"),
         "config": str(folder / CONFIG),
@@ -241,8 +239,6 @@ def _agency(folder: Path, place: Place) -> Record:
 
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
     """Write digipoort.toml for the hub's process; True when it differs from what was there."""
-    if not (folder / CONSENTS).exists():
-        _write(folder / CONSENTS, (tables.SHIPPED / CONSENTS).read_bytes())
     octets, path = _config(folder, places).encode(), folder / CONFIG
     if path.exists() and path.read_bytes() == octets:
         return False
@@ -261,7 +257,7 @@ def _config(folder: Path, places: Sequence[Place]) -> str:
         ("[tls]", {"certificate": one.tls_cert, "key": one.tls_key}),
         ("[signing]", {"certificate": one.signing_cert, "key": one.signing_key}),
         ("[trust]", {"ca": test_pki.anchors(pki), "intermediates": between, "crls": crls, "test_pki": pki}),
-        ("[data]", {"consents": folder / CONSENTS, "clock": folder / CLOCK}),
+        ("[data]", {"clock": folder / CLOCK}),
         ("[agencies]", {place.identity.oin: place.url + gateway.AFLEVEREN for place in places[1:]}),
         ("[agency_profiles]", profiles),
     ]

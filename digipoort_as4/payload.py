@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,11 +189,8 @@ class Spool:
         """Spool chunks to a fresh file; the file goes when writing fails."""
         path = self.fresh()
         try:
-            size = 0
             with path.open("xb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                    size += len(chunk)
+                size = sum(map(file.write, chunks))
             return FilePayload(path, 0, size)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -208,7 +204,4 @@ class Spool:
     def discard(payload: Payload) -> None:
         """Remove the file behind a spooled payload; nothing to do for octets in memory."""
         if isinstance(payload, FilePayload):
-            try:
-                os.unlink(payload.path)
-            except FileNotFoundError:
-                return
+            payload.path.unlink(missing_ok=True)

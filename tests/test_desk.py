@@ -64,7 +64,7 @@ class Post:
     def may(self) -> bool:
         """Whether the mandate of GRANT counts for a message of this moment."""
         party = self.office.snapshot().parties.knows(JANSEN)
-        return mandates.may(party, CLIENT, "e-factuur", mandates.STATUS, self.office.now())
+        return mandates.weigh(party, CLIENT, "e-factuur", mandates.STATUS, self.office.now()).ok
 
     def events(self) -> list[tuple[str, str]]:
         lines = [json.loads(line) for line in (self.settings.folder / "journal.jsonl").read_text().splitlines()]

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import ssl
@@ -25,6 +26,7 @@ from digipoort_as4 import agency, config, local
 from digipoort_as4.errors import ConfigError, DigipoortError, Refused, TransportError, UsageError
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
+from digipoort_as4.pki import test_pki
 from digipoort_as4.sdk import office as sdk_office
 from digipoort_as4.sdk import submit
 from digipoort_as4.sdk.connection import connect
@@ -286,9 +288,9 @@ def test_a_process_that_does_not_come_up_is_explained(
     """The error carries the last lines of its log, and nothing is left running."""
     folder = tmp_path / "post"
     folder.mkdir()
-    (folder / "consents.toml").write_text("kapot = ")
-    (folder / "pki").symlink_to(office[0] / "pki")
-    with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*consents\.toml"):
+    shutil.copytree(office[0] / "pki", folder / "pki")
+    test_pki.find_identity(folder / "pki", "digipoort").signing_key.write_text("kapot")
+    with pytest.raises(DigipoortError, match=r"post-office ended at once[\s\S]*signing"):
         local.up(folder)
     processes = local.read(folder)["processes"]
     assert [] == [one for one in processes if local.started(one["pid"]) == one["started"]]
@@ -304,16 +306,16 @@ def test_the_hubs_settings_are_a_good_file(office: tuple[Path, dict[str, Any]]) 
     assert {one["oin"]: one["url"] for one in record["agencies"]} == settings.agencies
 
 
-def test_a_withdrawn_consent_is_read_while_running(office: tuple[Path, dict[str, Any]]) -> None:
+def test_a_changed_file_is_read_while_running(office: tuple[Path, dict[str, Any]]) -> None:
     """A changed table is seen within seconds and told in the journal; a wrong one is refused and told."""
     record = local.read(office[0])
-    consents = Path(record["consents"])
-    good = consents.read_text()
-    for text, event in ((good + "\n# ingetrokken\n", "tables-read"), ("kapot = ", "tables-refused")):
-        consents.write_text(text)
+    crl = Path(record["crl"][0])
+    good = crl.read_bytes()
+    for octets, event in ((good, "tables-read"), (b"kapot", "tables-refused")):
+        crl.write_bytes(octets)
         until = time.monotonic() + 10
         while event not in Path(record["journal"]).read_text() and time.monotonic() < until:
             ask(record["services"]["aanleveren"], context(record, "bakkerij-jansen"), "POST", b"hallo")
             time.sleep(0.3)
         assert event in Path(record["journal"]).read_text()
-    consents.write_text(good)
+    crl.write_bytes(good)

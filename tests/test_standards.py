@@ -70,6 +70,13 @@ def test_every_rule_has_one_row_with_tests_that_exist() -> None:
     assert [] == mistakes(PAGE.read_text(encoding="utf-8"))
 
 
+def test_every_test_that_the_page_names_is_there() -> None:
+    """Those of the clients too, which are no rules."""
+    named = TEST.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(named) > len(RULES)
+    assert [] == [f"{file}::{test}" for file, test in named if test not in functions_in(file)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [

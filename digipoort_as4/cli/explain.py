@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Final
 
 import click
@@ -48,16 +47,11 @@ def find(wanted: Sequence[str]) -> list[Code]:
     for word in asked:
         if word not in known:
             close = difflib.get_close_matches(word, known, n=9, cutoff=0.5)
-            close.sort(key=partial(_differ, word))
+            close.sort(key=lambda code: sum(map(str.__ne__, word, code)))  # ALS100 is nearer to ALS101 than ALS110 is
             near = " or ".join(known[code].code for code in close[:3])
             fix = f"Did you mean {near}?" if near else "digipoort explain lists the codes"
             raise failure(UsageError, f"there is no code '{word}'", fix=fix)
     return [known[word] for word in asked]
-
-
-def _differ(word: str, code: str) -> int:
-    """In how many positions: ALS100 is nearer to ALS101 than ALS110 is, which difflib does not say."""
-    return sum(one != other for one, other in zip(word, code, strict=False))
 
 
 def record(row: Code, lang: str) -> dict[str, object]:

@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "explain": Entry("explain:explain", "Say what a code means and what to do: status, foutcode, DK-BP, cause."),
     "verify": Entry("verify:verify", "Check the signature of a stored message, with every finding."),
     "pki": Entry("pki:pki", "Make and list test certificates in the shapes of PKIoverheid."),
-    "consents": Entry("consents:consents", "List, grant or withdraw consent for copies to a second agency."),
+    "consents": Entry("registers:consents", "List, grant or withdraw consent for copies to a second agency."),
     "clock": Entry("rehearse:clock", "Move the clock of the local post office: 72 hours in a second."),
     "scenario": Entry("rehearse:scenario", "Have the local post office misbehave on purpose."),
     "mandates": Entry("registers:mandates", "List, grant or withdraw mandates: who may act for whom."),
@@ -57,35 +57,29 @@ Examples:
   digipoort up                         the same post office, kept running
   digipoort send return.xbrl --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow
 """
-INTERRUPTED: Final = 130
 EVERYWHERE: Final = ("--debug", "--no-color")  # Good anywhere on the line; main and report read them, no command does
 
 
-class LazyGroup(click.Group):
+class _LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order a newcomer needs them."""
-        return list(COMMANDS)
+        return list(COMMANDS)  # in the order a newcomer needs them
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        if (entry := COMMANDS.get(cmd_name)) is None:
             return None
         module, _, attribute = entry.place.partition(":")
         command = getattr(importlib.import_module(f"digipoort_as4.cli.{module}"), attribute)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of commands without importing one."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or suggest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             fix = f"Did you mean '{near[0]}'?" if near else "digipoort --help lists the commands"
@@ -93,7 +87,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, help=ABOUT, invoke_without_command=True)
+@click.group(cls=_LazyGroup, help=ABOUT, invoke_without_command=True)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error. Good anywhere on the line.")
 @click.option("--no-color", is_flag=True, help="No colour, whatever the terminal (also: NO_COLOR). Good anywhere.")
 @click.version_option(digipoort_as4.__version__, message="digipoort %(version)s")
@@ -105,10 +99,7 @@ def cli(ctx: click.Context, debug: bool, no_color: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run and exit.
-
-    Exit codes: errors.DigipoortError.exit_code by class; 2 for usage; 130 when interrupted; 1 for a bug of ours.
-    """
+    """Run and exit: DigipoortError.exit_code of the class, 2 for usage, 130 when interrupted, 1 for a bug of ours."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "--no-color" in words:
         os.environ["NO_COLOR"] = "1"
@@ -131,7 +122,7 @@ def run(words: list[str]) -> int:
         return report(failure(UsageError, error.format_message().rstrip("."), fix=fix), words)
     except (KeyboardInterrupt, click.Abort):
         streams.note("interrupted")
-        return INTERRUPTED
+        return 130
     except BrokenPipeError:
         # The reader has gone (`| head`): nobody to tell, and Python's own flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
-"""`digipoort mandates` and `routes`: the registers of the running post office. Entries are added, never changed.
+"""`digipoort mandates`, `routes` and `consents`: the registers of the running post office.
 
-Decides nothing: the post office checks each entry with the readers of its tables.
+Entries are added, never changed. Decides nothing: the post office checks each with the readers of its tables.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from digipoort_as4.cli.common import FILE_OR_STDIN, dir_option, identity_of, jso
 from digipoort_as4.errors import ConfigError, UsageError, failure
 from digipoort_as4.hub.mandates import AANLEVEREN, KINDS
 from digipoort_as4.hub.mistakes import nearest
-from digipoort_as4.hub.registers import MANDATE, ROUTE
+from digipoort_as4.hub.registers import CONSENT, MANDATE, ROUTE
 from digipoort_as4.transport import control
 
 COLUMNS: Final = {
     MANDATE: ("reference", "party", "kind", "for", "berichtsoorten", "from", "until", "stands"),
     ROUTE: ("berichtsoort", "owner", "direction", "senders"),
+    CONSENT: ("reference", "berichtsoort", "owner", "to", "by", "grantedAt"),
 }
 """What a line for people shows of a row."""
 by_option = click.option("--by", required=True, help="Who decides, for the record.")
 reason_option = click.option("--reason", required=True, help="Why, for the record.")
+reference_option = click.option("--reference", help="Unique; made up when not given.")
 
 
 def ask(folder: Path, command: str, register: str, **about: Any) -> Any:
@@ -44,18 +46,17 @@ def change(folder: Path, register: str, rows: dict[str, Any], by: str, reason: s
         streams.note(f"kept, but not read yet, because a file is wrong:\n{told['trouble']}")
 
 
-@click.group()
-def mandates() -> None:
-    """List, grant or withdraw mandates: who may send, follow or fetch what, for whom and how long."""
-
-
-@click.group()
-def routes() -> None:
-    """List, show, check, set or retire routes: per berichtsoort who gets it and who may send it."""
+mandates = click.Group(
+    "mandates", help="List, grant or withdraw mandates: who may send, follow or fetch what, for whom and how long."
+)
+routes = click.Group(
+    "routes", help="List, show, check, set or retire routes: per berichtsoort who gets it and who may send it."
+)
+consents = click.Group("consents", help="List, grant or withdraw consent for copies to a second agency.")
 
 
 def add_shared(group: click.Group, register: str, remove: str) -> None:
-    """The commands that both registers have."""
+    """The commands that every register has."""
 
     @group.command("list")
     @dir_option
@@ -72,9 +73,8 @@ def add_shared(group: click.Group, register: str, remove: str) -> None:
     def history(key: str | None, folder: Path, as_json: bool) -> None:
         """Everything that was ever decided with this command, or about KEY alone, oldest first."""
         for entry in ask(folder, "history", register, key=key)["entries"]:
-            done = "set" if entry["value"] else "withdrawn"
-            text = f"{entry['at'][:19]}  {entry['key']}  {done} by {entry['by']}: {entry['reason']}"
-            streams.show(as_json, entry, text)
+            done = f"{'set' if entry['value'] else 'withdrawn'} by {entry['by']}: {entry['reason']}"
+            streams.show(as_json, entry, f"{entry['at'][:19]}  {entry['key']}  {done}")
 
     @group.command(remove)
     @click.argument("key")
@@ -88,6 +88,7 @@ def add_shared(group: click.Group, register: str, remove: str) -> None:
 
 add_shared(mandates, MANDATE, "withdraw")
 add_shared(routes, ROUTE, "retire")
+add_shared(consents, CONSENT, "withdraw")
 
 
 def _plain(value: Any) -> str:
@@ -106,7 +107,7 @@ def _plain(value: Any) -> str:
 @click.option("--berichtsoort", "berichtsoorten", multiple=True, required=True, help="Which messages; may repeat.")
 @click.option("--from", "from_", required=True, metavar="DATE", help="First day, UTC; or a time with its zone.")
 @click.option("--until", required=True, metavar="DATE", help="Last day, UTC; or a time with its zone.")
-@click.option("--reference", help="Unique; made up when not given.")
+@reference_option
 @by_option
 @reason_option
 @dir_option
@@ -116,6 +117,23 @@ def grant(folder: Path, by: str, reason: str, reference: str | None, whom: str, 
     key, row["from"] = reference or f"m-{secrets.token_hex(4)}", row.pop("from_")
     row |= {"reference": key, "for": {"type": kind_of_number, "nummer": nummer}}
     change(folder, MANDATE, {key: row}, by, reason)
+
+
+@consents.command(
+    "grant",
+    epilog="Example: digipoort consents grant Statistiek_Groothandel --to 00000099000000015000 "
+    "--by 'CBS, J. Bos' --reason 'letter of 5 January'",
+)
+@click.argument("berichtsoort")
+@click.option("--to", required=True, metavar="OIN", help="Who gets the copy.")
+@reference_option
+@by_option
+@reason_option
+@dir_option
+def grant_consent(berichtsoort: str, to: str, reference: str | None, by: str, reason: str, folder: Path) -> None:
+    """Record the consent of the berichtstroomeigenaar of BERICHTSOORT to the copy that its route has today."""
+    key = reference or f"c-{secrets.token_hex(4)}"
+    change(folder, CONSENT, {key: {"berichtsoort": berichtsoort, "to": to}}, by, reason)
 
 
 @routes.command()

@@ -12,10 +12,9 @@ import click
 
 from digipoort_as4.cli import streams
 from digipoort_as4.cli.common import FILE_OR_STDIN, dir_option, json_option, octets_of
-from digipoort_as4.errors import PeerError, Refused, SignatureError, UsageError, failure
+from digipoort_as4.errors import Refused, SignatureError, UsageError, failure
 from digipoort_as4.pki.path import Trust
 from digipoort_as4.sdk import anchors, office
-from digipoort_as4.sdk.second_engine import Opinion
 from digipoort_as4.sdk.verify import RECORDED, Moment, Report
 from digipoort_as4.sdk.verify import verify as examine_message
 
@@ -52,20 +51,15 @@ def verify(
       digipoort verify old.xml --at recorded --legacy-sha1 --trust roots.pem --second-engine
     """
     now = datetime.now(UTC)
+    moment, whom = _moment_of(at) if at else now, _trust_from(trust, crl, folder)
     report = examine_message(
-        octets_of(file),
-        moment=moment_of(at) if at else now,
-        now=now,
-        sha1=legacy_sha1,
-        trust=trust_from(trust, crl, folder),
-        second=second_engine,
+        octets_of(file), moment=moment, now=now, sha1=legacy_sha1, trust=whom, second=second_engine
     )
-    streams.show(as_json, record(report), "\n".join(lines(report)))
-    return conclude(report)
+    streams.show(as_json, _record(report), "\n".join(_lines(report)))
+    return _conclude(report)
 
 
-def moment_of(text: str) -> Moment:
-    """--at as a moment; a UsageError when it is neither `recorded` nor ISO 8601."""
+def _moment_of(text: str) -> Moment:
     if text == RECORDED:
         return "recorded"
     try:
@@ -76,7 +70,7 @@ def moment_of(text: str) -> Moment:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def trust_from(pem: tuple[Path, ...], crls: tuple[Path, ...], folder: Path) -> Trust | None:
+def _trust_from(pem: tuple[Path, ...], crls: tuple[Path, ...], folder: Path) -> Trust | None:
     """Whom to trust: what the options say, else the local post office's CA, else nobody."""
     if pem:
         return anchors.trust_of(pem, crls or None)
@@ -86,7 +80,7 @@ def trust_from(pem: tuple[Path, ...], crls: tuple[Path, ...], folder: Path) -> T
     return anchors.trust_of(place.pem(), crls or place.crl)
 
 
-def conclude(report: Report) -> int:
+def _conclude(report: Report) -> int:
     """0, or the error that the report amounts to."""
     if report.fault is not None and not report.signed:
         raise Refused(f"this is an unsigned fault: {report.fault}", code=report.fault.code)
@@ -97,8 +91,7 @@ def conclude(report: Report) -> int:
     return 0
 
 
-def lines(report: Report) -> Iterator[str]:
-    """The report for people, one fact a line."""
+def _lines(report: Report) -> Iterator[str]:
     found = report.examination
     yield f"message     {report.element or 'empty'}, {report.size} octets, {report.message_id or 'no wsa:MessageID'}"
     if report.fault is not None:
@@ -109,77 +102,58 @@ def lines(report: Report) -> Iterator[str]:
         if report.no_opinion:
             yield f"second      {report.no_opinion}"
     else:
-        yield from signature_lines(report)
+        yield from _signature_lines(report)
     for finding in found.findings:
-        yield from finding_lines(finding)
-    yield "verdict     " + (good("holds") if report.holds else bad("does not hold"))
+        yield f"{_bad('finding')}     {finding.cause.name}: {finding.cause.text}"
+        parts = {name: getattr(finding, name) for name in ("where", "found", "expected", "detail")}
+        yield from (f"            {name:<9} {text}" for name, text in parts.items() if text)
+    yield "verdict     " + (_good("holds") if report.holds else _bad("does not hold"))
 
 
-def signature_lines(report: Report) -> Iterator[str]:
-    """Signer, references, SignatureValue, trust, second engine."""
+def _signature_lines(report: Report) -> Iterator[str]:
     found = report.examination
     if found.signer is not None:
         yield f"signer      OIN {found.oin or 'none'}, {found.signer.subject}"
     family = f"RSA with {found.algorithms.signature}" if found.algorithms else "algorithm unknown"
-    yield f"value       SignatureValue {verdict(found.signature_value_ok)}, {family}"
+    yield f"value       SignatureValue {_verdict(found.signature_value_ok)}, {family}"
     yield f"references  {len(found.references)}"
     for reference in found.references:
         part = reference.part or "nothing that may be signed"
-        yield f"  {verdict(reference.ok)}  {part:<22} {reference.uri}  {reference.digest_algorithm}"
-    yield f"trust       {trust_line(report)}"
-    if report.opinion is not None:
-        yield f"second      {report.opinion.engine} {good('agrees') if report.agrees else bad('does not agree')}"
-        yield f"            it found: {opinion_line(report.opinion)}"
+        yield f"  {_verdict(reference.ok)}  {part:<22} {reference.uri}  {reference.digest_algorithm}"
+    path = found.certificate_path
+    names = " < ".join(_common_name(step.subject) for step in path) if path else _bad("not established")
+    unchecked = "" if report.trusted and report.trusted.crls is not None else "; revocation not checked"
+    yield "trust       " + (
+        names + unchecked if report.trusted else "not checked: no --trust, and no local post office"
+    )
+    if (opinion := report.opinion) is not None:
+        yield f"second      {opinion.engine} {_good('agrees') if report.agrees else _bad('does not agree')}"
+        broken = [uri for uri, ok in opinion.digests if not ok]
+        digests = f"{len(opinion.digests) - len(broken)} of {len(opinion.digests)} digests"
+        without = f", not {', '.join(broken)}" if broken else ""
+        yield f"            it found: SignatureValue {_verdict(opinion.signature_value)}, {digests}{without}"
     elif report.no_opinion:
-        yield f"second      {bad('no opinion')}: {report.no_opinion}"
+        yield f"second      {_bad('no opinion')}: {report.no_opinion}"
 
 
-def trust_line(report: Report) -> str:
-    """The path, and whether revocation was looked at."""
-    if report.trusted is None:
-        return "not checked: no --trust, and no local post office"
-    path = report.examination.certificate_path
-    names = " < ".join(common_name(step.subject) for step in path) if path else bad("not established")
-    return names + ("" if report.trusted.crls is not None else "; revocation not checked")
-
-
-def opinion_line(opinion: Opinion) -> str:
-    """The second engine's verdicts in short."""
-    broken = [uri for uri, ok in opinion.digests if not ok]
-    digests = f"{len(opinion.digests) - len(broken)} of {len(opinion.digests)} digests"
-    without = f", not {', '.join(broken)}" if broken else ""
-    return f"SignatureValue {verdict(opinion.signature_value)}, {digests}{without}"
-
-
-def finding_lines(finding: PeerError) -> Iterator[str]:
-    """One finding in four parts."""
-    yield f"{bad('finding')}     {finding.cause.name}: {finding.cause.text}"
-    for name in ("where", "found", "expected", "detail"):
-        if text := getattr(finding, name):
-            yield f"            {name:<9} {text}"
-
-
-def common_name(subject: str) -> str:
+def _common_name(subject: str) -> str:
     """CN of an RFC 4514 name, else the whole."""
     return next((part[3:] for part in subject.split(",") if part.startswith("CN=")), subject)
 
 
-def verdict(ok: bool | None) -> str:
-    """holds, broken, or unknown."""
-    return bad("unknown") if ok is None else good("holds") if ok else bad("broken")
+def _verdict(ok: bool | None) -> str:
+    return _bad("unknown") if ok is None else _good("holds") if ok else _bad("broken")
 
 
-def good(text: str) -> str:
-    """Green."""
+def _good(text: str) -> str:
     return streams.paint(text, "green")
 
 
-def bad(text: str) -> str:
-    """Red."""
+def _bad(text: str) -> str:
     return streams.paint(text, "red", bold=True)
 
 
-def record(report: Report) -> dict[str, Any]:
+def _record(report: Report) -> dict[str, Any]:
     """The report for programs."""
     found, trusted = report.examination, report.trusted
     return {
@@ -200,14 +174,12 @@ def record(report: Report) -> dict[str, Any]:
         "trustChecked": trusted is not None,
         "revocationChecked": trusted is not None and trusted.crls is not None,
         "findings": [streams.as_record(finding) for finding in found.findings],
-        "secondEngine": second_record(report),
+        "secondEngine": _second_record(report),
     }
 
 
-def second_record(report: Report) -> dict[str, Any] | None:
-    """The second engine's part; None when it was not asked."""
-    opinion = report.opinion
-    if opinion is None:
+def _second_record(report: Report) -> dict[str, Any] | None:
+    if (opinion := report.opinion) is None:
         return {"engine": None, "reason": report.no_opinion} if report.no_opinion else None
     digests = [{"uri": uri, "ok": ok} for uri, ok in opinion.digests]
     judged = {"signatureValue": opinion.signature_value, "digests": digests}

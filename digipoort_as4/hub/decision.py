@@ -248,7 +248,7 @@ class MarkCollected:
 class Register:
     """Append one entry to a register; the last one of a key is what stands. Also the row as it is read again."""
 
-    register: str  # hub.registers.MANDATE or ROUTE
+    register: str  # One of hub.registers.REGISTERS
     key: str
     value: str | None  # JSON of a row as the tables have them; None: withdrawn
     by: str  # Who decided it, for people

@@ -39,9 +39,6 @@ GIVEN_UP: Final = (  # foutbeschrijving with AFS600. Source: digipoort 3.3 for t
 )
 
 
-# --- what an attempt came to ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class AgencyStatus:
     """A statuscode that an agency set, in its afleverResponse or by zetStatus."""
@@ -94,9 +91,6 @@ def read_response(
     return Accepted()
 
 
-# --- one attempt ------------------------------------------------------------------------------------------------------
-
-
 def is_done(delivery: Delivery) -> bool:
     """True when nothing is left to send."""
     return delivery.state in DONE_STATES
@@ -136,10 +130,7 @@ def judge(
 ) -> Decision:
     """Decide what one attempt means for the job, its process and its started delivery, all as stored.
 
-    Args:
-        agency_validates: of the route: 500 or 510 follows.
-        jitter: from 0 up to 1, chance brought by the caller.
-
+    Of the route: agency_validates, so 500 or 510 follows. Brought by the caller: jitter, chance from 0 up to 1.
     Source: decisions 17 and 19.
     """
     if is_done(delivery):  # zetStatus was quicker than the response
@@ -202,9 +193,6 @@ def pause(attempts: int, jitter: float) -> timedelta:
     return timedelta(seconds=grown.total_seconds() * (1 - SPREAD * jitter))
 
 
-# --- zetStatus --------------------------------------------------------------------------------------------------------
-
-
 def judge_zet_status(
     process: Process,
     deliveries: Sequence[Delivery],
@@ -216,23 +204,13 @@ def judge_zet_status(
     agency_validates: bool,
     now: datetime,
 ) -> tuple[Effect, ...]:
-    """Decide what an agency's zetStatus does.
+    """Effects of an agency's zetStatus, signed by setter_oin; none when the same status stands already (decision 21).
 
-    Args:
-        deliveries: all of the process.
-        stored: all statuses of the process.
-        setter_oin: OIN of the signer.
-        berichtkenmerk: of the delivery, when the request names it.
-        agency_validates: of the route.
-
-    Returns:
-        Effects for the answer's decision; none when the same status stands already.
+    Deliveries and stored statuses are all of the process; the request may name the berichtkenmerk of one delivery.
 
     Raises:
         PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
             delivery that never began, and after an end status.
-
-    Source: decision 21.
     """
     delivery = _delivery_of(deliveries, setter_oin, berichtkenmerk)
     if status.code not in AGENCY_STATUSES:

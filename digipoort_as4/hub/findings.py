@@ -71,9 +71,8 @@ def as_results(findings: Sequence[Finding]) -> str:
 
 
 def _message(finding: Finding) -> str:
-    rule, level, id, document = (
-        quoteattr(readable(text)) for text in (finding.rule, finding.level, finding.id, finding.document)
-    )
+    attributes = (finding.rule, finding.level, finding.id, finding.document)
+    rule, level, id, document = (quoteattr(readable(text)) for text in attributes)
     parts = (("", finding.where), ("gevonden: ", finding.found), ("verwacht: ", finding.expected), ("", finding.fix))
     text = escape("; ".join(label + readable(part) for label, part in parts if part))
     return (

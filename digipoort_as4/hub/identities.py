@@ -100,13 +100,7 @@ def shown(identiteit: Identiteit) -> str:
 
 
 def check(where: str, identiteit: Identiteit) -> None:
-    """Refuse a number that no party can have.
-
-    Raises:
-        PeerError: identity-number, naming the element `where`.
-
-    Source: digipoort 4.2.
-    """
+    """Refuse a number that no party can have; PeerError identity-number names the element `where` (digipoort 4.2)."""
     if expected := problem(identiteit):
         fix = "Controleer het nummer en het type."
         raise PeerError("identity-number", where=where, found=shown(identiteit), expected=expected, fix=fix)

@@ -125,11 +125,6 @@ def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: d
     return weigh(party, aanlevering.belanghebbende, route.berichtsoort, AANLEVEREN, at)
 
 
-def may(party: Party | None, belanghebbende: Identiteit, berichtsoort: str, kind: str, at: datetime) -> bool:
-    """True when the belanghebbende is the party itself, or a mandate of this kind stands."""
-    return weigh(party, belanghebbende, berichtsoort, kind, at).ok
-
-
 def is_own(party: Party | None, belanghebbende: Identiteit) -> bool:
     """True when the belanghebbende is the party itself: one of its identities, or its OIN."""
     own = (*party.identities, Identiteit(party.oin, "OIN")) if party else ()
@@ -139,12 +134,9 @@ def is_own(party: Party | None, belanghebbende: Identiteit) -> bool:
 def weigh(
     party: Party | None, belanghebbende: Identiteit, berichtsoort: str | None, kind: str, at: datetime
 ) -> Authority:
-    """What own identities and mandates say.
+    """What own identities and mandates say; None is a party that parties.toml does not know.
 
-    Args:
-        party: who asks; None for one that parties.toml does not know.
-        berichtsoort: None asks for whatever berichtsoorten there are; the answer names them.
-        kind: one of KINDS.
+    Without berichtsoort: of whatever berichtsoorten there are, which the answer names. The kind is one of KINDS.
     """
     if party is None:
         return Authority(False, f"the party is not in {FILE}")
@@ -155,12 +147,9 @@ def weigh(
     standing = [m.berichtsoorten for m in named if m.start <= at < m.end]
     if standing:
         return Authority(True, "mandate stands", frozenset().union(*standing))
-    mandate = f"mandate for {identities.shown(belanghebbende)} to {kind}"
-    if named:
-        return Authority(False, f"{party.name} has a {mandate}, but not at this time")
-    if for_whom:
-        return Authority(False, f"{party.name} has a {mandate}, but not for this berichtsoort")
-    return Authority(False, f"{party.name} has no {mandate}")
+    but = ", but not at this time" if named else ", but not for this berichtsoort" if for_whom else ""
+    whose = f"{party.name} has {'a' if for_whom else 'no'} mandate"
+    return Authority(False, f"{whose} for {identities.shown(belanghebbende)} to {kind}{but}")
 
 
 def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ...]:
@@ -171,9 +160,6 @@ def reach(party: Party | None, at: datetime) -> tuple[tuple[str, str | None], ..
     standing = [m for m in party.mandates if m.kind == OPHALEN and m.start <= at < m.end]
     given = [(identities.key(m.belanghebbende), name) for m in standing for name in sorted(m.berichtsoorten)]
     return (*((identities.key(one), None) for one in own), *given)
-
-
-# --- loading ----------------------------------------------------------------------------------------------------------
 
 
 def _party(mistakes: Mistakes, row: Mapping[str, Any]) -> Party:

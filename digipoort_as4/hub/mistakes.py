@@ -45,13 +45,11 @@ class Mistakes:
 
     def words(self, found: Iterable[str], known: Collection[str], where: str, what: str) -> tuple[str, ...]:
         """Those words that are known; the others are noted."""
-        kept = []
+        found = tuple(found)
         for word in found:
-            if word in known:
-                kept.append(word)
-            else:
+            if word not in known:
                 self.add(where, f"unknown {what} {word!r}{nearest(word, known)}")
-        return tuple(kept)
+        return tuple(word for word in found if word in known)
 
     def _read(
         self, table: Mapping[str, Any], key: str, where: str, default: Value, fits: Callable[[Any], bool], wanted: str
@@ -89,10 +87,8 @@ class Mistakes:
 
     def number(self, table: Mapping[str, Any], key: str, where: str, default: int, highest: int) -> int:
         """A whole number from 1 to `highest`."""
-        wanted = f"a whole number from 1 to {highest}"
-        return self._read(
-            table, key, where, default, lambda value: type(value) is int and 1 <= value <= highest, wanted
-        )
+        fits: Callable[[Any], bool] = lambda value: type(value) is int and 1 <= value <= highest  # noqa: E731
+        return self._read(table, key, where, default, fits, f"a whole number from 1 to {highest}")
 
     def choice(self, table: Mapping[str, Any], key: str, where: str, known: Collection[str], default: str) -> str:
         """One of a few words."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -90,6 +90,11 @@ class Selector:
             and (self.bestandsnaam is None or fnmatch.fnmatchcase(name, self.bestandsnaam.casefold()))
             and (self.root is None or self.root.matches(root))
         )
+
+    def table(self) -> dict[str, str]:
+        """What it was read from, but for the root element, whose name is in lxml's form."""
+        values = (self.part, self.bestandsnaam, self.mime_type, str(self.root or ""))
+        return {key: value for key, value in zip(_SELECTOR_KEYS, values, strict=True) if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,9 +352,11 @@ class _Reader:
             seen.add(name.casefold())
 
 
-def read_selector(mistakes: Mistakes, table: Mapping[str, Any], where: str, name_of: Any = None) -> Selector:
-    """One selector out of its table; `name_of` is (written name, where) -> Name, or None where root cannot be used."""
-    mistakes.check_keys(table, _SELECTOR_KEYS if name_of else _SELECTOR_KEYS[:-1], where)
+def read_selector(
+    mistakes: Mistakes, table: Mapping[str, Any], where: str, name_of: Callable[[str, str], Name]
+) -> Selector:
+    """One selector out of its table; `name_of` is (written name, where) -> Name, for the root element."""
+    mistakes.check_keys(table, _SELECTOR_KEYS, where)
     if not table:
         mistakes.add(where, "an empty selector selects everything; say what is meant")
     texts = {key: mistakes.text(table, key, where) for key in table if key in _SELECTOR_KEYS}
@@ -357,7 +364,7 @@ def read_selector(mistakes: Mistakes, table: Mapping[str, Any], where: str, name
     if part is not None and part not in PARTS:
         mistakes.add(where, f"part is {part!r}; known: {', '.join(PARTS)}")
     mime_type = essence(texts["mimeType"]) if "mimeType" in texts else None
-    root = name_of(texts["root"], where) if name_of and texts.get("root") else None
+    root = name_of(texts["root"], where) if texts.get("root") else None
     return Selector(part, texts.get("bestandsnaam"), mime_type, root)
 
 
@@ -375,6 +382,5 @@ def never_matches(selector: Selector, route: Route) -> str:
         reason = "the route does not accept this root element"
     else:
         return ""
-    values = (selector.part, selector.bestandsnaam, selector.mime_type, selector.root and str(selector.root))
-    shown = ", ".join(f"{key} = {value!r}" for key, value in zip(_SELECTOR_KEYS, values, strict=True) if value)
+    shown = ", ".join(f"{key} = {value!r}" for key, value in selector.table().items())
     return f"selector {{{shown}}} can match nothing: {reason}"

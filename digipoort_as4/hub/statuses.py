@@ -20,12 +20,9 @@ class StatusRow:
 
     code: str
     omschrijving: str  # At most 80 characters
-    meaning: Mapping[str, str]  # By language, nl or en
-    action: Mapping[str, str]  # What the sender does now, by language
     severity: str  # good, warning or error
     end: bool = False  # True: nothing follows for this message
     ours: bool = False  # True: the text is ours, Digipoort's is not known
-    known: bool = True  # False: what it means is not public
 
     @property
     def good(self) -> bool:
@@ -34,8 +31,7 @@ class StatusRow:
 
 
 TABLE: Final[Mapping[str, StatusRow]] = {
-    row.code: StatusRow(row.code, row.text, row.meaning, row.action, ours=row.ours, known=row.known, **row.more)
-    for row in codes.TABLES["status"].values()
+    row.code: StatusRow(row.code, row.text, ours=row.ours, **row.more) for row in codes.TABLES["status"].values()
 }
 
 STEP: Final = timedelta(milliseconds=1)
@@ -51,9 +47,7 @@ def make(
 ) -> Status:
     """A status with the table's text and a time in whole milliseconds, as the wire shows it.
 
-    Args:
-        foutcode: at most 20 characters, with foutbeschrijving; None when nothing is wrong.
-        details: statusdetails, at most 1,048,576 characters.
+    A foutcode has at most 20 characters and comes with foutbeschrijving; details are statusdetails, at most 1,048,576.
     """
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
     return Status(code, at, TABLE[code].omschrijving, foutcode, foutbeschrijving, details)

@@ -6,7 +6,7 @@ Knows no protocol, no engine and no rule: store, tables and validators are hande
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -48,9 +48,6 @@ NO_AUTHORITY: Final = "De afzender mag dit bericht niet aanleveren voor deze bel
 AUSP_SILENT: Final = "De dienst die het bericht in autorisatieAdres noemt, geeft nu geen bruikbaar antwoord."
 
 
-# --- what is handed in ------------------------------------------------------------------------------------------------
-
-
 class StorePort(Protocol):
     """The part of storage.store.Store that processing needs."""
 
@@ -68,13 +65,8 @@ class Validation(Protocol):
         """All steps of the route, within a time limit; a crash or a time-out is `Examined.trouble`."""
 
 
-class Journal(Protocol):
-    """Where the operator reads; journal.Journal in a process."""
-
-    def __call__(self, event: str, **fields: str) -> object:
-        """Write one event."""
-
-
+Journal = Callable[..., object]
+"""Where the operator reads: (event, **fields); journal.Journal in a process."""
 Confirm = Callable[[Aanlevering, Authority], Awaitable[Authority]]
 """What an Autorisatie Service Provider that the message names adds to what mandates say."""
 
@@ -96,9 +88,6 @@ class Ports:
     confirm: Confirm = _mandates_alone
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that decides what happens to one process."""
@@ -112,19 +101,16 @@ class Facts:
     copies: tuple[tuple[CopyRule, Consent | None], ...]  # The route's, each with the consent that stands now
 
 
-# --- the path ---------------------------------------------------------------------------------------------------------
-
-
 async def process(job: Job, ports: Ports) -> Outcome:
     """Process one accepted envelope, whose kenmerk is the subject of a claimed job of kind verwerken.
 
-    Returns:
-        What the last commit came to. Stale means that another worker has the job.
-
+    Returns what the last commit came to; Stale means that another worker has the job.
     Source: design 2; digipoort 3; decisions 1, 2, 17, 18, 20.
     """
     for _ in range(ROUNDS):
-        accepted = await claimed(job, ports.store)  # 1 the claimed job's process
+        accepted = await ports.store.process(job.subject)  # 1 the claimed job's process
+        if accepted is None:
+            raise DigipoortError(f"job {job.id} is about {job.subject}, which the store does not have")
         tables = ports.tables()  # 2 facts: the tables of this moment
         authority = await check_authority(accepted, tables, ports)  # 3 facts: may the sender send this
         examined = await examine(accepted, tables, authority, ports.validation)  # 4 facts: what validators find
@@ -136,14 +122,6 @@ async def process(job: Job, ports: Ports) -> Outcome:
             return outcome
         await asyncio.sleep(0)  # whoever made it stale goes first
     return outcome
-
-
-async def claimed(job: Job, store: StorePort) -> Process:
-    """The process a job is about."""
-    found = await store.process(job.subject)
-    if found is None:
-        raise DigipoortError(f"job {job.id} is about {job.subject}, which the store does not have")
-    return found
 
 
 async def check_authority(accepted: Process, tables: Tables, ports: Ports) -> Authority:
@@ -187,23 +165,16 @@ def tell(facts: Facts, decision: Decision, journal: Journal) -> None:
     told = [status.code for effect in decision.effects if isinstance(effect, Advance) for status in effect.statuses]
     if not told:
         return
-    reason = ""
+    fields = {}
     if told[0] in ("210", "230"):
-        reason = facts.authority.reason
+        fields["reason"] = facts.authority.reason
     elif "321" in told:
-        reason = facts.trouble or facts.examined.trouble or "a recipient's selectors match no document"
-    fields = {"reason": reason} if reason else {}
+        fields["reason"] = facts.trouble or facts.examined.trouble or "a recipient's selectors match no document"
     journal("verwerken", kenmerk=facts.process.kenmerk, statuses=" ".join(told), **fields)
 
 
-# --- deciding ---------------------------------------------------------------------------------------------------------
-
-
 def decide(job: Job, facts: Facts, now: datetime, ids: list[str]) -> Decision:
-    """Decide what happens to the process.
-
-    Args:
-        ids: fresh, one for the owner's delivery and one for each of facts.copies.
+    """Decide what happens to the process; fresh ids, one for the owner's delivery and one for each of facts.copies.
 
     Source: digipoort 3.1; decisions 1, 2, 17, 18, 20.
     """
@@ -239,7 +210,7 @@ def _deliver(job: Job, facts: Facts, route: Route, now: datetime, ids: list[str]
     effects = _start(Delivery(ids[0], facts.process.kenmerk, facts.recipient.nummer, False, _keys(owner)), now)
     for (rule, consent), share, berichtkenmerk in zip(facts.copies, shares, ids[1:], strict=True):
         copy = Delivery(berichtkenmerk, facts.process.kenmerk, rule.to_oin, True, ())
-        effects += _start(_consented(copy, consent, share), now)
+        effects += _start(_consented(copy, consent, share, roots), now)
     told = statuses.advance(facts.process, "delivering", _validated(facts, route, now))
     return Decision(b"", (*effects, told, FinishJob(job.id, job.token)))
 
@@ -254,11 +225,13 @@ def _make_available(
     return Decision(b"", (MakeAvailable(message), told, FinishJob(job.id, job.token)))
 
 
-def _consented(copy: Delivery, consent: Consent | None, share: tuple[Document, ...]) -> Delivery:
+def _consented(
+    copy: Delivery, consent: Consent | None, share: tuple[Document, ...], roots: Mapping[str, str]
+) -> Delivery:
     """A copy with what the consent covers; with nothing it is recorded as withdrawn, not dropped unseen."""
     if consent is None:
         return replace(copy, state="withdrawn", note="no consent stands")
-    copy = replace(copy, documents=_keys(sort_documents(consent.documents, share, {})), consent=consent.reference)
+    copy = replace(copy, documents=_keys(sort_documents(consent.documents, share, roots)), consent=consent.reference)
     if copy.documents:
         return copy
     return replace(copy, state="withdrawn", note=f"consent {consent.reference} covers none of the documents")

@@ -40,9 +40,7 @@ class Certificate:
     der: bytes  # as received, strict DER
     x509: x509.Certificate = field(compare=False, repr=False)
     sha256: bytes = field(compare=False, repr=False)  # fingerprint, 32 octets
-    public_key: CertificatePublicKeyTypes = field(
-        compare=False, repr=False
-    )  # any type; `check_key` says whether we use it
+    public_key: CertificatePublicKeyTypes = field(compare=False, repr=False)  # any type; see `check_key`
     not_before: datetime = field(compare=False, repr=False)  # belongs to the period, as not_after does; aware, UTC
     not_after: datetime = field(compare=False, repr=False)
 
@@ -65,7 +63,6 @@ def _malformed(found: str, expected: str) -> PeerError:
 REMEMBERED: Final = 1024
 """Certificates kept parsed. A party sends the same one with each message; 1024 of about 10 kB parsed is 10 MB at most,
 also when a stranger sends a fresh one each time."""
-SERIAL_BITS: Final = 160  # RFC 5280 4.1.2.2: a serial number is positive and at most 20 octets
 _BAD_X509: Final = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 """What the library raises for octets that are not what they should be."""
@@ -89,17 +86,13 @@ def load_certificate(der: bytes) -> Certificate:
         again.subject.hashable, again.issuer.hashable  # noqa: B018
     except PARSE_ERRORS as error:
         raise _malformed(f"{type(error).__name__}: {error}", "an X.509 v3 certificate in DER") from error
-    _check_form(parsed, der)
-    return Certificate(der, parsed, hashlib.sha256(der).digest(), key, *period)
-
-
-def _check_form(parsed: x509.Certificate, der: bytes) -> None:
     if parsed.public_bytes(Encoding.DER) != der:
         raise _malformed("octets that change when they are written again", "DER")
     if parsed.version is not x509.Version.v3:
         raise _malformed(f"version {parsed.version.name}", "v3")
-    if parsed.serial_number <= 0 or parsed.serial_number.bit_length() > SERIAL_BITS:
+    if parsed.serial_number <= 0 or parsed.serial_number.bit_length() > 160:  # RFC 5280 4.1.2.2
         raise _malformed(f"serial number {parsed.serial_number:x}", "a positive number of at most 20 octets")
+    return Certificate(der, parsed, hashlib.sha256(der).digest(), key, *period)
 
 
 def load_pem(text: bytes) -> tuple[Certificate, ...]:
@@ -110,8 +103,6 @@ def load_pem(text: bytes) -> tuple[Certificate, ...]:
         raise _malformed(f"ValueError: {error}", "certificates in PEM") from error
     return tuple(load_certificate(certificate.public_bytes(Encoding.DER)) for certificate in parsed)
 
-
-# --- OIN --------------------------------------------------------------------------------------------------------------
 
 _OIN: Final = re.compile(r"[0-9]{20}|00000007[0-9A-Z]{9}[0-9]{3}", re.ASCII)
 """Prefix 8, number 9, suffix 3; letters only in numbers of the BRIN register (00000007). The suffix is not always 000:
@@ -144,8 +135,6 @@ def _oin(found: str) -> PeerError:
     return PeerError("oin-missing", where="certificate, Subject.serialNumber", found=found, expected=expected)
 
 
-# --- key --------------------------------------------------------------------------------------------------------------
-
 _CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
 """NIST curves of PKIoverheid; Brainpool is not allowed in its certificates (digipoort 6.7)."""
 _EXPONENTS: Final = range(65_537, 2**32)
@@ -158,41 +147,35 @@ def check_key(certificate: Certificate) -> None:
     Raises PeerError: key-weak. Source: Digikoppeling Beveiligingsstandaarden; threats P14.
     """
     key = certificate.public_key
+    found = ""
     if isinstance(key, rsa.RSAPublicKey):
         if not limits.RSA_BITS <= key.key_size <= limits.RSA_BITS_MOST:
-            raise _weak(f"RSA {key.key_size}")
-        if key.public_numbers().e not in _EXPONENTS:
-            raise _weak("an RSA exponent out of bounds")
+            found = f"RSA {key.key_size}"
+        elif key.public_numbers().e not in _EXPONENTS:
+            found = "an RSA exponent out of bounds"
     elif not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _CURVES:
-        raise _weak(type(key).__name__)
+        found = type(key).__name__
+    if found:
+        expected = f"RSA of {limits.RSA_BITS} to {limits.RSA_BITS_MOST} bits, or EC on {', '.join(_CURVES)}"
+        raise PeerError("key-weak", where="certificate, public key", found=found, expected=expected)
 
 
-def _weak(found: str) -> PeerError:
-    expected = f"RSA of {limits.RSA_BITS} to {limits.RSA_BITS_MOST} bits, or EC on {', '.join(_CURVES)}"
-    return PeerError("key-weak", where="certificate, public key", found=found, expected=expected)
-
-
-# --- purpose ----------------------------------------------------------------------------------------------------------
-
-_SERVER_AUTH: Final = frozenset({"1.3.6.1.5.5.7.3.1"})
 _CLIENT_AUTH: Final = frozenset({"1.3.6.1.5.5.7.3.2"})
-_EMAIL: Final = frozenset({"1.3.6.1.5.5.7.3.4"})
 _DOCUMENT_SIGNING: Final = frozenset({"1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.311.10.3.12"})  # RFC 9336, and Microsoft's
 
 Usages = Mapping[Purpose, frozenset[str]]
 """What a type of certificate may be used for, and of which extended key usages it then needs one; anyExtendedKeyUsage
 never counts."""
 
-_TLS_SYS: Final[Usages] = {Purpose.TLS_CLIENT: _CLIENT_AUTH, Purpose.TLS_SERVER: _SERVER_AUTH}
+_TLS_SYS: Final[Usages] = {Purpose.TLS_CLIENT: _CLIENT_AUTH, Purpose.TLS_SERVER: frozenset({"1.3.6.1.5.5.7.3.1"})}
 # A "server" certificate of G1 signs WUS messages in practice: the Aansluit Suite does so itself (digipoort 6.5).
 _SERVER: Final[Usages] = {Purpose.SIGNING: _CLIENT_AUTH, **_TLS_SYS}
 _AUTHENTICATION: Final[Usages] = {Purpose.TLS_CLIENT: _CLIENT_AUTH}
 _AUTHENTICITY: Final[Usages] = {Purpose.SIGNING: _DOCUMENT_SIGNING}
-_AUTHENTICITY_G1: Final[Usages] = {Purpose.SIGNING: _CLIENT_AUTH | _EMAIL | _DOCUMENT_SIGNING}
+_AUTHENTICITY_G1: Final[Usages] = {Purpose.SIGNING: _CLIENT_AUTH | _DOCUMENT_SIGNING | {"1.3.6.1.5.5.7.3.4"}}  # e-mail
 
 _ARC: Final = "2.16.528.1.1003.1.2"
-TRIAL_ARC: Final = f"{_ARC}.41."
-"""Policies below it are never accepted in production."""
+TRIAL_ARC: Final = f"{_ARC}.41."  # Policies below it are never accepted in production
 
 CERTIFICATE_TYPES: Final[Mapping[str, Usages]] = {
     f"{_ARC}.8.4": _AUTHENTICITY_G1,  # Private Services G1, authenticity
@@ -204,8 +187,7 @@ CERTIFICATE_TYPES: Final[Mapping[str, Usages]] = {
     f"{TRIAL_ARC}15.35.11": _TLS_SYS,
     f"{TRIAL_ARC}16.25.8": _AUTHENTICATION,
     f"{TRIAL_ARC}16.25.4": _AUTHENTICITY,
-}
-"""Policy OID to what certificates of that type are for. Source: digipoort 6.2, 6.3 (G4 production: after TRIAL)."""
+}  # Policy OID to what certificates of that type are for. Source: digipoort 6.2, 6.3 (G4 production: after TRIAL)
 
 _G1: Final = frozenset({f"{_ARC}.8.4", f"{_ARC}.8.6"})
 PRODUCTION_POLICIES: Final = _G1 | {f"{_ARC}.44.15.35.11", f"{_ARC}.44.16.25.8", f"{_ARC}.44.16.25.4"}

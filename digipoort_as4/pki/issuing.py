@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-# --- the recipe -------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class CaSpec:
@@ -75,14 +73,9 @@ def read_recipe(tables: Mapping[str, Any]) -> Recipe:
     def frozen(row: Mapping[str, Any]) -> dict[str, Any]:
         return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
-    return Recipe(
-        tuple(CaSpec(**frozen(row)) for row in tables["ca"]),
-        tuple(Kind(**frozen(row)) for row in tables["kind"]),
-        tuple(Party(**frozen(row)) for row in tables["identity"]),
-    )
+    made = {CaSpec: "ca", Kind: "kind", Party: "identity"}
+    return Recipe(*(tuple(make(**frozen(row)) for row in tables[name]) for make, name in made.items()))
 
-
-# --- how each shape signs ---------------------------------------------------------------------------------------------
 
 SHAPES: Final[dict[str, tuple[hashes.SHA256 | hashes.SHA512, padding.PSS | None]]] = {
     "g1": (hashes.SHA256(), None),
@@ -102,8 +95,6 @@ class Authority:
     key: rsa.RSAPrivateKey
 
 
-# --- certificates -----------------------------------------------------------------------------------------------------
-
 CA_BITS: Final = 4096  # as G1 and G4
 ROOT_LIFE: Final = timedelta(days=4748)  # 13 years, as the TRIAL roots (to 2039)
 CA_BACKDATED: Final = timedelta(days=800)
@@ -114,66 +105,38 @@ ADDRESS: Final = "http://pki.test.invalid"  # of CRLs and CA certificates: data 
 _LEGAL_PERSON: Final = bytes.fromhex("3017 3015 0608 2b06010505070b02 3009 0607 04008bec490102")
 """qcStatements: id-qcs-pkixQCSyntax-v2 with id-etsi-qcs-SemanticsId-Legal (EN 319 412-1 5.1.4)."""
 _QC_STATEMENTS: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3")
+_Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
+_Period = tuple[datetime, datetime]
 
 
 def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, serial: int, now: datetime) -> Authority:
-    """A CA's certificate, signed by its issuer or, for a root, by itself.
+    """A CA's certificate, signed by its issuer or, for a root, by itself; the serial number has at most 159 bits.
 
-    Args:
-        serial: positive, at most 159 bits.
-        now: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer.
+    `now`: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer.
     """
     end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
     subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
     parent, signer = (issuer.certificate.subject, issuer.key) if issuer else (subject, key)
-    builder = _builder(subject, parent, key.public_key(), serial, (now - CA_BACKDATED, end))
-    made = _sign(builder, _ca_extensions(spec, key, issuer), signer, spec.shape)
-    return Authority(spec.name, spec.shape, made, key)
-
-
-def _ca_extensions(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None) -> _Extensions:
-    yield x509.BasicConstraints(ca=True, path_length=spec.path_length), True
-    g4 = ("digital_signature",) if spec.shape == "g4" else ()
-    yield _key_usage(("key_cert_sign", "crl_sign", *g4)), True
-    yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
-    if issuer:
-        yield from _issuer_extensions(issuer, spec.policies)
-    if spec.extended_usages:
-        yield _extended_usage(spec.extended_usages), False
-    if spec.organization_identifier:
-        yield x509.UnrecognizedExtension(_QC_STATEMENTS, _LEGAL_PERSON), False
+    extensions, period = _extensions(spec, key.public_key(), issuer), (now - CA_BACKDATED, end)
+    builder = _builder(subject, parent, key.public_key(), serial, period, extensions)
+    digest, pad = SHAPES[spec.shape]
+    return Authority(spec.name, spec.shape, builder.sign(signer, digest, rsa_padding=pad), key)
 
 
 def issue_end_entity(
-    kind: Kind,
-    subject: x509.Name,
-    public_key: rsa.RSAPublicKey,
-    issuer: Authority,
-    serial: int,
-    period: tuple[datetime, datetime],
+    kind: Kind, subject: x509.Name, public_key: rsa.RSAPublicKey, issuer: Authority, serial: int, period: _Period
 ) -> x509.Certificate:
     """A certificate with a serial number of at most 159 bits, normally from the CA that the kind names."""
-    builder = _builder(subject, issuer.certificate.subject, public_key, serial, period)
-    return _sign(builder, _end_entity_extensions(kind, public_key, issuer), issuer.key, issuer.shape)
-
-
-def _end_entity_extensions(kind: Kind, public_key: rsa.RSAPublicKey, issuer: Authority) -> _Extensions:
-    yield x509.BasicConstraints(ca=False, path_length=None), True
-    yield _key_usage(kind.usages), True
-    yield x509.SubjectKeyIdentifier.from_public_key(public_key), False
-    yield from _issuer_extensions(issuer, kind.policies)
-    yield _extended_usage(kind.extended_usages), False
-    if kind.dns:
-        yield x509.SubjectAlternativeName([x509.DNSName(name) for name in kind.dns]), False
-    if kind.shape == "g4":
-        yield x509.UnrecognizedExtension(_QC_STATEMENTS, _LEGAL_PERSON), False
+    extensions = _extensions(kind, public_key, issuer)
+    builder = _builder(subject, issuer.certificate.subject, public_key, serial, period, extensions)
+    digest, pad = SHAPES[issuer.shape]
+    return builder.sign(issuer.key, digest, rsa_padding=pad)
 
 
 def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
     """The subject of a party's certificate, recognisable as a test; the OIN as a PrintableString, or left out."""
     oin = party.oin if with_oin else ""
-    test = "TRIAL" if party.shape == "g4" else "TEST"
-    name = f"{test} {party.name}"
+    name = f"{'TRIAL' if party.shape == 'g4' else 'TEST'} {party.name}"
     if party.shape == "g4":
         # NTRNL and eight digits of the number inside the OIN: made up, as the number itself is
         return _name(C="NL", O=name, CN=name, organizationIdentifier=f"NTRNL-{party.oin[9:17]}", serialNumber=oin)
@@ -182,7 +145,7 @@ def subject_of(party: Party, *, with_oin: bool = True) -> x509.Name:
 
 
 def make_crl(
-    issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: tuple[datetime, datetime]
+    issuer: Authority, revoked: Iterable[tuple[int, datetime]], number: int, period: _Period
 ) -> x509.CertificateRevocationList:
     """A full CRL of serial numbers, each with its moment; its number is higher than that of the CRL before."""
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
@@ -192,28 +155,38 @@ def make_crl(
         reason = x509.CRLReason(x509.ReasonFlags.cessation_of_operation)
         builder = builder.add_revoked_certificate(entry.add_extension(reason, critical=False).build())
     builder = builder.add_extension(_authority_key(issuer), critical=False)
-    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
     digest, pad = SHAPES[issuer.shape]
-    return builder.sign(issuer.key, digest, rsa_padding=pad)
+    return builder.add_extension(x509.CRLNumber(number), critical=False).sign(issuer.key, digest, rsa_padding=pad)
 
 
-_Extensions = Iterable[tuple[x509.ExtensionType, bool]]  # each with: critical
+def _extensions(of: CaSpec | Kind, key: rsa.RSAPublicKey, issuer: Authority | None) -> _Extensions:
+    if isinstance(of, Kind):
+        yield x509.BasicConstraints(False, None), True
+        usages, dns, legal_person = of.usages, of.dns, of.shape == "g4"
+    else:
+        yield x509.BasicConstraints(True, of.path_length), True
+        usages = ("key_cert_sign", "crl_sign", *(("digital_signature",) if of.shape == "g4" else ()))
+        dns, legal_person = (), bool(of.organization_identifier)
+    yield x509.KeyUsage(**{usage: usage in usages for usage in signature(x509.KeyUsage).parameters}), True
+    yield x509.SubjectKeyIdentifier.from_public_key(key), False
+    if issuer:
+        yield from _issuer_extensions(issuer, of.policies)
+    if of.extended_usages:
+        yield x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in of.extended_usages]), False
+    if dns:
+        yield x509.SubjectAlternativeName([x509.DNSName(name) for name in dns]), False
+    if legal_person:
+        yield x509.UnrecognizedExtension(_QC_STATEMENTS, _LEGAL_PERSON), False
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, period: tuple[datetime, datetime]
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, serial: int, period: _Period, extensions: _Extensions
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
-    return builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
-
-
-def _sign(
-    builder: x509.CertificateBuilder, extensions: _Extensions, key: rsa.RSAPrivateKey, shape: str
-) -> x509.Certificate:
+    builder = builder.serial_number(serial).not_valid_before(period[0]).not_valid_after(period[1])
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    digest, pad = SHAPES[shape]
-    return builder.sign(key, digest, rsa_padding=pad)
+    return builder
 
 
 _NAME_OIDS: Final = {
@@ -246,11 +219,3 @@ def _issuer_extensions(issuer: Authority, policies: tuple[str, ...]) -> _Extensi
 def _authority_key(issuer: Authority) -> x509.AuthorityKeyIdentifier:
     key = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key)
-
-
-def _key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
-    return x509.KeyUsage(**{usage: usage in names for usage in signature(x509.KeyUsage).parameters})
-
-
-def _extended_usage(oids: tuple[str, ...]) -> x509.ExtendedKeyUsage:
-    return x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in oids])

@@ -52,20 +52,16 @@ class FileSigner:
 
     @classmethod
     def load(cls, certificate: Path, key: Path, password: bytes | None = None) -> FileSigner:
-        """Read certificate and key.
+        """Read certificate (PEM; others than the first are ignored) and key (PEM, PKCS#8 or PKCS#1).
 
-        Args:
-            certificate: PEM; the first certificate is the signer's, others are ignored.
-            key: PEM, PKCS#8 or PKCS#1.
-            password: of the key; None for a key that is not encrypted.
-
-        Raises ConfigError, which names the file and the step that failed.
+        The password is the key's, None when it is not encrypted. ConfigError names the file and the step that failed.
         """
         try:
             own = load_pem(_read(certificate))[0]
         except PeerError as error:
-            hint = "expected PEM (BEGIN CERTIFICATE)"
-            raise _unreadable(certificate, "reading the certificate", error, hint) from error
+            raise _unreadable(
+                certificate, "reading the certificate", error, "expected PEM (BEGIN CERTIFICATE)"
+            ) from error
         try:
             found = _open_key(_read(key), password)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -11,41 +11,27 @@ from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from typing import Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal
 
 from asn1crypto import algos, keys
 from asn1crypto import x509 as asn1
 from cryptography.x509.oid import NameOID
+from pyhanko_certvalidator import policy_decl
 from pyhanko_certvalidator.context import ValidationContext
 from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathError, ValidationError
 from pyhanko_certvalidator.path import ValidationPath
-from pyhanko_certvalidator.policy_decl import (
-    NO_REVOCATION,
-    AlgorithmUsageConstraint,
-    AlgorithmUsagePolicy,
-    CertRevTrustPolicy,
-    PKIXValidationParams,
-)
+from pyhanko_certvalidator.policy_decl import AlgorithmUsageConstraint, PKIXValidationParams
 from pyhanko_certvalidator.validate import async_validate_path
 
 from digipoort_as4.errors import ConfigError, PeerError
-from digipoort_as4.pki.certificates import (
-    CERTIFICATE_TYPES,
-    TRIAL_ARC,
-    Certificate,
-    Purpose,
-    check_key,
-    check_purpose,
-    load_certificate,
-)
+from digipoort_as4.pki import certificates
+from digipoort_as4.pki.certificates import CERTIFICATE_TYPES, TRIAL_ARC, Certificate, Purpose, check_key
 from digipoort_as4.pki.revocation import SIGNATURE_HASHES, CrlIndex
 
 Kind = Literal["test", "production"]
 
-PATHS_TRIED: Final = 8
-"""Candidates per certificate. PKIoverheid has one, cross-signed CAs give a few; a maze gets no further (P13)."""
-VERDICTS_KEPT: Final = 10_000
-"""Only certificates that were found good are kept, so strangers cannot fill it."""
+PATHS_TRIED: Final = 8  # per certificate: PKIoverheid has one, cross-signed CAs give a few; no maze gets further (P13)
+VERDICTS_KEPT: Final = 10_000  # Only certificates that were found good are kept, so strangers cannot fill it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +74,10 @@ class Trust:
         Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3.
         """
         key = (certificate.sha256, purpose)
-        known = self._verdicts.get(key)
-        if known is not None and known.since <= at <= known.until:
+        if (known := self._verdicts.get(key)) is not None and known.since <= at <= known.until:
             return known
         check_key(certificate)
-        check_purpose(certificate, purpose, self.policies)
+        certificates.check_purpose(certificate, purpose, self.policies)
         inputs = PKIXValidationParams(self.policies, initial_explicit_policy=True)
         verdict = find_path(certificate, self.anchors, self.intermediates, self.crls, at, inputs)
         if len(self._verdicts) >= VERDICTS_KEPT:
@@ -146,9 +131,6 @@ def is_test_ca(ca: Certificate) -> bool:
     return any(name.startswith(("TRIAL ", "TEST ")) or "NOT FOR PRODUCTION" in name for name in names)
 
 
-# --- path -------------------------------------------------------------------------------------------------------------
-
-
 def find_path(
     certificate: Certificate,
     anchors: Iterable[Certificate],
@@ -162,16 +144,15 @@ def find_path(
     Raises PeerError: what is wrong with the first path; certificate-untrusted when there is none.
     Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).
     """
-    # an empty list of anchors would make the library look for those of the machine
     roots = [asn1.Certificate.load(anchor.der) for anchor in anchors]
-    if not roots:
+    if not roots:  # the library would look for those of the machine
         raise _untrusted(certificate, "no anchors", "")
     context = ValidationContext(
         trust_roots=roots,
         other_certs=[asn1.Certificate.load(ca.der) for ca in intermediates],
         moment=at,
         allow_fetching=False,
-        revinfo_policy=CertRevTrustPolicy(NO_REVOCATION),  # ours: CrlIndex, after the path
+        revinfo_policy=policy_decl.CertRevTrustPolicy(policy_decl.NO_REVOCATION),  # ours: CrlIndex, after the path
         time_tolerance=timedelta(0),
         algorithm_usage_policy=_Algorithms(),
     )
@@ -191,7 +172,7 @@ _SIGNATURES: Final = {"rsassa_pkcs1v15": {"rsa"}, "rsassa_pss": {"rsa", "rsassa_
 """Signatures, each with the keys that can make them."""
 
 
-class _Algorithms(AlgorithmUsagePolicy):
+class _Algorithms(policy_decl.AlgorithmUsagePolicy):
     """RSA and ECDSA over SHA-2; keys are judged by `check_key`."""
 
     def digest_algorithm_allowed(
@@ -216,8 +197,7 @@ def _names_fit(algorithm: algos.SignedDigestAlgorithm) -> bool:
     if algorithm.signature_algo != "rsassa_pss":
         return True
     mask = algorithm["parameters"]["mask_gen_algorithm"]
-    names = (mask["algorithm"].native, mask["parameters"]["algorithm"].native)
-    return names == ("mgf1", algorithm.hash_algo)
+    return (mask["algorithm"].native, mask["parameters"]["algorithm"].native) == ("mgf1", algorithm.hash_algo)
 
 
 def _candidates(context: ValidationContext, certificate: Certificate) -> Iterator[ValidationPath]:
@@ -245,7 +225,7 @@ def _check(
         raise _expired(certificate, str(error)) from error
     except ValidationError as error:
         raise _untrusted(certificate, "a path that does not hold", str(error)) from error
-    path = tuple(load_certificate(step.dump()) for step in reversed(list(candidate)))
+    path = tuple(certificates.load_certificate(step.dump()) for step in reversed(list(candidate)))
     # 2: RFC 5280 leaves them to us
     if not path[-1].not_before <= at <= path[-1].not_after:
         raise _expired(certificate, f"anchor {path[-1].subject} is not in date")
@@ -259,15 +239,12 @@ def _check(
     return Verdict(path, max(since for since, _ in windows), min(until for _, until in windows), crls is not None)
 
 
-_Result = TypeVar("_Result")
-
-
-def _finish(awaitable: Awaitable[_Result]) -> _Result:
+def _finish(awaitable: Awaitable[Any]) -> Any:
     """Run something that never waits (nothing is fetched), with or without an event loop around us."""
     try:
         awaitable.__await__().send(None)
     except StopIteration as done:
-        return cast(_Result, done.value)
+        return done.value
     raise RuntimeError("the path library waits for something although fetching is off")
 
 

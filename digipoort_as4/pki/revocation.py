@@ -10,9 +10,9 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Final
 
 from asn1crypto import x509 as asn1
@@ -84,18 +84,13 @@ class CrlIndex:
                 lists[key].append(crl)
             except _Unusable as error:
                 problems.append(str(error))
-        newest_first = {
-            key: tuple(sorted(found, key=attrgetter("this_update"), reverse=True)) for key, found in lists.items()
-        }
-        return cls(newest_first, tuple(problems), digest.hexdigest()[:16])
+        newest = {key: tuple(sorted(crls, key=lambda crl: crl.this_update)[::-1]) for key, crls in lists.items()}
+        return cls(newest, tuple(problems), digest.hexdigest()[:16])
 
     def check(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[datetime, datetime]:
         """A certificate of an end entity or a CA is not revoked; since when and until when this holds, both included.
 
-        Args:
-            issuer: whose key signed it; its CRL must be signed with the same key.
-            at: the moment that counts.
-
+        `issuer`: whose key signed it; its CRL must be signed with the same key. `at`: the moment that counts.
         Raises PeerError: certificate-revoked, or revocation-unavailable when no CRL is there, in date and applicable.
         Source: RFC 5280 6.3; PKI002 to PKI004; threats P03, P04, P06.
         """
@@ -150,16 +145,10 @@ def _signer_of(crl: x509.CertificateRevocationList, by_name: Mapping[str, list[C
     if algorithm is None or algorithm.name not in SIGNATURE_HASHES:
         raise _unusable(crl, f"signed with {crl.signature_algorithm_oid.dotted_string}")
     for issuer in by_name.get(_comparable(crl.issuer), []):
-        if _verifies(crl, issuer):
-            return issuer
+        with suppress(TypeError):  # a key of a kind that signs no CRLs
+            if crl.is_signature_valid(issuer.public_key):  # type: ignore[arg-type]
+                return issuer
     raise _unusable(crl, "signature of none of the known CAs")
-
-
-def _verifies(crl: x509.CertificateRevocationList, issuer: Certificate) -> bool:
-    try:
-        return crl.is_signature_valid(issuer.public_key)  # type: ignore[arg-type]
-    except TypeError:  # a key of a kind that signs no CRLs
-        return False
 
 
 def _scope_of(crl: x509.CertificateRevocationList) -> tuple[Scope, bool]:
@@ -169,9 +158,8 @@ def _scope_of(crl: x509.CertificateRevocationList) -> tuple[Scope, bool]:
         if isinstance(point := extension.value, x509.IssuingDistributionPoint):
             other = point.only_some_reasons or point.only_contains_attribute_certs or point.relative_name
             if point.indirect_crl or other:
-                raise _unusable(
-                    crl, "an indirect CRL, or one for some reasons, attribute certificates or a relative name"
-                )
+                kinds = "some reasons, attribute certificates or a relative name"
+                raise _unusable(crl, f"an indirect CRL, or one for {kinds}")
             names = frozenset(point.full_name or ())
             scope = Scope(names, point.only_contains_user_certs, point.only_contains_ca_certs)
         elif isinstance(extension.value, x509.DeltaCRLIndicator):

@@ -27,48 +27,32 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from digipoort_as4.config import data_file
 from digipoort_as4.errors import UsageError
+from digipoort_as4.pki import issuing
 from digipoort_as4.pki.certificates import TEST_POLICIES, load_pem
-from digipoort_as4.pki.issuing import (
-    BACKDATED,
-    CA_BITS,
-    Authority,
-    Kind,
-    Party,
-    Recipe,
-    issue_ca,
-    issue_end_entity,
-    make_crl,
-    read_recipe,
-    subject_of,
-)
+from digipoort_as4.pki.issuing import BACKDATED, CA_BITS, Authority, Kind, Party, Recipe
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 
 CRL_LIFE: Final = timedelta(hours=48)  # as PKIoverheid G4 (digipoort 6.2)
 CRL_RENEWED_BEFORE: Final = timedelta(hours=24)  # `make` renews a CRL that has less than this to live
 RENEWED_BEFORE: Final = timedelta(days=30)  # so a certificate
+EXPONENT: Final = 65_537  # of the RSA keys
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A party with its files."""
 
-    name: str
+    name: str  # lower case, digits and hyphens
     role: str  # `hub`, `business` or `agency`
-    oin: str  # as asked for; a certificate with the flaw `no_oin` does not carry it
-    shape: str  # `g1` or `g4`
+    oin: str  # 20 positions as asked for; a certificate with the flaw `no_oin` does not carry it
+    shape: str  # `g1` (one certificate for all) or `g4` (one for the connection, one for signing)
     tls_cert: Path  # PEM: its certificate, then the CAs above it without the root; so signing_cert
     tls_key: Path  # PEM, PKCS#8, not encrypted, mode 0600; so signing_key
     signing_cert: Path  # in g1 the same file as tls_cert, unless the signing certificate was asked to be broken
@@ -96,18 +80,20 @@ class Broken:
 def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
     """Make what is missing or soon to expire of the PKI of certs/test-pki.toml; the second time nothing changes.
 
-    Args:
-        folder: made with mode 0700 where it does not exist.
-        now: start of the certificates' lives.
-        ca_bits: size of the CAs' keys; tests that do not look at it can do with 2048 in a third of the time.
+    The folder has mode 0700, lives start `now`, and CA keys of 2048 `ca_bits` take a third of the time.
     """
     recipe, made_from = _read_recipe(ca_bits)
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
-        _sweep(folder)
-        if not _is_current(folder, made_from, now):
+        for stale in (*folder.glob("identities/.*"), *folder.glob(".*-????????"), *folder.glob("*/.*-????????")):
+            _remove(stale)  # what a process that was killed left half done
+        record = folder / "made-from"
+        same = record.exists() and record.read_text() == made_from
+        if not (same and all(_lives(path, now) for path in _authority_files(folder))):
             _make_authorities(folder, recipe, now, ca_bits, pool)
-            _write(folder / "made-from", made_from.encode())
-        missing = [party for party in recipe.parties if not _is_good(folder, party, now)]
+            _write(record, made_from.encode())
+        ours = [one for one in identities(folder) if Party(one.name, one.role, one.oin, one.shape) in recipe.parties]
+        alive = {one.name for one in ours if _lives(one.tls_cert, now) and _lives(one.signing_cert, now)}
+        missing = [party for party in recipe.parties if party.name not in alive]
         for party, keys in [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]:
             _issue(folder, recipe, party, now, Broken(), keys)
         if not all(_is_fresh(path, now) for path in crls(folder)):
@@ -117,20 +103,19 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
 def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetime, **broken: bool) -> Identity:
     """Give a party certificates, in place of those that it had; the old ones stay valid.
 
-    Args:
-        folder: a PKI that `make` made.
-        name: lower case, digits and hyphens.
-        oin: 20 positions; in shape g4 the TRIAL pattern.
-        shape: `g1` (one certificate for all) or `g4` (one for the connection, one for signing).
-        role: `hub`, `business` or `agency`.
-        now: start of the certificates' lives.
-        broken: fields of `Broken`.
-
-    Raises UsageError: an argument makes no sense, or there is no PKI here.
+    `name`, `oin`, `shape` and `role` as in `Identity`, the OIN of shape g4 in the TRIAL pattern; `now`: start of the
+    certificates' lives; `broken`: fields of `Broken`. Raises UsageError: one makes no sense, or no PKI is here.
     """
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)
-    party = _checked(Party(name, role, oin, shape), {kind.shape for kind in recipe.kinds})
+    shapes = {kind.shape for kind in recipe.kinds}
+    if not name or name.strip("abcdefghijklmnopqrstuvwxyz0123456789-") or name.startswith("-"):
+        raise UsageError(f"name {name!r}: use lower case letters, digits and hyphens")
+    if shape not in shapes:
+        raise UsageError(f"shape {shape!r}: use one of {', '.join(sorted(shapes))}")
+    if len(oin) != 20 or not (oin.isascii() and oin.isalnum()):
+        raise UsageError(f"OIN {oin!r}: 20 positions, such as 00000099000000104000")
+    party = Party(name, role, oin, shape)
     if not (folder / "made-from").exists():
         raise UsageError(f"{folder}: there is no test PKI here; make it first")
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -195,24 +180,18 @@ def trust(folder: Path) -> Trust:
 def _read_recipe(ca_bits: int) -> tuple[Recipe, str]:
     """The recipe, and a text that changes when the recipe or the size of the keys does."""
     text = data_file("certs/test-pki.toml").read_bytes()
-    return read_recipe(tomllib.loads(text.decode())), f"{hashlib.sha256(text).hexdigest()} {ca_bits}\n"
-
-
-def _is_current(folder: Path, made_from: str, now: datetime) -> bool:
-    record = folder / "made-from"
-    same = record.exists() and record.read_text() == made_from
-    return same and all(_lives(path, now) for path in _authority_files(folder))
+    return issuing.read_recipe(tomllib.loads(text.decode())), f"{hashlib.sha256(text).hexdigest()} {ca_bits}\n"
 
 
 def _make_authorities(folder: Path, recipe: Recipe, now: datetime, ca_bits: int, pool: Executor) -> None:
     """New CAs; everything issued by older ones goes."""
     for stale in ("made-from", "ca", "crls", "identities"):
         _remove(folder / stale)
-    keys = {spec.name: pool.submit(_new_key, ca_bits) for spec in recipe.cas}
+    keys = {spec.name: pool.submit(rsa.generate_private_key, EXPONENT, ca_bits) for spec in recipe.cas}
     made: dict[str, Authority] = {}
     for spec in recipe.cas:
         key, above = keys[spec.name].result(), made.get(spec.issuer)
-        made[spec.name] = new = issue_ca(spec, key, above, x509.random_serial_number(), now)
+        made[spec.name] = new = issuing.issue_ca(spec, key, above, x509.random_serial_number(), now)
         _write(folder / "ca" / f"{spec.name}.pem", _pem([new.certificate]) + _key_pem(key))
     _write(anchors(folder), _pem(made[spec.name].certificate for spec in recipe.cas if not spec.issuer), public=True)
     _write(intermediates(folder), _pem(made[spec.name].certificate for spec in recipe.cas if spec.issuer), public=True)
@@ -225,7 +204,7 @@ def _authority_files(folder: Path) -> list[Path]:
 def _read_authority(path: Path) -> Authority:
     text = path.read_bytes()
     # the key is ours: checking it again takes OpenSSL a tenth of a second
-    key = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+    key = serialization.load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise UsageError(f"{path}: a test CA has an RSA key")
     return Authority(path.stem, path.stem.partition("-")[0], x509.load_pem_x509_certificate(text), key)
@@ -235,7 +214,7 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
     """A root that nobody trusts; kept apart from the CAs."""
     root = next(spec for spec in recipe.cas if spec.shape == shape and not spec.issuer)
     spec = replace(root, name=f"{shape}-stranger", cn="TEST Stranger Root CA")
-    return issue_ca(spec, _new_key(2048), None, x509.random_serial_number(), now)
+    return issuing.issue_ca(spec, rsa.generate_private_key(EXPONENT, 2048), None, x509.random_serial_number(), now)
 
 
 # --- parties ----------------------------------------------------------------------------------------------------------
@@ -243,54 +222,50 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
 _Keys = Mapping[str, Future[rsa.RSAPrivateKey]]  # by use: `tls` and `signing`, or `signing` alone
 
 
-def _checked(party: Party, shapes: set[str]) -> Party:
-    if not party.name or party.name.strip("abcdefghijklmnopqrstuvwxyz0123456789-") or party.name.startswith("-"):
-        raise UsageError(f"name {party.name!r}: use lower case letters, digits and hyphens")
-    if party.shape not in shapes:
-        raise UsageError(f"shape {party.shape!r}: use one of {', '.join(sorted(shapes))}")
-    if len(party.oin) != 20 or not (party.oin.isascii() and party.oin.isalnum()):
-        raise UsageError(f"OIN {party.oin!r}: 20 positions, such as 00000099000000104000")
-    return party
-
-
-def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, Kind]:
-    """The kinds to issue, by use; one where one certificate serves both."""
+def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, tuple[Kind, Broken]]:
+    """The kinds to issue, by use, each with its flaws; one where one certificate serves both."""
     kinds = {use: kind for kind in recipe.kinds if kind.shape == shape for use in kind.uses}
     if kinds["tls"].name == kinds["signing"].name and (flaws.tls or flaws == Broken()):
         del kinds["tls"]
-    return {use: _flawed(kind, _flaws_of(use, flaws)) for use, kind in kinds.items()}
-
-
-def _flaws_of(use: str, flaws: Broken) -> Broken:
-    return flaws if use == "signing" or flaws.tls else Broken()
-
-
-def _flawed(kind: Kind, flaws: Broken) -> Kind:
-    usages = ("key_encipherment",) if flaws.wrong_purpose else kind.usages
-    return replace(kind, usages=usages, bits=1024 if flaws.weak_key else kind.bits)
+    each = {use: (kind, flaws if use == "signing" or flaws.tls else Broken()) for use, kind in kinds.items()}
+    for use, (kind, own) in each.items():
+        usages = ("key_encipherment",) if own.wrong_purpose else kind.usages
+        each[use] = (replace(kind, usages=usages, bits=1024 if own.weak_key else kind.bits), own)
+    return each
 
 
 def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Keys:
-    return {use: pool.submit(_new_key, kind.bits) for use, kind in _kinds(recipe, party.shape, flaws).items()}
+    bits = {use: kind.bits for use, (kind, _) in _kinds(recipe, party.shape, flaws).items()}
+    return {use: pool.submit(rsa.generate_private_key, EXPONENT, number) for use, number in bits.items()}
 
 
 def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Broken, keys: _Keys) -> Identity:
     """Certificates for keys, and the party's folder in one rename."""
     target = folder / "identities" / party.name
     fresh = target.with_name(f".{party.name}-{secrets.token_hex(4)}")
-    for use, kind in _kinds(recipe, party.shape, flaws).items():
-        broken, key = _flaws_of(use, flaws), keys[use].result()
+    for use, (kind, broken) in _kinds(recipe, party.shape, flaws).items():
+        key = keys[use].result()
         home = folder / "ca" / f"{kind.issuer}.pem"
         issuer = _stranger(kind.shape, recipe, now) if broken.untrusted else _read_authority(home)
-        name, serial = subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
-        leaf = issue_end_entity(kind, name, key.public_key(), issuer, serial, _period(kind, now, broken))
+        name, serial = issuing.subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
+        start = now - timedelta(days=kind.days + 1) if broken.expired else now - BACKDATED
+        period = (start, start + timedelta(days=kind.days))
+        leaf = issuing.issue_end_entity(kind, name, key.public_key(), issuer, serial, period)
         chain = _chain(folder, recipe, issuer)
         _write(fresh / f"{use}.pem", _pem([leaf, *chain]), public=True)
         _write(fresh / f"{use}.key", _key_pem(key))
         if use == "signing":
-            _write_p12(fresh, party.name, key, leaf, chain)
+            password = secrets.token_urlsafe(18).encode()
+            sealed = serialization.BestAvailableEncryption(password)
+            p12 = pkcs12.serialize_key_and_certificates(party.name.encode(), key, leaf, chain, sealed)
+            _write(fresh / "signing.p12", p12)
+            _write(fresh / "p12.password", password)
     _write(fresh / "identity.json", _json(asdict(party)))
-    _replace_folder(fresh, target)
+    old = target.with_name(f".{party.name}-old-{secrets.token_hex(4)}")
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    _remove(old)
     return _read_identity(target)
 
 
@@ -304,41 +279,11 @@ def _chain(folder: Path, recipe: Recipe, issuer: Authority) -> list[x509.Certifi
     return chain
 
 
-def _period(kind: Kind, now: datetime, flaws: Broken) -> tuple[datetime, datetime]:
-    start = now - timedelta(days=kind.days + 1) if flaws.expired else now - BACKDATED
-    return start, start + timedelta(days=kind.days)
-
-
-def _write_p12(
-    folder: Path, name: str, key: rsa.RSAPrivateKey, leaf: x509.Certificate, chain: list[x509.Certificate]
-) -> None:
-    password = secrets.token_urlsafe(18).encode()
-    octets = pkcs12.serialize_key_and_certificates(name.encode(), key, leaf, chain, BestAvailableEncryption(password))
-    _write(folder / "signing.p12", octets)
-    _write(folder / "p12.password", password)
-
-
 def _read_identity(folder: Path) -> Identity:
     record = json.loads((folder / "identity.json").read_bytes())
     tls = "tls" if (folder / "tls.pem").exists() else "signing"
-    return Identity(
-        **record,
-        tls_cert=folder / f"{tls}.pem",
-        tls_key=folder / f"{tls}.key",
-        signing_cert=folder / "signing.pem",
-        signing_key=folder / "signing.key",
-        p12=folder / "signing.p12",
-        p12_password=folder / "p12.password",
-    )
-
-
-def _is_good(folder: Path, party: Party, now: datetime) -> bool:
-    home = folder / "identities" / party.name
-    if not (home / "identity.json").exists():
-        return False
-    one = _read_identity(home)
-    same = Party(one.name, one.role, one.oin, one.shape) == party
-    return same and _lives(one.tls_cert, now) and _lives(one.signing_cert, now)
+    names = (f"{tls}.pem", f"{tls}.key", "signing.pem", "signing.key", "signing.p12", "p12.password")
+    return Identity(*(record[key] for key in ("name", "role", "oin", "shape")), *(folder / name for name in names))
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------
@@ -368,24 +313,21 @@ def _renew_crls(folder: Path, now: datetime, lifetime: timedelta) -> None:
         revoked = _read_revoked(path.with_suffix(".revoked"))
         entries = [(int(serial, 16), datetime.fromisoformat(when)) for serial, when in revoked.items()]
         target = folder / "crls" / path.name
+        old = _read_crl(target)  # one that revokes nothing is falsy
+        number = old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1 if old is not None else 1
         start = min(now, now + lifetime) - BACKDATED
-        crl = make_crl(_read_authority(path), entries, _next_number(target), (start, now + lifetime))
+        crl = issuing.make_crl(_read_authority(path), entries, number, (start, now + lifetime))
         _write(target, crl.public_bytes(Encoding.PEM), public=True)
 
 
-def _next_number(path: Path) -> int:
-    if not path.exists():
-        return 1
-    crl = x509.load_pem_x509_crl(path.read_bytes())
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1
+def _read_crl(path: Path) -> x509.CertificateRevocationList | None:
+    return x509.load_pem_x509_crl(path.read_bytes()) if path.exists() else None
 
 
 def _is_fresh(path: Path, now: datetime) -> bool:
-    if not path.exists():
+    if (crl := _read_crl(path)) is None or crl.next_update_utc is None:
         return False
-    crl = x509.load_pem_x509_crl(path.read_bytes())
-    end = crl.next_update_utc
-    return crl.last_update_utc <= now and end is not None and now + CRL_RENEWED_BEFORE < end
+    return crl.last_update_utc <= now and now + CRL_RENEWED_BEFORE < crl.next_update_utc
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -409,20 +351,6 @@ def _write(path: Path, octets: bytes, *, public: bool = False) -> None:
     fresh.replace(path)
 
 
-def _replace_folder(fresh: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}-old-{secrets.token_hex(4)}")
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    _remove(old)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed left half done."""
-    for stale in (*folder.glob("identities/.*"), *folder.glob(".*-????????"), *folder.glob("*/.*-????????")):
-        _remove(stale)
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
@@ -430,12 +358,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _new_key(bits: int) -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65_537, bits)
-
-
 def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _pem(certificates: Iterable[x509.Certificate]) -> bytes:

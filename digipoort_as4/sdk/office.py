@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "post-office.json"
 PKI: Final = "pki"  # Beside it: the folder of the test PKI
-CONSENTS: Final = "consents.toml"  # And where consents are recorded
-CLOCK: Final = "clock.json"  # And how far the clock of this post office was moved
+CLOCK: Final = "clock.json"  # How far the clock of this post office was moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,23 +30,17 @@ from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import DS, EC, WSSE, WSU, q
 
 SIGNATURE: Final = f"{q(WSSE, 'Security')}/{q(DS, 'Signature')}"
-TIMEOUT: Final = timedelta(seconds=20)
-"""A message inside our limits takes milliseconds; start-up of Python and xmlsec about half a second."""
+TIMEOUT: Final = 20  # seconds; a message inside our limits takes milliseconds, starting Python and xmlsec about 500
 CPU_SECONDS: Final = 15
 
+_MORE, _XMLENC = "http://www.w3.org/2001/04/xmldsig-more#", "http://www.w3.org/2001/04/xmlenc#"
 SIGNATURES: Final = {
-    "http://www.w3.org/2000/09/xmldsig#rsa-sha1": "TransformRsaSha1",
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256": "TransformRsaSha256",
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384": "TransformRsaSha384",
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": "TransformRsaSha512",
-}
-"""SignatureMethod to xmlsec's name for it. Written anew here: the second engine shares no table with the first."""
-DIGESTS: Final = (
-    "http://www.w3.org/2000/09/xmldsig#sha1",
-    "http://www.w3.org/2001/04/xmlenc#sha256",
-    "http://www.w3.org/2001/04/xmldsig-more#sha384",
-    "http://www.w3.org/2001/04/xmlenc#sha512",
-)
+    f"{DS}rsa-sha1": "TransformRsaSha1",
+    f"{_MORE}rsa-sha256": "TransformRsaSha256",
+    f"{_MORE}rsa-sha384": "TransformRsaSha384",
+    f"{_MORE}rsa-sha512": "TransformRsaSha512",
+}  # SignatureMethod to xmlsec's name for it. Written anew here: the second engine shares no table with the first
+DIGESTS: Final = (f"{DS}sha1", f"{_XMLENC}sha256", f"{_MORE}sha384", f"{_XMLENC}sha512")
 
 
 class NoSecondOpinion(DigipoortError):
@@ -70,25 +63,20 @@ class Opinion:
 
 
 def ask(octets: bytes) -> Opinion:
-    """Let xmlsec judge a message in a process of its own.
+    """Let xmlsec judge a message, as received and at most limits.WUS_BODY octets, in a process of its own.
 
-    Args:
-        octets: the whole message as received, at most limits.WUS_BODY.
-
-    Raises:
-        PeerError: the XML does not pass our guard.
-        NoSecondOpinion: unsigned, outside our narrow shape, or the engine is absent or died.
+    Raises PeerError: the XML does not pass our guard; NoSecondOpinion: unsigned, outside our narrow shape, or the
+    engine is absent or died.
     """
-    reason = why_not(read(octets))
-    if reason:
+    if reason := why_not(_read(octets)):
         raise NoSecondOpinion(f"not shown to the second engine: {reason}")
     command = [sys.executable, "-m", "digipoort_as4.sdk.second_engine"]
     # The child finds the same package, wherever this one was started.
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     try:
-        done = subprocess.run(command, input=octets, capture_output=True, timeout=TIMEOUT.seconds, env=env, check=False)
+        done = subprocess.run(command, input=octets, capture_output=True, timeout=TIMEOUT, env=env, check=False)
     except subprocess.TimeoutExpired:
-        raise NoSecondOpinion(f"the second engine gave no answer within {TIMEOUT.seconds} s") from None
+        raise NoSecondOpinion(f"the second engine gave no answer within {TIMEOUT} s") from None
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         raise NoSecondOpinion(f"the second engine ended with {done.returncode}: {last[0]}")
@@ -96,14 +84,13 @@ def ask(octets: bytes) -> Opinion:
     return Opinion(**{**answer, "digests": tuple((uri, bool(ok)) for uri, ok in answer["digests"])})
 
 
-def read(octets: bytes) -> SoapMessage:
+def _read(octets: bytes) -> SoapMessage:
     """Through our guard, large texts put back: this engine knows one tree only."""
     skeleton, large = inhoud.extract(BytesPayload(octets), token=secrets.token_hex(16))
     message = xml_guard.parse(skeleton, large)
     texts = {part.placeholder: part.text for part in large}
     for element in message.envelope.iter():
-        payload = texts.get(element.text or "")
-        if payload is not None:
+        if (payload := texts.get(element.text or "")) is not None:
             # As a parser would have read it: line ends become one LF (XML 1.0, 2.11).
             element.text = b"".join(payload.open()).decode("ascii").replace("\r\n", "\n").replace("\r", "\n")
     return message
@@ -124,15 +111,15 @@ def why_not(message: SoapMessage) -> str:
     info = signature.find(q(DS, "SignedInfo"))
     if info is None or signature.find(q(DS, "Object")) is not None:
         return "ds:SignedInfo is missing, or a ds:Object is there"
-    if token_of(message) is None:
+    if _token_of(message) is None:
         return "no single wsse:BinarySecurityToken"
-    return next((reason for reason in objections(info) if reason), "")
+    return next((reason for reason in _objections(info) if reason), "")
 
 
-def objections(info: etree._Element) -> Iterator[str]:
+def _objections(info: etree._Element) -> Iterator[str]:
     """What is outside our shape in one SignedInfo; empty strings where nothing is."""
-    yield algorithm_objection(info.find(q(DS, "CanonicalizationMethod")), {EC})
-    yield algorithm_objection(info.find(q(DS, "SignatureMethod")), SIGNATURES)
+    yield _algorithm_objection(info.find(q(DS, "CanonicalizationMethod")), {EC})
+    yield _algorithm_objection(info.find(q(DS, "SignatureMethod")), SIGNATURES)
     references = info.findall(q(DS, "Reference"))
     if not 0 < len(references) <= limits.REFERENCES:
         yield f"{len(references)} references"
@@ -143,11 +130,11 @@ def objections(info: etree._Element) -> Iterator[str]:
         transforms = reference.findall(f"{q(DS, 'Transforms')}/{q(DS, 'Transform')}")
         if len(transforms) != 1:
             yield f"{len(transforms)} transforms in {uri}"
-        yield algorithm_objection(transforms[0] if transforms else None, {EC})
-        yield algorithm_objection(reference.find(q(DS, "DigestMethod")), DIGESTS)
+        yield _algorithm_objection(transforms[0] if transforms else None, {EC})
+        yield _algorithm_objection(reference.find(q(DS, "DigestMethod")), DIGESTS)
 
 
-def algorithm_objection(element: etree._Element | None, allowed: Any) -> str:
+def _algorithm_objection(element: etree._Element | None, allowed: Any) -> str:
     """Empty when the element names an allowed algorithm and carries at most a short PrefixList."""
     algorithm = "" if element is None else element.get("Algorithm") or ""
     if element is None or algorithm not in allowed:
@@ -158,33 +145,29 @@ def algorithm_objection(element: etree._Element | None, allowed: Any) -> str:
     return "a long PrefixList" if len(prefixes) > limits.PREFIX_LIST else ""
 
 
-def token_of(message: SoapMessage) -> etree._Element | None:
-    """The BinarySecurityToken, when there is exactly one."""
+def _token_of(message: SoapMessage) -> etree._Element | None:
     tokens = message.header.findall(f"{q(WSSE, 'Security')}/{q(WSSE, 'BinarySecurityToken')}")
     return tokens[0] if len(tokens) == 1 else None
-
-
-# --- inside the subprocess ----------------------------------------------------------------------------------------
 
 
 def judge(octets: bytes) -> Opinion:
     """The engine's verdicts; runs in the subprocess only, for xmlsec shares libxml2's memory with lxml."""
     xmlsec: Any = importlib.import_module("xmlsec")  # here only: the parent must not load it
     xmlsec.cleanup_callbacks()  # no file, no network: what is not a fragment of this document cannot be opened
-    message = read(octets)
-    reason, token, signature = why_not(message), token_of(message), message.header.find(SIGNATURE)
+    message = _read(octets)
+    reason, token, signature = why_not(message), _token_of(message), message.header.find(SIGNATURE)
     if reason or token is None or signature is None:
         raise NoSecondOpinion(reason)
     key = xmlsec.Key.from_memory(base64.b64decode(token.text or ""), xmlsec.constants.KeyDataFormatCertDer)
     return Opinion(
         f"xmlsec {xmlsec.__version__} (libxmlsec {'.'.join(map(str, xmlsec.get_libxmlsec_version()))})",
-        signature_value(xmlsec, key, signature),
-        tuple(digests(xmlsec, message.envelope, signature)),
-        holds(xmlsec, lambda: context(xmlsec, message.envelope, key).verify(signature)),
+        _signature_value(xmlsec, key, signature),
+        tuple(_digests(xmlsec, message.envelope, signature)),
+        _holds(xmlsec, lambda: _context(xmlsec, message.envelope, key).verify(signature)),
     )
 
 
-def context(xmlsec: Any, envelope: etree._Element, key: Any) -> Any:
+def _context(xmlsec: Any, envelope: etree._Element, key: Any) -> Any:
     """A context that knows the elements with a wsu:Id and no others."""
     ctx = xmlsec.SignatureContext()
     ctx.key = key
@@ -194,8 +177,7 @@ def context(xmlsec: Any, envelope: etree._Element, key: Any) -> Any:
     return ctx
 
 
-def holds(xmlsec: Any, verify: Any) -> bool:
-    """True when the engine does not object."""
+def _holds(xmlsec: Any, verify: Any) -> bool:
     try:
         verify()
     except xmlsec.Error:
@@ -203,10 +185,12 @@ def holds(xmlsec: Any, verify: Any) -> bool:
     return True
 
 
-def signature_value(xmlsec: Any, key: Any, signature: etree._Element) -> bool:
+def _signature_value(xmlsec: Any, key: Any, signature: etree._Element) -> bool:
     """SignatureValue by itself: the engine stops at a wrong digest before it comes to the value."""
-    info = signature.find(q(DS, "SignedInfo"))
-    method = info.find(q(DS, "SignatureMethod")) if info is not None else None
+    info, method = (
+        signature.find(q(DS, "SignedInfo")),
+        signature.find(f"{q(DS, 'SignedInfo')}/{q(DS, 'SignatureMethod')}"),
+    )
     if info is None or method is None:
         return False
     listed = info.iterfind(f"{q(DS, 'CanonicalizationMethod')}/{q(EC, 'InclusiveNamespaces')}")
@@ -216,10 +200,10 @@ def signature_value(xmlsec: Any, key: Any, signature: etree._Element) -> bool:
     value = base64.b64decode(signature.findtext(q(DS, "SignatureValue")) or "")
     ctx = xmlsec.SignatureContext()
     ctx.key = key
-    return holds(xmlsec, lambda: ctx.verify_binary(canonical, transform, value))
+    return _holds(xmlsec, lambda: ctx.verify_binary(canonical, transform, value))
 
 
-def digests(xmlsec: Any, envelope: etree._Element, signature: etree._Element) -> Iterator[tuple[str, bool]]:
+def _digests(xmlsec: Any, envelope: etree._Element, signature: etree._Element) -> Iterator[tuple[str, bool]]:
     """Each Reference by itself: the engine computes its digest anew inside a throw-away signature."""
     constants = xmlsec.constants
     for reference in signature.iterfind(f"{q(DS, 'SignedInfo')}/{q(DS, 'Reference')}"):
@@ -233,18 +217,13 @@ def digests(xmlsec: Any, envelope: etree._Element, signature: etree._Element) ->
         info.append(again)
         envelope.append(template)  # after the Body: inside no signed part
         throw_away = xmlsec.Key.from_binary_data(constants.KeyDataHmac, bytes(32))
-        computed = holds(xmlsec, lambda t=template, k=throw_away: context(xmlsec, envelope, k).sign(t))
+        computed = _holds(xmlsec, lambda t=template, k=throw_away: _context(xmlsec, envelope, k).sign(t))
         yield reference.get("URI") or "", computed and "".join((value.text or "").split()) == claimed
         envelope.remove(template)
 
 
-def main() -> None:
-    """Message on stdin, opinion on stdout."""
+if __name__ == "__main__":  # message on stdin, opinion on stdout
     with contextlib.suppress(ImportError):  # not on Windows; the parent's time-out stays
         resource: Any = importlib.import_module("resource")
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     json.dump(asdict(judge(sys.stdin.buffer.read(limits.WUS_BODY + 1))), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

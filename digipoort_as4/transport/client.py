@@ -43,21 +43,17 @@ class Client:
         call = self._open().post(url, data=data, headers=sent_headers, allow_redirects=False, timeout=timeout)
         try:
             async with call as answer:
-                octets = await self._read(answer)
+                octets = bytearray()
+                async for chunk in answer.content.iter_any():
+                    octets += chunk
+                    if len(octets) > self._max_answer:
+                        raise aiohttp.ClientPayloadError(f"the answer is longer than {self._max_answer} octets")
                 found = {name.lower(): value for name, value in answer.headers.items()}
-                return HttpAnswer(answer.status, found, BytesPayload(octets))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            raise TransportError(f"{url}: {_reason(error)}", sent=False) from error
+                return HttpAnswer(answer.status, found, BytesPayload(bytes(octets)))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransportError(f"{url}: {_reason(error)}", sent=True) from error
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        octets = bytearray()
-        async for chunk in answer.content.iter_any():
-            octets += chunk
-            if len(octets) > self._max_answer:
-                raise aiohttp.ClientPayloadError(f"the answer is longer than {self._max_answer} octets")
-        return bytes(octets)
+            unsent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+            why = "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+            raise TransportError(f"{url}: {why}", sent=not isinstance(error, unsent)) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -85,7 +81,3 @@ class Client:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-
-def _reason(error: BaseException) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

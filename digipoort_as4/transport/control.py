@@ -51,9 +51,7 @@ async def _carry_out(name: str, about: Mapping[str, Any], commands: Mapping[str,
 def ask(folder: Path, command: str, about: Mapping[str, Any], kind: type[DigipoortError] = DigipoortError) -> Any:
     """Have the post office whose data lie in this folder do something.
 
-    Raises:
-        TransportError: none runs there.
-        DigipoortError: it refused, as the `kind` of error that the asker wants.
+    Raises TransportError: none runs there; an error of `kind`: it refused.
     """
     line = json.dumps({"command": command, "about": about}).encode() + b"\n"
     try:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Header = Callable[[str], Sequence[str]]
-"""The values of a header by its name, in their order; none when it is absent."""
+Header = Callable[[str], Sequence[str]]  # The values of a header by its name, in their order; none when it is absent
 
 _HOST: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 _QUOTED: Final = r'"(?:\\.|[^"\\])*(?:"|\\?\Z)'  # without its end it goes to that of the text, in linear time
@@ -24,13 +23,8 @@ _PORTS: Final = {"http": "80", "https": "443"}
 def origin(scheme: str, peer: str, header: Header, trusted: Sequence[Network]) -> str:
     """E.g. https://localhost:8443; empty when the request names no host that could be one.
 
-    Args:
-        scheme: of the connection: http or https.
-        peer: the IP address at its other end.
-        header: of the request.
-        trusted: where proxies are whose Forwarded, or else X-Forwarded-Proto, -Host and -Port count.
-
-    Source: RFC 7239. From the nearest proxy outwards, until one is not trusted.
+    `scheme` is the connection's, `peer` the IP address at its other end; the Forwarded, or else X-Forwarded-Proto,
+    -Host and -Port of `trusted` proxies count. Source: RFC 7239, from the nearest outwards until one is not trusted.
     """
     host = "".join(header("Host")[:1])
     for said in _hops(header) if trusted and _within(peer, trusted) else ():
@@ -46,8 +40,8 @@ def _hops(header: Header) -> Iterator[Mapping[str, str]]:
         for element in reversed(_ELEMENT.findall(forwarded)):
             yield {name.lower(): _plain(value) for name, value in _PAIR.findall(element)}
         return
-    last = (",".join(header(f"X-Forwarded-{name}")).rpartition(",")[2].strip() for name in ("Proto", "Host", "Port"))
-    proto, host, port = last
+    each = (",".join(header(f"X-Forwarded-{name}")) for name in ("Proto", "Host", "Port"))
+    proto, host, port = (values.rpartition(",")[2].strip() for values in each)
     if host and port and not re.search(r":\d+$", host) and port != _PORTS.get(proto.lower()):
         host = f"{host}:{port}"
     yield {key: value for key, value in (("proto", proto), ("host", host)) if value}

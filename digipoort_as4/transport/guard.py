@@ -62,18 +62,14 @@ class GuardedConnection(web.RequestHandler):
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         # Made when the socket is accepted, so the TLS handshake counts into the header's time.
-        super().__init__(
-            door,
-            loop=loop,
-            keepalive_timeout=door.guard.keepalive.total_seconds(),
-            lingering_time=door.guard.linger.total_seconds(),
-            auto_decompress=False,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to switch it off
-        )
+        guard = door.guard
+        times = {"keepalive_timeout": guard.keepalive.total_seconds(), "lingering_time": guard.linger.total_seconds()}
+        # access_log: aiohttp's own way to switch it off
+        super().__init__(door, loop=loop, auto_decompress=False, access_log=None, **times)  # type: ignore[arg-type]
         self._door = door
         self._wire: asyncio.Transport | None = None
-        self._header_until = loop.time() + door.guard.header.total_seconds()
-        self._session_until = loop.time() + door.guard.session.total_seconds()
+        self._header_until = loop.time() + guard.header.total_seconds()
+        self._session_until = loop.time() + guard.session.total_seconds()
         self._header_clock = _Clock(loop, lambda: self.drop("slow-header"))
         self._answer_clock = _Clock(loop, lambda: self.drop("slow-reader"))
         self._headers_seen = 0
@@ -94,7 +90,7 @@ class GuardedConnection(web.RequestHandler):
         if self._request_count > self._headers_seen:
             self._headers_seen = self._request_count
             self._header_clock.stop()
-        elif data and self.idle and not self._header_clock.running:
+        elif data and self.idle and self._header_clock.timer is None:
             self._header_clock.start(self.heard_at + self._door.guard.header.total_seconds())
 
     def pause_writing(self) -> None:
@@ -167,7 +163,10 @@ class Door(web.Server):
             self._by_certificate[certificate] += 1
         crowded = self._by_certificate[certificate or b""] > self.guard.per_certificate
         if crowded or len(self._connections) > self.guard.connections:
-            self._make_room(cast(GuardedConnection, handler), crowded)
+            # A certificate over its own cap pays itself; else who idles longest goes, and only then the newcomer.
+            idle = [] if crowded else [c for c in cast(list[GuardedConnection], self.connections) if c.idle]
+            newcomer = cast(GuardedConnection, handler)
+            min(idle, key=lambda c: c.heard_at, default=newcomer).drop("too-many-connections")
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Count it no more."""
@@ -177,11 +176,6 @@ class Door(web.Server):
             if not self._by_certificate[certificate]:
                 del self._by_certificate[certificate]
         super().connection_lost(handler, exc)
-
-    def _make_room(self, newcomer: GuardedConnection, crowded: bool) -> None:
-        # A certificate over its own cap pays itself; else who idles longest goes, and only then the newcomer.
-        idle = [] if crowded else [c for c in cast(list[GuardedConnection], self.connections) if c.idle]
-        min(idle, key=lambda c: c.heard_at, default=newcomer).drop("too-many-connections")
 
 
 def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:
@@ -199,9 +193,9 @@ def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:
                 raise self.failure
             try:
                 super().do_handshake()
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                raise
             except ssl.SSLError as failure:
+                if isinstance(failure, ssl.SSLWantReadError | ssl.SSLWantWriteError):
+                    raise
                 journal.write("tls-refused", cause=str(failure.reason), detail=getattr(failure, "verify_message", ""))
                 self.failure = failure
                 raise ssl.SSLWantReadError from failure
@@ -220,17 +214,13 @@ class _Clock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop, self._ring = loop, ring
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._timer is not None
+        self.timer: asyncio.TimerHandle | None = None  # None while it does not run
 
     def start(self, until: float) -> None:
         self.stop()
-        self._timer = self._loop.call_at(until, self._ring)
+        self.timer = self._loop.call_at(until, self._ring)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

@@ -25,7 +25,6 @@ from digipoort_as4.transport.http import HttpAnswer, HttpRequest, stream
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 NOTHING: Final = BytesPayload(b"")
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 TLS_SHUTDOWN: Final = 5.0  # seconds for a peer to say goodbye in TLS
 BACKLOG: Final = 1024  # connections that may wait to be accepted; asyncio's 100 is short for a busy morning
 
@@ -58,8 +57,7 @@ async def serve(
 ) -> Server:
     """Start to listen; the server knows its port. Raises OSError: the address cannot be bound."""
     guard, journal = guard or Guard(), journal or Journal(None)
-    desk = _Desk(handler, spool, max_body, guard, journal)
-    door = Door(desk.handle, guard, journal)
+    door = Door(_Desk(handler, spool, max_body, guard, journal).handle, guard, journal)
     tls: dict[str, Any] = {}
     if context is not None:
         context.sslobject_class = speaking_tls(journal)
@@ -83,7 +81,7 @@ class _Desk:
             return refusal
         body, trouble = await self._read(incoming)
         try:
-            answer = await self._ask(_request(incoming, body, trouble, self._guard))
+            answer = await self._ask(self._request(incoming, body, trouble))
             last = bool(trouble) or cast(GuardedConnection, incoming.protocol).overdue
             response = await _respond(incoming, answer, last)
         finally:
@@ -91,6 +89,12 @@ class _Desk:
         if last:
             response.force_close()
         return response
+
+    def _request(self, incoming: web.BaseRequest, body: Payload, trouble: str) -> HttpRequest:
+        headers, reached = incoming.headers, (incoming.scheme, incoming.remote or "")
+        asked = (incoming.method, incoming.path, incoming.rel_url.raw_query_string, headers)
+        origin = forwarded.origin(*reached, lambda name: headers.getall(name, []), self._guard.proxies)
+        return HttpRequest(*asked, body, peer_certificate(incoming.transport), origin, trouble)
 
     async def _ask(self, request: HttpRequest) -> HttpAnswer:
         # The server's outermost loop: whatever breaks in a handler costs one answer, not the process.
@@ -109,7 +113,7 @@ class _Desk:
         if (incoming.content_length or 0) > self._max_body:
             return NOTHING, "body-too-large"
         if incoming.headers.get("Expect", "").lower() == "100-continue":
-            await incoming.writer.write(CONTINUE)
+            await incoming.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             incoming.writer.output_size = 0
         body = _Body(self._spool)
         try:
@@ -160,20 +164,6 @@ class _Body:
         if last:
             file.close()
             self._file = None
-
-
-def _request(incoming: web.BaseRequest, body: Payload, trouble: str, guard: Guard) -> HttpRequest:
-    headers, reached = incoming.headers, (incoming.scheme, incoming.remote or "")
-    return HttpRequest(
-        method=incoming.method,
-        path=incoming.path,
-        query=incoming.rel_url.raw_query_string,
-        headers=headers,
-        body=body,
-        tls_certificate=peer_certificate(incoming.transport),
-        origin=forwarded.origin(*reached, lambda name: headers.getall(name, []), guard.proxies),
-        trouble=trouble,
-    )
 
 
 async def _respond(incoming: web.BaseRequest, answer: HttpAnswer, last: bool) -> web.StreamResponse:

@@ -13,16 +13,14 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, cast
 
 from digipoort_as4.hub.aanlevering import Aanlevering
 from digipoort_as4.hub.findings import Examined, Finding, StepVerdict
 from digipoort_as4.hub.routes import Route
 from digipoort_as4.validation import identity, wellformed
 
-Validator = Callable[
-    [Aanlevering, Route], Iterable[Finding]
-]  # What is wrong with the documents; nothing when all is well
+Validator = Callable[[Aanlevering, Route], Iterable[Finding]]  # What is wrong with the documents; nothing: all is well
 VALIDATORS: Final[Mapping[str, Validator]] = {"wellformed": wellformed.check, "identity": identity.check}
 """By the names that routes.toml uses."""
 TIME_LIMIT: Final = timedelta(seconds=60)  # Of one envelope. 20 MiB of small elements take about two seconds
@@ -107,13 +105,12 @@ class _Place:
             if not pipe.poll(limit.total_seconds()):
                 self.stop()
                 return Examined(trouble=f"validation took longer than {limit.total_seconds():g} s")
-            answer = pipe.recv()
+            return cast(Examined, pipe.recv())
         except (EOFError, OSError) as error:
             process = self._process
             self.stop()
             ended = process.exitcode if process else None
             return Examined(trouble=f"the validation process ended with {ended}: {type(error).__name__}")
-        return answer if isinstance(answer, Examined) else Examined(trouble=str(answer))
 
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None and self._process.is_alive() else None
@@ -142,15 +139,11 @@ def _serve(pipe: Connection) -> None:
     """The life of a place's process: work comes in, what was examined goes out, until the other end is gone."""
     try:
         while True:
-            aanlevering, route = pipe.recv()
-            pipe.send(_answer(aanlevering, route))
+            work = pipe.recv()
+            try:
+                found = examine(*work)
+            except OSError as error:  # any other exception ends the process
+                found = Examined(trouble=f"a document could not be read: {error}")
+            pipe.send(found)
     except (EOFError, OSError, KeyboardInterrupt):
         return
-
-
-def _answer(aanlevering: Aanlevering, route: Route) -> Examined | str:
-    """What was examined; a payload that cannot be read is trouble, any other exception ends the process."""
-    try:
-        return examine(aanlevering, route)
-    except OSError as error:
-        return f"a document could not be read: {error}"

@@ -6,8 +6,8 @@ Looks only where the route's rules say; computes no check digits and asks no reg
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from lxml import etree
 
@@ -22,8 +22,7 @@ RULE: Final = "identity"
 MOST: Final = 20  # Differing numbers told of one document; an XBRL instance repeats its identifier in every context
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One number in a document."""
 
     number: str
@@ -36,7 +35,10 @@ def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
     belanghebbende = aanlevering.belanghebbende
     rules = tuple(rule for rule in route.identity if belanghebbende.type.casefold() in rule.types)
     if not rules:
-        yield _wrong_type(belanghebbende, route)
+        known = ", ".join(sorted({kind for rule in route.identity for kind in rule.types}))
+        fix = f"Gebruik een type dat in een document van berichtsoort {route.berichtsoort} voorkomt."
+        found, expected = f"type {belanghebbende.type}", f"een van de typen {known}"
+        yield _finding("", "identity-type", "identiteitBelanghebbende", found, expected, fix)
         return
     if expected := identities.problem(belanghebbende):
         fix = "Controleer identiteitBelanghebbende."
@@ -61,16 +63,15 @@ def _document(document: Document, belanghebbende: Identiteit, rules: tuple[Ident
         yield _missing(document, belanghebbende, rules)
     wanted = identities.normalise(belanghebbende.nummer, belanghebbende.type)
     differing = [n for n in numbers if identities.normalise(n.number, belanghebbende.type) != wanted]
-    for number in differing[:MOST]:
-        yield _differs(document, belanghebbende, number)
+    expected = f"{_shown(belanghebbende)}, de identiteitBelanghebbende"
+    fix = "Maak het nummer in het document en de identiteitBelanghebbende gelijk."
+    for n in differing[:MOST]:
+        name, where = document.bestandsnaam, f"element {n.tag}"
+        yield _finding(name, "identity-differs", where, n.number, expected, fix, n.line)
 
 
 def find_numbers(document: Document, rules: tuple[IdentityRule, ...]) -> Iterator[Found]:
-    """The numbers that any of the rules finds in an XML document, streamed, in its order.
-
-    Raises:
-        Malformed: the document cannot be read to its end.
-    """
+    """The numbers that any of the rules finds in an XML document, in its order; Malformed: it cannot be read on."""
     path: list[str] = []
     for event, element, depth in stream(document.payload):
         if event == "start":
@@ -94,28 +95,12 @@ def _fits(rule: IdentityRule, path: list[str], element: etree._Element) -> bool:
     ) and all(element.get(name) == value for name, value in rule.attributes)
 
 
-# --- findings ---------------------------------------------------------------------------------------------------------
-
-
-def _differs(document: Document, belanghebbende: Identiteit, number: Found) -> Finding:
-    where, expected = f"element {number.tag}", f"{_shown(belanghebbende)}, de identiteitBelanghebbende"
-    fix = "Maak het nummer in het document en de identiteitBelanghebbende gelijk."
-    return _finding(document.bestandsnaam, "identity-differs", where, number.number, expected, fix, number.line)
-
-
 def _missing(document: Document, belanghebbende: Identiteit, rules: tuple[IdentityRule, ...]) -> Finding:
     paths = " of ".join("/".join(name.local for name in path) for rule in rules for path in rule.paths)
     marked = {f"{name}={value}" for rule in rules for name, value in rule.attributes}
     expected = f"{_shown(belanghebbende)} in {paths}" + (f" met {', '.join(sorted(marked))}" if marked else "")
     found, fix = "geen nummer van de belanghebbende", "Neem het nummer van de belanghebbende op in het document."
     return _finding(document.bestandsnaam, "identity-missing", "het document", found, expected, fix)
-
-
-def _wrong_type(belanghebbende: Identiteit, route: Route) -> Finding:
-    known = ", ".join(sorted({kind for rule in route.identity for kind in rule.types}))
-    found, expected = f"type {belanghebbende.type}", f"een van de typen {known}"
-    fix = f"Gebruik een type dat in een document van berichtsoort {route.berichtsoort} voorkomt."
-    return _finding("", "identity-type", "identiteitBelanghebbende", found, expected, fix)
 
 
 def _finding(document: str, id: str, where: str, found: str, expected: str, fix: str, line: int = 0) -> Finding:

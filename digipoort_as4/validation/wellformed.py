@@ -20,7 +20,6 @@ from digipoort_as4.payload import Document, Payload
 
 RULE: Final = "wellformed"
 
-# --- limits of a business document: its own, not the SOAP guard's (decision 14) ---------------------------------------
 DEPTH: Final = 128  # UBL is about 10 deep, XBRL with nested tuples about 20; libxml2 itself stops at 2,048
 ATTRIBUTES: Final = 256  # Of one element
 NAMESPACES: Final = 1024  # Declarations in a document; an XBRL instance has some forty
@@ -30,21 +29,18 @@ FEED: Final = 64 * 1024  # Octets given to the parser at once; as much may stand
 
 _DECLARATION: Final = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']", re.ASCII)
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_ENCODINGS: Final = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii", b"utf-16"})
+_ENCODINGS: Final = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})  # that we read as a declaration names them
 
 
 class Malformed(Exception):
     """A document cannot be read on; carries the one finding that says why."""
 
     def __init__(
-        self, id: str, where: str, found: str, expected: str, fix: str, *, line: int = 0, column: int = 0
+        self, id: str, where: str, found: str, expected: str, fix: str, line: int = 0, column: int = 0
     ) -> None:
         # the document's name comes later
         self.finding = Finding(id, "error", where, found, expected, fix, line, column, rule=RULE)
         super().__init__(f"{id}: {where}: {found}")
-
-
-# --- the validator ----------------------------------------------------------------------------------------------------
 
 
 def check(aanlevering: Aanlevering, route: Route) -> Iterator[Finding]:
@@ -60,8 +56,7 @@ def _kind(document: Document, route: Route) -> Iterator[Finding]:
     if document.part == "bijlage" and not accepted:
         yield _finding(document, "bijlage-refused", "bijlage", "een bijlage", "geen bijlagen", "Laat de bijlagen weg.")
     elif essence(document.mime_type) not in accepted:
-        wanted = ", ".join(sorted(accepted))
-        fix = "Lever het document aan in een van deze soorten."
+        wanted, fix = ", ".join(sorted(accepted)), "Lever het document aan in een van deze soorten."
         yield _finding(document, "mime-type", "mimeType", document.mime_type, wanted, fix)
     if document.size > route.document_limit:
         found, wanted = f"{document.size} octetten", f"ten hoogste {route.document_limit} octetten"
@@ -70,7 +65,11 @@ def _kind(document: Document, route: Route) -> Iterator[Finding]:
 
 def _form(document: Document, route: Route) -> Iterator[Finding]:
     try:
-        root, line = read_through(document.payload)
+        events = stream(document.payload)
+        _, element, _ = next(events)
+        root, line = str(element.tag), line_of(element)
+        for _ in events:  # to its end
+            pass
     except Malformed as malformed:
         yield replace(malformed.finding, document=document.bestandsnaam)
         return
@@ -90,30 +89,15 @@ def root_of(document: Document) -> str:
         return ""
 
 
-def read_through(payload: Payload) -> tuple[str, int]:
-    """Root element as {namespace}local and its line, once the document is read to its end; else Malformed."""
-    events = stream(payload)
-    _, root, _ = next(events)
-    tag, line = str(root.tag), line_of(root)
-    for _ in events:
-        pass
-    return tag, line
-
-
 def _finding(document: Document, id: str, where: str, found: str, expected: str, fix: str) -> Finding:
     return Finding(id, "error", where, found, expected, fix, document=document.bestandsnaam, rule=RULE)
-
-
-# --- streaming --------------------------------------------------------------------------------------------------------
 
 
 def stream(payload: Payload) -> Iterator[tuple[str, etree._Element, int]]:
     """Events of a document: ("start" or "end", element, depth from 1).
 
     An element has its text only at its end, and children only until their own end; what has passed is gone.
-
-    Raises:
-        Malformed: at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it.
+    Raises Malformed at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it.
     """
     # resolve_entities: no DOCTYPE comes this far, so there is no entity to resolve; with False lxml 6.1 stops at an
     # undefined one without saying where
@@ -143,11 +127,11 @@ def _syntax(error: etree.XMLSyntaxError | None) -> Malformed:
     line, column = (error.position if error else None) or (0, 0)
     found = (error.msg if error else None) or "geen enkel element"
     wanted, fix = "welgevormde XML", "Herstel de XML op deze plaats."
-    return Malformed("not-wellformed", "het document", found, wanted, fix, line=line or 0, column=column or 0)
+    return Malformed("not-wellformed", "het document", found, wanted, fix, line or 0, column or 0)
 
 
 class _Guard:
-    """Counts what passes, and drops it."""
+    """Counts what passes, and drops an element that has ended with what stands before it in its parent."""
 
     def __init__(self) -> None:
         self.depth = self.elements = self.namespaces = 0
@@ -156,33 +140,32 @@ class _Guard:
         for event, subject in parser.read_events():
             if event == "start-ns":
                 self.namespaces += 1
-                if self.namespaces > NAMESPACES:
-                    raise _limit("het document", self.namespaces, "namespace-declaraties", NAMESPACES, 0)
+                _limit(None, self.namespaces, "namespace-declaraties", NAMESPACES)
                 continue
             element = cast(etree._Element, subject)
             if event == "start":
                 self.count(element)
-                yield event, element, self.depth
-            else:
-                yield event, element, self.depth
+            yield event, element, self.depth
+            if event == "end":
                 self.depth -= 1
-                _drop(element)
+                element.clear(keep_tail=True)  # type: ignore[call-arg]  # lxml-stubs are behind
+                if (parent := element.getparent()) is not None:
+                    while element.getprevious() is not None:
+                        del parent[0]
 
     def count(self, element: etree._Element) -> None:
         self.depth += 1
         self.elements += 1
-        for what, count, most in (
-            ("elementen diep", self.depth, DEPTH),
-            ("elementen", self.elements, ELEMENTS),
-            ("attributen in een element", len(element.attrib), ATTRIBUTES),
-        ):
-            if count > most:
-                raise _limit(f"element {element.tag}", count, what, most, line_of(element))
+        _limit(element, self.depth, "elementen diep", DEPTH)
+        _limit(element, self.elements, "elementen", ELEMENTS)
+        _limit(element, len(element.attrib), "attributen in een element", ATTRIBUTES)
 
 
-def _limit(where: str, count: int, what: str, most: int, line: int) -> Malformed:
-    found, wanted = f"{count} {what}", f"ten hoogste {most}"
-    return Malformed("xml-limit", where, found, wanted, "Vereenvoudig het document.", line=line)
+def _limit(element: etree._Element | None, count: int, what: str, most: int) -> None:
+    if count > most:
+        where, line = ("het document", 0) if element is None else (f"element {element.tag}", line_of(element))
+        fix = "Vereenvoudig het document."
+        raise Malformed("xml-limit", where, f"{count} {what}", f"ten hoogste {most}", fix, line)
 
 
 def line_of(element: etree._Element) -> int:
@@ -191,21 +174,9 @@ def line_of(element: etree._Element) -> int:
     return line if isinstance(line, int) else 0
 
 
-def _drop(element: etree._Element) -> None:
-    """Forget an element that has ended, and what stands before it in its parent."""
-    element.clear(keep_tail=True)  # type: ignore[call-arg]  # lxml-stubs are behind
-    parent = element.getparent()
-    if parent is not None:
-        while element.getprevious() is not None:
-            del parent[0]
-
-
-# --- octets before the parser -----------------------------------------------------------------------------------------
-
-
 def _utf8(payload: Payload) -> Iterator[bytes]:
     """The octets as UTF-8 in small pieces, once encoding and prolog are found to be in order."""
-    pieces = _decoded(_pieces(payload))
+    pieces = _decoded(chunk[start : start + FEED] for chunk in payload.open() for start in range(0, len(chunk), FEED))
     prolog = b""
     for piece in pieces:
         prolog += piece
@@ -218,19 +189,17 @@ def _utf8(payload: Payload) -> Iterator[bytes]:
     yield from pieces
 
 
-def _pieces(payload: Payload) -> Iterator[bytes]:
-    for chunk in payload.open():
-        for start in range(0, len(chunk), FEED):
-            yield chunk[start : start + FEED]
-
-
 def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """UTF-8 as it is, UTF-16 with its mark turned into UTF-8; every other encoding is refused."""
     first = next(pieces, b"")
     while len(first) < 4 and (more := next(pieces, b"")):
         first += more
     if not first.startswith(_UTF16):
-        yield from _declared(first)
+        first = first.removeprefix(codecs.BOM_UTF8)
+        declared = _DECLARATION.match(first)
+        if declared and declared[1].lower() not in _ENCODINGS:
+            raise _encoding(declared[1].decode("ascii"))
+        yield first
         yield from pieces
         return
     decoder = codecs.getincrementaldecoder("utf-16")()
@@ -243,25 +212,15 @@ def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise _encoding("octetten die geen UTF-16 zijn") from error
 
 
-def _declared(first: bytes) -> Iterator[bytes]:
-    """The first piece, when its XML declaration names an encoding that we read as it names it."""
-    first = first.removeprefix(codecs.BOM_UTF8)
-    declared = _DECLARATION.match(first)
-    if declared and declared[1].lower() not in _ENCODINGS - {b"utf-16"}:
-        raise _encoding(declared[1].decode("ascii"))
-    yield first
-
-
 def _encoding(found: str) -> Malformed:
     wanted, fix = "UTF-8, of UTF-16 met byte order mark", "Sla het document op in UTF-8."
-    return Malformed("encoding", "de XML-declaratie", found, wanted, fix, line=1)
+    return Malformed("encoding", "de XML-declaratie", found, wanted, fix, 1)
 
 
 def _root_begins(prolog: bytes) -> bool:
     """True when the root element's start tag, or something that is no prolog at all, has been reached.
 
-    Raises:
-        Malformed: a DOCTYPE comes first; nothing of it has been given to the parser.
+    Raises Malformed: a DOCTYPE comes first; nothing of it has been given to the parser.
     """
     at = 0
     while True:
@@ -273,7 +232,7 @@ def _root_begins(prolog: bytes) -> bool:
             end, closed = prolog.find(b"?>", at + 2), 2
         elif rest.startswith(b"<!DOCTYPE"):
             line, fix = prolog[:at].count(b"\n") + 1, "Verwijder de DOCTYPE uit het document."
-            raise Malformed("doctype", "de proloog", "een DOCTYPE", "geen DOCTYPE", fix, line=line)
+            raise Malformed("doctype", "de proloog", "een DOCTYPE", "geen DOCTYPE", fix, line)
         else:
             return bool(rest) and not b"<!DOCTYPE".startswith(rest) and not b"<!--".startswith(rest)
         if end < 0:

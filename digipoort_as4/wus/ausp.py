@@ -45,21 +45,13 @@ async def settle(
     autorisatie_adres: str | None,
     office: Office,
 ) -> Authority:
-    """May a party follow or fetch for this belanghebbende: itself, by a mandate, or by what the named AuSP says.
+    """The authority of a party to follow or fetch for this belanghebbende: its own, by a mandate or by the named AuSP.
 
-    Args:
-        asker: snapshot.parties.knows(opened.oin).
-        berichtsoort: None asks for whatever berichtsoorten there are; `Authority.covers` says of each whether it is in.
-        kind: mandates.STATUS or mandates.OPHALEN.
-
-    Returns:
-        An authority that is ok.
+    Without berichtsoort: for whatever berichtsoorten there are, of which `Authority.covers` says whether each is in.
 
     Raises:
         PeerError: identity-number; autorisatie-adres for one that is not registered, whoever asks; not-authorised;
-            ausp-unavailable.
-
-    Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3.
+            ausp-unavailable. Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3.
     """
     identities.check("identiteitBelanghebbende", belanghebbende)
     check_address(autorisatie_adres, office.snapshot().ausp)
@@ -102,9 +94,6 @@ def check_address(address: str | None, registered: Collection[str]) -> None:
         )
 
 
-# --- the call ---------------------------------------------------------------------------------------------------------
-
-
 class Ausp:
     """Asks AuSPs over mutual TLS, and remembers for a while who said yes; a no is asked again each time."""
 
@@ -142,17 +131,14 @@ class Ausp:
         else:
             self._down.pop(address, None)
             if ok:
-                self._remember(asked, now + service.cache)
+                self._granted.pop(asked, None)
+                self._granted[asked] = now + service.cache
+                if len(self._granted) > REMEMBERED:
+                    del self._granted[next(iter(self._granted))]
             said = Authority(ok, f"{address} said {'yes' if ok else 'no'}: {reason}")
         level = logging.WARNING if said.trouble else logging.INFO
         self._office.journal.write("ausp-asked", level=level, oin=oin, kind=kind, detail=said.reason)
         return said
-
-    def _remember(self, asked: tuple[str | None, ...], until: datetime) -> None:
-        self._granted.pop(asked, None)
-        self._granted[asked] = until
-        if len(self._granted) > REMEMBERED:
-            del self._granted[next(iter(self._granted))]
 
 
 @cache
@@ -165,24 +151,17 @@ def _client() -> Any:
 
 def build_question(kenmerk: str, oin: str, belanghebbende: Identiteit, berichtsoort: str | None, kind: str) -> bytes:
     """The SOAP envelope of one question."""
-    client = _client()
-    values = {
-        "kenmerk": kenmerk,
-        "certificaathouder": oin,
-        "identiteitBelanghebbende": {"nummer": belanghebbende.nummer, "type": belanghebbende.type},
-        "handeling": kind,
-    }
-    if berichtsoort is not None:
-        values["berichtsoort"] = berichtsoort
-    return xml_guard.serialise(client.create_message(client.service, OPERATION, **values))
+    client, named = _client(), {} if berichtsoort is None else {"berichtsoort": berichtsoort}
+    whom = {"nummer": belanghebbende.nummer, "type": belanghebbende.type}
+    values = {"kenmerk": kenmerk, "certificaathouder": oin, "identiteitBelanghebbende": whom, "handeling": kind}
+    return xml_guard.serialise(client.create_message(client.service, OPERATION, **values, **named))
 
 
 def read_answer(answer: HttpAnswer, kenmerk: str) -> tuple[bool, str]:
     """Whether it says yes, and why.
 
-    Raises:
-        TransportError: an HTTP status other than 200.
-        PeerError: no SOAP, not what the schema says, or the answer to another question.
+    Raises TransportError for an HTTP status other than 200, and PeerError when it is no SOAP, not what the schema says,
+    or the answer to another question.
     """
     if answer.status != 200:
         raise TransportError(f"HTTP {answer.status}", sent=True)

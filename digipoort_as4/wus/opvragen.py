@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from digipoort_as4 import limits
 from digipoort_as4.clock import wire_time
-from digipoort_as4.errors import PeerError
+from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Effect, LargeDocument, Search, StoredReply
@@ -141,15 +141,23 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
 
 
 def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:
-    """What can be refused before anything is looked up."""
-    since, until = asked.tijdstempel_vanaf, asked.tijdstempel_tot
+    """What can be refused before anything is looked up, all of it at once."""
+    checks: list[Callable[[], object]] = [
+        lambda: _check_window(asked.tijdstempel_vanaf, asked.tijdstempel_tot),
+        lambda: ausp.check_address(asked.autorisatie_adres, snapshot.ausp),
+    ]
+    if (berichtsoort := asked.berichtsoort) is not None:
+        checks.append(lambda: snapshot.routes.require(berichtsoort))
+    if (whom := asked.identiteit_belanghebbende) is not None:
+        checks.append(lambda: identities.check("identiteitBelanghebbende", whom))
+    raise_all(findings_of(*checks))
+
+
+def _check_window(since: datetime | None, until: datetime | None) -> None:
     if since is not None and until is not None and until < since:
         found = f"{koppelvlak.write_moment(until)}, voor tijdstempelVanaf {koppelvlak.write_moment(since)}"
         fix = "Verwissel de tijdstippen, of laat er een weg."
-        raise PeerError("window", where="tijdstempelTot", found=found, expected="niet voor tijdstempelVanaf", fix=fix)
-    ausp.check_address(asked.autorisatie_adres, snapshot.ausp)
-    if asked.berichtsoort is not None:
-        snapshot.routes.require(asked.berichtsoort)
+        raise PeerError("window", found=found, expected="niet voor tijdstempelVanaf", fix=fix)
 
 
 def bounded(rows: Iterable[R], size: Callable[[R], int]) -> tuple[R, ...]:

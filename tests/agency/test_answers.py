@@ -14,8 +14,7 @@ from helpers_agency import BASE, World, answer_of, new_id, now, octets_of
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import TransportError
-from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.decision import Decision, Delivery, PostponeJob
+from digipoort_as4.hub.decision import Decision, Delivery, PostponeJob, Register
 from digipoort_as4.payload import BytesPayload, Payload
 from digipoort_as4.pki import test_pki
 from digipoort_as4.soap.addressing import Addressing
@@ -335,8 +334,7 @@ async def test_a_copy_stops_when_the_consent_is_withdrawn(world: World) -> None:
     """Withdrawn between queueing and sending: nothing leaves, the delivery says so, the job is done."""
     agency = await world.start_agency("hbag")
     delivery = await world.queue(agency.oin, "Statistiek_Groothandel", copy=True, consent="CBS-HBAG-1")
-    granted = world.consents.rows[0]
-    world.consents = Consents((replace(granted, withdrawn_at=now() - timedelta(seconds=1), withdrawn_by="CBS"),))
+    world.consents = world.consents.with_entries([Register("consent", "CBS-HBAG-1", None, "CBS", "proef", now())])
 
     assert await world.attempt()
 

@@ -12,6 +12,7 @@ from digipoort_as4.cli.story import SAMPLES
 
 VAT = ("--berichtsoort", "Omzetbelasting", "--belanghebbende", "BTW:001000044B37")
 STATISTICS = ("--berichtsoort", "Statistiek_Groothandel", "--belanghebbende", "KvK:90001101")
+HBAG = "00000099000000015000"
 TAX_FLOW = ["105", "100", "110", "200", "301", "301", "405", "400", "500"]
 INVOICE_FLOW = ["105", "100", "110", "301", "405", "400"]
 """Issue 3, item 7; digipoort 3.2."""
@@ -194,17 +195,40 @@ def test_the_demo_goes_as_told(person, post_office: Path) -> None:
 
 def test_a_demo_that_goes_otherwise_than_told_exits_1(person, post_office: Path) -> None:
     """CBS withdraws its consent: the copy to HBAG stays away, and that is not the story."""
-    assert 0 == person.types("consents", "withdraw", "CBS-HBAG-1", "--by", "de test").returncode
+    record = ("--by", "de test", "--reason", "proef")
+    assert 0 == person.types("consents", "withdraw", "CBS-HBAG-1", *record).returncode
     try:
         done = person.types("demo", "--dir", str(post_office))
         assert 1 == done.returncode
         assert "not as told" in done.stderr
         assert "step 3: delivered to ['cbs'], expected ['cbs', 'hbag']" in done.stderr
     finally:
-        words = ("--to", "00000099000000015000", "--by", "de test", "--reference", "terug")
+        words = ("--to", HBAG, "--reference", "terug", *record)
         assert "terug\n" == person.types("consents", "grant", "Statistiek_Groothandel", *words).stdout
-    rows = objects(person.types("consents", "list", "--json").stdout)
-    assert [("CBS-HBAG-1", False), ("terug", True)] == [(row["reference"], row["withdrawnAt"] is None) for row in rows]
+    (row,) = objects(person.types("consents", "list", "--json").stdout)
+    assert ("terug", "00000099000000013000", HBAG, "de test") == (row["reference"], row["owner"], row["to"], row["by"])
+    assert [{"part": "bijlage", "bestandsnaam": "hbag-*"}] == row["documents"]
+    assert person.types("consents", "list").stdout.startswith("terug  Statistiek_Groothandel  00000099000000013000")
+    entries = objects(person.types("consents", "history", "--json").stdout)
+    assert [("CBS-HBAG-1", True), ("terug", False)] == [(one["key"], one["value"] is None) for one in entries]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("grant", "Statistiek_Groothandl", "--to", HBAG), "did you mean 'Statistiek_Groothandel'?"),
+        (("grant", "Omzetbelasting", "--to", HBAG), f"route Omzetbelasting has no copy to {HBAG}"),
+        (("grant", "Statistiek_Groothandel", "--to", HBAG, "--reference", "terug"), "reference was used before"),
+        (("withdraw", "CBS-HBAG-1"), "this consent was withdrawn at"),
+        (("withdraw", "nooit"), "unknown consent 'nooit'; known: terug"),
+    ],
+)
+def test_a_consent_that_cannot_be_is_explained(person, post_office: Path, words: tuple[str, ...], said: str) -> None:
+    """And nothing is kept; what can be is above."""
+    done = person.types("consents", *words, "--by", "de test", "--reason", "proef")
+    assert (7, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    assert 2 == len(objects(person.types("consents", "history", "--json").stdout))
 
 
 def test_down_stops_every_process(person, post_office: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_mandate_that_cannot_be_is_told_with_all_mistakes(person, post_office:
 
 def test_a_route_is_shown_edited_checked_set_and_retired(person, post_office: Path, tmp_path: Path) -> None:
     """A berichtsoort that nobody knew is accepted and delivered, and is nobody's again afterwards."""
-    words = ("--berichtsoort", "Proefaangifte", "--belanghebbende", "BTW:001000044B37")
+    words = ("--berichtsoort", "Proefaangifte", "--belanghebbende", "BTW:001000044B37", "--as", "bakkerij-jansen")
     before = person.types("send", RETURN, *words)
     assert 4 == before.returncode
     assert "De berichtsoort is niet bekend." in before.stderr

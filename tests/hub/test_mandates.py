@@ -215,5 +215,5 @@ def test_thousands_of_mandates_cost_one_look_up() -> None:
     party = PARTIES.with_mandates(rows).knows(DE_BOER)
     assert party is not None
     last = Identiteit("00009999", "KvK")
-    assert ["m-9999"] == [one.reference for one in party.by_whom["ophalen", "kvk", "00009999"]]
+    assert ["m-9999"] == [one.reference for one in party.by_whom["ophalen", "kvk 00009999"]]
     assert weigh(party, last, "ICP", "ophalen", JANUARY).ok

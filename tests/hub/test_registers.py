@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from helpers_hub import BAKKERIJ, DE_BOER
+from helpers_hub import BAKKERIJ, CBS, DE_BOER, HBAG
 
 from digipoort_as4.errors import ConfigError
 from digipoort_as4.hub import registers
 from digipoort_as4.hub.copies import Consents
 from digipoort_as4.hub.decision import Register
-from digipoort_as4.hub.registers import MANDATE, ROUTE, Tables
+from digipoort_as4.hub.registers import CONSENT, MANDATE, ROUTE, Tables
+from digipoort_as4.hub.routes import Routes
 from digipoort_as4.storage import tables
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -33,6 +34,13 @@ NEW: dict[str, Any] = {
     "owner": "CBS",
     "steps": [["wellformed"]],
     "mime_types": ["text/xml"],
+}
+SOORT = "Statistiek_Groothandel"
+CONSENTED: dict[str, Any] = {
+    "berichtsoort": SOORT,
+    "owner": CBS,
+    "to": HBAG,
+    "documents": [{"part": "bijlage", "bestandsnaam": "hbag-*"}],
 }
 
 
@@ -101,7 +109,7 @@ def test_a_reference_is_used_once() -> None:
 def test_only_what_stands_is_withdrawn() -> None:
     granted, gone = entry(MANDATE, "m-1", GRANT), entry(MANDATE, "m-1", None)
     assert "unknown mandate 'm-1'" in mistakes(gone)
-    assert "unknown mandate 'm-1'" in mistakes(gone, kept=(granted, gone))
+    assert "m-1: this mandate was withdrawn at 2026-11-24" in mistakes(gone, kept=(granted, gone))
     assert "unknown route 'Omzetbelastng'; did you mean 'Omzetbelasting'?" in mistakes(
         entry(ROUTE, "Omzetbelastng", None)
     )
@@ -122,8 +130,45 @@ def test_a_route_that_a_consent_rests_on_is_not_taken_away() -> None:
     """The consent would hang in the air; once it is withdrawn the route can go."""
     (consent,) = FILES.consents.rows
     gone = entry(ROUTE, consent.berichtsoort, None)
+    withdrawn = entry(CONSENT, consent.reference, None)
+    given = entry(CONSENT, "c-1", CONSENTED)
     assert f"unknown berichtsoort {consent.berichtsoort!r}" in mistakes(gone)
-    registers.check([gone], (), replace(FILES, consents=Consents((replace(consent, withdrawn_at=AT),))))
+    assert "consent c-1: unknown berichtsoort" in mistakes(gone, kept=(withdrawn, given))
+    registers.check([gone], (withdrawn,), FILES.with_register((withdrawn,)))
+
+
+def test_a_consent_of_the_register_whose_route_left_the_file_keeps_nobody_from_starting() -> None:
+    """One of consents.toml does: there the operator can mend it."""
+    bodies, others = FILES.routes.table, [row for row in FILES.routes.rows if row.berichtsoort != SOORT]
+    rows = [row for row in bodies["route"] if row["berichtsoort"] != SOORT]
+    files = replace(FILES, routes=Routes.of({**bodies, "route": rows}))
+    with pytest.raises(ConfigError, match="consent CBS-HBAG-1: unknown berichtsoort"):
+        files.with_register(())
+    started = replace(files, consents=Consents()).with_register((entry(CONSENT, "c-1", CONSENTED),))
+    assert len(others) == len(started.routes.rows)
+    assert ["c-1"] == [row.reference for row in started.consents.rows]
+
+
+def test_a_consent_is_granted_once_and_withdrawn_once() -> None:
+    """A reference of the file is taken too; what is withdrawn must stand."""
+    given, gone = entry(CONSENT, "c-1", CONSENTED), entry(CONSENT, "c-1", None)
+    registers.check([given], (), FILES)
+    registers.check([gone], (given,), FILES.with_register((given,)))
+    assert "c-1: this reference was used before" in mistakes(given, kept=(given,))
+    assert "c-1: this reference was used before" in mistakes(given, kept=(given, gone))
+    assert "used before" in mistakes(entry(CONSENT, "CBS-HBAG-1", CONSENTED))
+    assert "c-1: this consent was withdrawn at 2026-11-24" in mistakes(gone, kept=(given, gone))
+    assert "unknown consent 'c-1'; known: CBS-HBAG-1" in mistakes(gone)
+    off = entry(CONSENT, "CBS-HBAG-1", None)
+    registers.check([off], (), FILES)
+    assert "this consent was withdrawn at" in mistakes(off, kept=(off,))
+
+
+def test_only_rows_of_consents_are_filled_in() -> None:
+    """A withdrawal has nothing to fill in, and a mandate stays as it came."""
+    asked = {"berichtsoort": SOORT, "to": HBAG}
+    assert {"c-1": CONSENTED, "c-2": None} == registers.filled_in(CONSENT, {"c-1": asked, "c-2": None}, FILES)
+    assert {"m-1": GRANT} == registers.filled_in(MANDATE, {"m-1": GRANT}, FILES)
 
 
 def test_the_list_shows_file_and_register() -> None:
@@ -137,3 +182,11 @@ def test_the_list_shows_file_and_register() -> None:
     later = registers.listed(MANDATE, now, AT.replace(year=2027))
     assert {"m-1": False, "parties.toml": True} == {row["reference"]: row["stands"] for row in later}
     assert NEW in registers.listed(ROUTE, now, AT)
+    assert [
+        {
+            **CONSENTED,
+            "reference": "CBS-HBAG-1",
+            "by": "CBS, afdeling berichtenstromen",
+            "grantedAt": "2026-01-05T09:00:00+00:00",
+        }
+    ] == registers.listed(CONSENT, now, AT)

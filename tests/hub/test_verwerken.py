@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,11 +28,11 @@ from digipoort_as4.errors import DigipoortError
 from digipoort_as4.hub import copies
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.copies import Consents
-from digipoort_as4.hub.decision import Committed, Decision, Outcome, ReturnMessage, Stale
+from digipoort_as4.hub.decision import Committed, Decision, Outcome, Register, ReturnMessage, Stale
 from digipoort_as4.hub.findings import Examined, Finding, StepVerdict
 from digipoort_as4.hub.mandates import Authority
 from digipoort_as4.hub.registers import Tables
-from digipoort_as4.hub.routes import RETOUR, Route, Routes
+from digipoort_as4.hub.routes import RETOUR, Name, Route, Routes
 from digipoort_as4.hub.verwerken import Ports, process
 from digipoort_as4.storage import tables
 from digipoort_as4.validation import bench
@@ -354,14 +353,9 @@ async def test_copy_with_consent() -> None:
     assert "CBS-HBAG-1" == list(w.store.deliveries.values())[1].consent
 
 
-def without_consent() -> Consents:
-    text = (tables.SHIPPED / copies.FILE).read_text(encoding="utf-8")
-    return Consents.of(tomllib.loads(copies.withdraw(text, "CBS-HBAG-1", "CBS", NOW)))
-
-
 async def test_withdrawn_consent_stops_the_next_copy() -> None:
     """The owner's delivery goes on; the copy is recorded as withdrawn and has no job."""
-    w = world(statistic(), tables=replace(TABLES, consents=without_consent()))
+    w = world(statistic(), tables=TABLES.with_register([Register("consent", "CBS-HBAG-1", None, "CBS", "proef", NOW)]))
     await w.run()
     assert [(CBS, False, ("cbs", "hbag", "letter"), "queued"), (HBAG, True, (), "withdrawn")] == w.recipients()
     assert [CBS] == [queued.destination for queued in w.store.queued]
@@ -375,6 +369,19 @@ async def test_consent_for_other_documents_is_none() -> None:
     await w.run()
     assert (HBAG, True, (), "withdrawn") == w.recipients()[1]
     assert "covers none" in list(w.store.deliveries.values())[1].note
+
+
+@pytest.mark.parametrize(("local", "state"), [("xbrl", "queued"), ("xbrll", "withdrawn")])
+async def test_consent_for_a_root_element(local: str, state: str) -> None:
+    """It covers the documents that have it."""
+    root = Name("http://www.xbrl.org/2003/instance", local)
+    row = replace(CONSENTS.rows[0], documents=(copies.Selector(root=root),))
+    (route,) = (route for route in ROUTES.rows if route.berichtsoort == "Statistiek_Groothandel")
+    whole = replace(route, copies=(replace(route.copies[0], selectors=(copies.Selector("inhoud"),)),))
+    routes = replace(ROUTES, rows=(whole,))
+    w = world(statistic(), tables=replace(TABLES, routes=routes, consents=Consents((row,))))
+    await w.run()
+    assert (HBAG, state) == w.recipients()[1][::3]
 
 
 async def test_nothing_for_a_recipient_is_321() -> None:

@@ -35,6 +35,7 @@ class Shape:
     soap: str = "soapenv"
     wsu: str = "wsu"
     wsse: str = "wsse"
+    wsa: str = "wsa"
     ds: str = ""
     """Prefix of the Signature; empty is the default namespace."""
     order: tuple[str, ...] = ("timestamp", "token", "signature")
@@ -46,6 +47,11 @@ class Shape:
     expires: str | None = "2026-11-24T12:10:00.000Z"
     signed: tuple[str, ...] = ("body", "timestamp", "action", "message_id", "to", "reply_to")
     reply_to: bool = True
+    to: str = "https://localhost/wus/2.0/aanleverservice/1.2"
+    action: str = "http://logius.nl/digipoort/wus/2.0/aanleverservice/1.2/AanleverService/aanleverenRequest"
+    message_id: str = "urn:uuid:0d2c9c1e-9d2b-4b51-8f0a-1f1f5f0c7a55"
+    addressing: tuple[str, ...] = ("reply_to", "to", "action", "message_id")
+    """Order of the WS-Addressing headers."""
     prefix_lists: dict[str, str] = field(default_factory=dict)
     """PrefixList by part, `signed_info` included."""
     algorithms: tuple[str, str] = SHA256
@@ -64,8 +70,10 @@ class Shape:
 
 
 CLIENTS: dict[str, Shape] = {
-    "wus-js": Shape(wsu="u", wsse="o", order=("timestamp", "token", "signature"), action_must_understand=True),
-    "wus.core": Shape(soap="s", wsu="u", wsse="o", order=("token", "timestamp", "signature")),
+    "wus-js": Shape(
+        soap="s", wsu="u", wsse="o", wsa="a", order=("timestamp", "token", "signature"), action_must_understand=True
+    ),
+    "wus.core": Shape(soap="s", wsu="u", wsse="o", wsa="a", order=("token", "timestamp", "signature")),
     "odoo-zeep": Shape(
         soap="soap-env",
         ds="ds",
@@ -96,6 +104,7 @@ CLIENTS: dict[str, Shape] = {
         soap="s",
         wsu="u",
         wsse="o",
+        wsa="a",
         order=("timestamp", "token", "signature"),
         security_last=False,
         expires="2026-11-24T12:05:00.000Z",
@@ -146,7 +155,7 @@ def _template(shape: Shape, operation: bytes, certificate_der: bytes) -> bytes:
     default = f' xmlns="{shape.default_namespace}"' if shape.default_namespace else ""
     s = shape.soap
     return (
-        f'<?xml version="1.0" encoding="UTF-8"?><{s}:Envelope xmlns:{s}="{SOAP}" xmlns:wsa="{WSA}"{default}>'
+        f'<?xml version="1.0" encoding="UTF-8"?><{s}:Envelope xmlns:{s}="{SOAP}" xmlns:{shape.wsa}="{WSA}"{default}>'
         f"<{s}:Header>{''.join(parts)}</{s}:Header>"
         f"<{s}:Body {_id(shape, 'body')}>{operation.decode()}</{s}:Body></{s}:Envelope>"
     ).encode()
@@ -163,15 +172,14 @@ def _plain_id(shape: Shape, identity: str) -> str:
 
 
 def _addressing(shape: Shape) -> list[str]:
-    must = f' {shape.soap}:mustUnderstand="1"' if shape.action_must_understand else ""
-    reply = f"<wsa:ReplyTo {_id(shape, 'reply_to')}><wsa:Address>{ANONYMOUS}</wsa:Address></wsa:ReplyTo>"
-    return [
-        *([reply] if shape.reply_to else []),
-        f"<wsa:To {_id(shape, 'to')}>https://localhost/wus/2.0/aanleverservice/1.2</wsa:To>",
-        f"<wsa:Action {_id(shape, 'action')}{must}>http://logius.nl/digipoort/wus/2.0/aanleverservice/1.2/"
-        "AanleverService/aanleverenRequest</wsa:Action>",
-        f"<wsa:MessageID {_id(shape, 'message_id')}>urn:uuid:0d2c9c1e-9d2b-4b51-8f0a-1f1f5f0c7a55</wsa:MessageID>",
-    ]
+    must, a = f' {shape.soap}:mustUnderstand="1"' if shape.action_must_understand else "", shape.wsa
+    headers = {
+        "reply_to": f"<{a}:ReplyTo {_id(shape, 'reply_to')}><{a}:Address>{ANONYMOUS}</{a}:Address></{a}:ReplyTo>",
+        "to": f"<{a}:To {_id(shape, 'to')}>{shape.to}</{a}:To>",
+        "action": f"<{a}:Action {_id(shape, 'action')}{must}>{shape.action}</{a}:Action>",
+        "message_id": f"<{a}:MessageID {_id(shape, 'message_id')}>{shape.message_id}</{a}:MessageID>",
+    }
+    return [headers[name] for name in shape.addressing if shape.reply_to or name != "reply_to"]
 
 
 def _security(shape: Shape, certificate_der: bytes) -> str:

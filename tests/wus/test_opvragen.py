@@ -244,6 +244,16 @@ async def test_an_unknown_berichtsoort_is_refused(world: World, jansen: Sender, 
     refused(answer, "De berichtsoort is niet bekend. Waar: berichtsoort. Gevonden: OB.")
 
 
+async def test_all_mistakes_of_a_question_are_told_at_once(world: World, jansen: Sender) -> None:
+    """Window, address, berichtsoort and number; each of them alone is above."""
+    wrong = {"berichtsoort": "OB", "identiteit_belanghebbende": Identiteit("1", "KvK"), "autorisatie_adres": "urn:x"}
+    answer = await ask(world, jansen, "getNieuweStatussen", **wrong, tijdstempel_vanaf=NOW, tijdstempel_tot=NOW - MS)
+    for text in (
+        "Het tijdvak", "Het autorisatieAdres is niet", "De berichtsoort is niet", "Het nummer van een identiteit"
+    ):  # fmt: skip
+        refused(answer, text)
+
+
 async def test_an_agency_sees_what_it_sent(world: World, belastingdienst: Sender, jansen: Sender) -> None:
     """Its return messages; nothing of what businesses sent to it."""
     kenmerk = await put_ready(world, belastingdienst)
