@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.cli import metro
+from digipoort_as4.cli.common import identity_of
 from digipoort_as4.errors import ExpectationNotMet, Refused
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload, read_all
-from digipoort_as4.sdk.connection import LIFE, Connection, connect
+from digipoort_as4.sdk.client import DigipoortClient, Submission
+from digipoort_as4.sdk.connection import LIFE, Connection
+from digipoort_as4.sdk.models import Bericht, Bestand
 from digipoort_as4.sdk.office import PostOffice
-from digipoort_as4.sdk.status import Melding, follow
-from digipoort_as4.sdk.submit import Bericht, Bestand, Receipt, submit
 from digipoort_as4.sdk.verify import Report, verify
 from digipoort_as4.sdk.wus_transport import Exchange, parse_answer, post, refusal
 from digipoort_as4.soap.names import SOAP11, q
+from digipoort_as4.wus.koppelvlak import StatusResultaat
 
 SAMPLES: Final = Path(__file__).parent / "samples"
 PATIENCE: Final = timedelta(seconds=20)  # For one message from receipt to its end; it takes well under a second
@@ -32,58 +35,21 @@ DOCUMENTS: Final = "documents"  # Folder of the samples in the demo's folder: wh
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One message and what must become of it."""
+    """One message and what must become of it; a table of stories.toml."""
 
     title: str
     sender: str  # Name of the identity in post-office.json
     berichtsoort: str
-    belanghebbende: Identiteit
+    belanghebbende: str  # TYPE:NUMBER
     inhoud: str  # Name of a sample
     codes: str  # Statuses in order
-    delivered: Mapping[str, tuple[str, ...]]  # Agency to the documents it must get, and no others
-    bijlagen: tuple[str, ...] = ()
-    ontvanger: Identiteit | None = None
+    delivered: Mapping[str, Sequence[str]]  # Agency to the documents it must get, and no others
+    bijlagen: Sequence[str] = ()
+    ontvanger: str = ""  # TYPE:NUMBER
 
 
-STORIES: Final = (
-    Story(
-        "A VAT return goes to the Belastingdienst, which finds it good",
-        "bakkerij-jansen",
-        "Omzetbelasting",
-        Identiteit("001000044B37", "BTW"),
-        "omzetbelasting.xbrl",
-        "105 100 110 200 301 301 405 400 500",
-        {"belastingdienst": ("omzetbelasting.xbrl",)},
-    ),
-    Story(
-        "An e-factuur goes to the body that identiteitOntvanger names",
-        "installatie-deboer",
-        "e-factuur",
-        Identiteit("90001102", "KvK"),
-        "factuur.xml",
-        "105 100 110 301 405 400",
-        {"gemeente-voorbeeld": ("factuur.xml",)},
-        ontvanger=Identiteit("00000099000000020000", "OIN"),
-    ),
-    Story(
-        "Statistics go to CBS whole, and as CBS consented, one bijlage to HBAG",
-        "bakkerij-jansen",
-        "Statistiek_Groothandel",
-        Identiteit("90001101", "KvK"),
-        "statistiek.xbrl",
-        "105 100 110 200 301 301 405 400",
-        {"cbs": ("statistiek.xbrl", "cbs-omzet.csv", "hbag-bloemen.csv"), "hbag": ("hbag-bloemen.csv",)},
-        bijlagen=("cbs-omzet.csv", "hbag-bloemen.csv"),
-    ),
-    Story(
-        "A business without mandate sends somebody else's VAT return",
-        "zonder-machtiging",
-        "Omzetbelasting",
-        Identiteit("001000044B37", "BTW"),
-        "omzetbelasting.xbrl",
-        "105 100 110 210",
-        {},
-    ),
+STORIES: Final = tuple(
+    Story(**row) for row in tomllib.loads((SAMPLES.parent / "stories.toml").read_text(encoding="utf-8"))["story"]
 )
 TAMPERED: Final = "The first message again, with one letter of its Body changed on the way"
 FIXED_TEXT: Final = "De beveiliging van het bericht kon niet worden vastgesteld."
@@ -94,27 +60,27 @@ FIXED_TEXT: Final = "De beveiliging van het bericht kon niet worden vastgesteld.
 class Played:
     """What became of one message."""
 
-    receipt: Receipt
-    statuses: tuple[Melding, ...]
+    receipt: Submission
+    statuses: tuple[StatusResultaat, ...]
     delivered: Mapping[str, Path]  # Agency to the folder of the hand-over
     answer: Report  # Our verdict on the signed answer, and xmlsec's
 
 
 def play(story: Story, place: PostOffice, documents: Path) -> Played:
     """Send it, follow it to its end, look where it was delivered, and let both engines judge the answer."""
-    connection = connect(place, place.party(story.sender))
+    client = DigipoortClient.local(place.folder, identity=story.sender)
     bericht = Bericht(
-        story.berichtsoort,
-        story.belanghebbende,
-        Bestand.of(documents / story.inhoud),
-        tuple(Bestand.of(documents / name) for name in story.bijlagen),
-        ontvanger=story.ontvanger,
+        berichtsoort=story.berichtsoort,
+        identiteit_belanghebbende=Identiteit(*identity_of(story.belanghebbende)),
+        bericht_inhoud=Bestand.of(documents / story.inhoud),
+        bericht_bijlagen=tuple(Bestand.of(documents / name) for name in story.bijlagen),
+        identiteit_ontvanger=Identiteit(*identity_of(story.ontvanger)) if story.ontvanger else None,
         aanleverkenmerk="demo",
     )
-    receipt = submit(connection, bericht)
-    statuses = tuple(follow(connection, receipt.kenmerk, metro.ends_at(story.berichtsoort), PATIENCE))
+    receipt = client.submit(bericht)
+    statuses = tuple(client.follow(receipt.kenmerk, until=metro.ends_at(story.berichtsoort), timeout=PATIENCE))
     delivered = await_deliveries(place, receipt.kenmerk, set(story.delivered))
-    return Played(receipt, statuses, delivered, judged(connection, receipt.exchange.answer))
+    return Played(receipt, statuses, delivered, judged(client.connection, receipt.raw_response))
 
 
 def judged(connection: Connection, octets: bytes) -> Report:
@@ -125,7 +91,7 @@ def judged(connection: Connection, octets: bytes) -> Report:
 
 def differences(story: Story, played: Played) -> Iterator[str]:
     """What went otherwise than told; nothing when all went well."""
-    codes = " ".join(melding.code for melding in played.statuses)
+    codes = " ".join(melding.statuscode for melding in played.statuses)
     if codes != story.codes:
         yield f"statuses {codes}, expected {story.codes}"
     if set(played.delivered) != set(story.delivered):

@@ -62,9 +62,7 @@ class Written:
 def read_content_type(header: str) -> tuple[str, dict[str, str]]:
     """Media type in lower case, and parameters by their names in lower case.
 
-    Raises:
-        PeerError: content-type, for parameters that are no list of names and values, or that name one twice.
-
+    Raises PeerError: content-type, for parameters that are no list of names and values, or that name one twice.
     Source: RFC 2045 5.1.
     """
     media_type, _, rest = header.partition(";")
@@ -89,9 +87,7 @@ def read(body: Payload, content_type: str) -> Multipart:
     1. the boundary; 2. where its lines are, up to the closing one; 3. the headers of each part; 4. Content-IDs, each
     once; 5. the root: the part that `start` names, else the first.
 
-    Raises:
-        PeerError: content-type, multipart.
-
+    Raises PeerError: content-type, multipart.
     Source: RFC 2046 5.1.1, RFC 2387 3. Preamble and epilogue say nothing, and are skipped.
     """
     _, parameters = read_content_type(content_type)
@@ -193,10 +189,9 @@ def _broken(
 def write(parts: Sequence[tuple[Mapping[str, str], Payload]], boundary: str, **parameters: str) -> Written:
     """Write a multipart/related body.
 
-    Args:
-        parts: headers and octets of each, the root first.
-        boundary: unguessable, or of octets that nobody else chose, so that it occurs in no part; 1 to 70 characters.
-        parameters: of the Content-Type, e.g. type; an underscore stands for a hyphen.
+    Args: parts: headers and octets of each, the root first; boundary: unguessable, or of octets that nobody else chose,
+    so that it occurs in no part; 1 to 70 characters; parameters: of the Content-Type, e.g. type; an underscore stands
+    for a hyphen.
     """
     pieces: list[Payload] = []
     for headers, payload in parts:

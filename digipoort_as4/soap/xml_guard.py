@@ -33,13 +33,16 @@ _RESOURCE_ERRORS: Final = {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.
 _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namespace declarations
 
 
-def parse(octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False) -> SoapMessage:
+def parse(
+    octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False, most: int = limits.TREE
+) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
     Args:
         octets: large texts already replaced by placeholders (soap.inhoud.extract).
         large: the texts that were taken out.
         headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header.
+        most: octets that are parsed.
 
     Raises:
         PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id
@@ -47,7 +50,7 @@ def parse(octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = Fa
 
     Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
     """
-    _check_octets(octets)
+    _check_octets(octets, most)
     envelope = _build_tree(octets)
     _check_root(envelope)
     ids = _check_nodes(envelope)
@@ -88,10 +91,10 @@ _HARDENED: Final = {
 # --- before the tree --------------------------------------------------------------------------------------------------
 
 
-def _check_octets(octets: bytes) -> None:
+def _check_octets(octets: bytes, most: int) -> None:
     """Everything that can be refused by counting, so that no tree is built for it."""
-    if len(octets) > limits.TREE:
-        raise PeerError("body-too-large", found=f"{len(octets)} octetten", expected=f"hoogstens {limits.TREE}")
+    if len(octets) > most:
+        raise PeerError("body-too-large", found=f"{len(octets)} octetten", expected=f"hoogstens {most}")
     _check_encoding(octets)
     check_no_doctype(octets)
     # counting one octet is far cheaper than counting five, and is enough for nearly every message
@@ -183,9 +186,6 @@ def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
     return PeerError(name, where=where, found=found, expected="welgevormde XML 1.0", fix=fix)
 
 
-# --- the tree ---------------------------------------------------------------------------------------------------------
-
-
 def _check_root(envelope: etree._Element) -> None:
     if envelope.tag == _ENVELOPE:
         return
@@ -250,9 +250,6 @@ def _check_placeholders(octets: bytes, body: etree._Element, large: Sequence[Lar
             expected = f"inhoud in {KV} met alleen base64"
             fix = "Schrijf de inhoud als een base64-tekst, zonder CDATA of markup."
             raise PeerError("inhoud", where=where, found=found, expected=expected, fix=fix)
-
-
-# --- what goes back ---------------------------------------------------------------------------------------------------
 
 
 def _name(element: etree._Element) -> str:

@@ -36,8 +36,7 @@ def is_package(content_type: str) -> bool:
 def extract(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Take large texts out of a SOAP body, whether it is a XOP package or plain XML; see soap.inhoud.extract.
 
-    Raises:
-        PeerError: as soap.inhoud.extract; of a package also multipart, xop, and all of soap.xml_guard.
+    Raises PeerError: as soap.inhoud.extract; of a package also multipart, xop, and all of soap.xml_guard.
     """
     return unpack(body, content_type, token) if is_package(content_type) else inhoud.extract(body, token)
 
@@ -45,15 +44,10 @@ def extract(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[
 def unpack(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Restore the envelope of a XOP package: each xop:Include becomes the canonical base64 of the part it names.
 
-    Returns:
-        The envelope, and the texts that are too large to stand in it, in the order of the document. Their octets stay
-        where they are and their base64 is made while it is read.
-
-    Raises:
-        PeerError: content-type, multipart, xop, inhoud-too-large, and what soap.inhoud and soap.xml_guard say of the
-            root.
-
-    Source: XOP 1.0 3.2; MTOM SOAP 1.1 binding 2; digipoort 1.7.
+    Returns: The envelope, and the texts that are too large to stand in it, in the order of the document. Their octets
+    stay where they are and their base64 is made while it is read. Raises PeerError: content-type, multipart, xop,
+    inhoud-too-large, and what soap.inhoud and soap.xml_guard say of the root. Source: XOP 1.0 3.2; MTOM SOAP 1.1
+    binding 2; digipoort 1.7.
     """
     package = multipart.read(body, content_type)
     _check_types(package.parameters, package.root)
@@ -134,12 +128,10 @@ def _broken(where: str, found: str, expected: str) -> PeerError:
 def pack(skeleton: bytes, large: Mapping[str, Payload], mark: str) -> multipart.Written:
     """Make a XOP package of a message.
 
-    Args:
-        skeleton: the message with a placeholder where a large payload's base64 stands (Sealed.skeleton).
-        large: decoded payloads by placeholder.
-        mark: 1 to 60 letters and digits that occur in no payload, as `multipart.write` asks of a boundary.
-
-    Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2. What is signed does not change: it is the base64 that XOP restores.
+    Args: skeleton: the message with a placeholder where a large payload's base64 stands (Sealed.skeleton); large:
+    decoded payloads by placeholder; mark: 1 to 60 letters and digits that occur in no payload, as `multipart.write`
+    asks of a boundary. Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2. What is signed does not change: it is the base64
+    that XOP restores.
     """
     parts: list[tuple[Mapping[str, str], Payload]] = []
     for number, (placeholder, payload) in enumerate(large.items(), 1):

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from digipoort_as4.clock import wire_time
-from digipoort_as4.errors import PeerError, findings_of, raise_all
+from digipoort_as4.errors import PeerError, check_all
 from digipoort_as4.hub import identities, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
@@ -27,10 +27,7 @@ FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this
 
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
-    """Accept a verified aanleverRequest: read → look up facts → decide → build → commit.
-
-    Returns:
-        The committed aanleverResponse.
+    """Accept a verified aanleverRequest: read → look up facts → decide → build → commit; returns what was committed.
 
     Source: design 2; digipoort 1.4, 1.11; decisions 2 to 15.
     """
@@ -89,19 +86,15 @@ def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:
     """Refuse a request that no process can start from, or say what is accepted, with the resolved recipient.
 
-    Raises:
-        PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
-
+    Raises PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
     Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it.
     """
     aanlevering = sent.aanlevering(sender_oin)
-    raise_all(
-        findings_of(
-            lambda: _check_kenmerk(sent.kenmerk),
-            lambda: _find_recipient(aanlevering, snapshot),
-            lambda: identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende),
-            lambda: ausp.check_address(sent.autorisatie_adres, snapshot.ausp),
-        )
+    check_all(
+        lambda: _check_kenmerk(sent.kenmerk),
+        lambda: _find_recipient(aanlevering, snapshot),
+        lambda: identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende),
+        lambda: ausp.check_address(sent.autorisatie_adres, snapshot.ausp),
     )
     return replace(aanlevering, ontvanger=_find_recipient(aanlevering, snapshot))
 
@@ -121,10 +114,7 @@ async def _keep(accepted: Aanlevering, store: Store) -> Aanlevering:
 
 
 def build(accepted: Aanlevering, kenmerk: str, now: datetime) -> bytes:
-    """Write the aanleverResponse: what was sent, the kenmerk, tijdstempelAangeleverd and the resolved recipient.
-
-    Source: digipoort 1.11.
-    """
+    """The aanleverResponse: what was sent, kenmerk, tijdstempelAangeleverd, the resolved recipient (digipoort 1.11)."""
     response = AanleverResponse(
         kenmerk=kenmerk,
         berichtsoort=accepted.berichtsoort,

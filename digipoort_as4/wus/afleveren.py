@@ -74,13 +74,9 @@ class Result:
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
     """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
 
-    Returns:
-        True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
-
-    Raises:
-        StorageFailure: the store refuses; the process must end.
-
-    Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
+    Returns: True when the agency answered, or nothing had to be asked; False when its answer was not learnt. Raises
+    StorageFailure: the store refuses; the process must end. Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400,
+    410 and 420.
     """
     facts = await look_up(job, dispatch)  # 1 facts
     if await end_early(facts, dispatch):
@@ -91,9 +87,6 @@ async def deliver(job: Job, dispatch: Dispatch) -> bool:
     result = read(answer, call, facts, dispatch)  # 5 verify
     await settle(facts, call, result, dispatch)  # 6 judge, 7 commit
     return not isinstance(result.attempt, NotLearnt)
-
-
-# --- 1 facts ----------------------------------------------------------------------------------------------------------
 
 
 async def look_up(job: Job, dispatch: Dispatch) -> Facts:
@@ -126,9 +119,6 @@ def decide_early(facts: Facts, now: datetime) -> Decision | None:
     return None
 
 
-# --- 2 start ----------------------------------------------------------------------------------------------------------
-
-
 async def start(facts: Facts, dispatch: Dispatch) -> Facts:
     """405 and the start of the 72 hours, once per delivery and before anything is sent."""
     now = dispatch.office.now()
@@ -136,14 +126,10 @@ async def start(facts: Facts, dispatch: Dispatch) -> Facts:
     return await look_up(facts.job, dispatch)
 
 
-# --- 3 build ----------------------------------------------------------------------------------------------------------
-
-
 def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     """The afleverRequest of a delivery: what the sender handed over, with this recipient's documents and key.
 
     The first document that the delivery names becomes berichtInhoud (decision 18).
-
     Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
     """
     aanlevering = process.aanlevering
@@ -172,9 +158,6 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     return await off_loop(size, lambda: build_question(request, OPERATION, recipient, facts.url, *sealing))
 
 
-# --- 4 send -----------------------------------------------------------------------------------------------------------
-
-
 async def send(call: Question, facts: Facts, dispatch: Dispatch) -> HttpAnswer | Attempt:
     """Post to the agency, whose TLS certificate must be the recipient's; or play that this was done."""
     scenarios, now = dispatch.office.scenarios, dispatch.office.now()
@@ -188,9 +171,6 @@ async def send(call: Question, facts: Facts, dispatch: Dispatch) -> HttpAnswer |
         return await dispatch.post(recipient, facts.url, call.sealed.payload, headers_of(OPERATION))
     except TransportError as error:
         return NotLearnt(str(error), error.sent)
-
-
-# --- 5 verify ---------------------------------------------------------------------------------------------------------
 
 
 def read(answer: HttpAnswer | Attempt, call: Question, facts: Facts, dispatch: Dispatch) -> Result:
@@ -221,9 +201,6 @@ def _read_response(opened: Opened, facts: Facts) -> Attempt:
     return hub_delivery.read_response(response.statuscode, foutcode, foutbeschrijving, response.statusdetails)
 
 
-# --- 6 judge and 7 commit ---------------------------------------------------------------------------------------------
-
-
 async def settle(facts: Facts, call: Question, result: Result, dispatch: Dispatch) -> None:
     """Judge on the newest facts and commit: statuses, delivery, evidence, end or postponement of the job."""
     now, jitter = dispatch.office.now(), random.random()
@@ -246,12 +223,8 @@ def evidence(facts: Facts, call: Question, result: Result, now: datetime) -> tup
 async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispatch: Dispatch) -> None:
     """Decide and commit; when facts changed meanwhile, look up and decide again.
 
-    Args:
-        facts: what to decide on first.
-        decide: None when there is nothing to commit (any more).
-
-    Raises:
-        RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.
+    Args: facts: what to decide on first; decide: None when there is nothing to commit (any more). Raises RuntimeError:
+    it stays stale; another worker has the job, and this one's work on it counts for nothing.
     """
     for _ in range(ROUNDS):
         decision = decide(facts)

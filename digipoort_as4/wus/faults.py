@@ -57,8 +57,7 @@ class FaultTable:
     def of(cls, table: Mapping[str, Any]) -> FaultTable:
         """From configuration: one table per service, one line per cause, e.g. aanleveren.berichtsoort-unknown.
 
-        Raises:
-            ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
+        Raises ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
         """
         rows = [(service, *line) for service, lines in table.items() for line in _items(lines)]
         mistakes = [mistake for row in rows for mistake in _mistakes(*row)]
@@ -128,7 +127,6 @@ def public_text(refusal: PeerError, journal_number: str) -> str:
 
     Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up. Several findings
     stand on numbered lines.
-
     Source: decision 5.
     """
     if not _is_told(refusal):
@@ -170,10 +168,8 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
     """Write the fault.
 
-    Returns:
-        UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
-
-    Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite.
+    Returns: UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security. Source:
+    digipoort 1.11, 2.6; real faults of the Aansluit Suite.
     """
     side = "Server" if refusal.cause.technical else "Client"
     element = hint.service.fault
@@ -209,10 +205,8 @@ def refuse(
 ) -> HttpAnswer:
     """Write the one journal line of a refusal and answer with the fault.
 
-    Args:
-        trouble: why; anything but a PeerError is ours and becomes cause `storage`.
-        message_id: a fresh UUID.
-        oin: of the sender, when it was verified.
+    Args: trouble: why; anything but a PeerError is ours and becomes cause `storage`; message_id: a fresh UUID; oin: of
+    the sender, when it was verified.
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause

@@ -15,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from xml.sax.saxutils import unescape
 
 from lxml import etree
 
-from digipoort_as4 import limits
+from digipoort_as4 import codes, limits
 from digipoort_as4.errors import PeerError
+from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Status
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, base64_of
@@ -119,6 +121,36 @@ class StatusResultaat:
         """A stored status on its way out."""
         fout = None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or "")
         return cls(kenmerk, belanghebbende, status.code, status.at, status.omschrijving, fout, status.details)
+
+    @property
+    def is_end(self) -> bool:
+        """Nothing follows for this message, by the table of statuses."""
+        return (row := statuses.TABLE.get(self.statuscode)) is not None and row.end
+
+    @property
+    def is_good(self) -> bool:
+        """Neither an error nor a warning."""
+        return (row := statuses.TABLE.get(self.statuscode)) is not None and row.good
+
+    @property
+    def explanation(self) -> str:
+        """What it means, in English; `digipoort explain` has Dutch too. Empty for a code that the table lacks."""
+        return row.meaning["en"] if (row := codes.TABLES["status"].get(self.statuscode)) else ""
+
+    @property
+    def action(self) -> str:
+        """What the sender does now."""
+        return row.action["en"] if (row := codes.TABLES["status"].get(self.statuscode)) else ""
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong, each of the `results` text (digipoort 3.4) by itself; empty when nothing is."""
+        text = self.status_foutcode.foutbeschrijving if self.status_foutcode else ""
+        found = tuple(f"line {line}: {unescape(said).strip()}" for line, said in _MESSAGE.findall(text))
+        return found or ((text,) if text else ())
+
+
+_MESSAGE: Final = re.compile(r'<msg line="(\d+)"[^>]*>([^<]*)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,15 +368,9 @@ class Intake:
 def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
     """Read a message of one kind, and nothing else.
 
-    Args:
-        model: AanleverRequest, …
-        opened: what the signature was found to cover.
-        intake: where the documents go, for models that have them; large ones become files of its quarantine.
-
-    Raises:
-        PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents.
-
-    Source: digipoort 1.4 to 1.6.
+    Args: model: AanleverRequest, …; opened: what the signature was found to cover; intake: where the documents go, for
+    models that have them; large ones become files of its quarantine. Raises PeerError: schema (all errors at once),
+    inhoud, inhoud-too-large, xml-limit for too many documents. Source: digipoort 1.4 to 1.6.
     """
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
@@ -483,9 +509,8 @@ WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")
 def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
     """An xsd:dateTime as aware UTC; without a zone it is taken as UTC, digits behind microseconds are cut.
 
-    Raises:
-        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window, for
-            one without a zone where that must be there.
+    Raises PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window,
+    for one without a zone where that must be there.
     """
     try:
         at = datetime.fromisoformat(text.replace("T24:", "T00:"))
@@ -518,10 +543,8 @@ INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
 def write(message: object, token: str = "", *, element: str = "") -> Written:
     """Write one message, identiteitAanleveraar as the XSD wants it.
 
-    Args:
-        message: a model, its documents as payloads.
-        token: fresh and unguessable, for the placeholders of documents.
-        element: what the body element is called, where the model can stand in more than one.
+    Args: message: a model, its documents as payloads; token: fresh and unguessable, for the placeholders of documents;
+    element: what the body element is called, where the model can stand in more than one.
     """
     writer = _Writer([message], token)
     return writer.body(element or _names(type(message))[0], writer.content(message))
@@ -530,10 +553,8 @@ def write(message: object, token: str = "", *, element: str = "") -> Written:
 def write_results(operation: str, rows: Sequence[object], token: str = "") -> Written:
     """Write the answer that holds a list of rows, e.g. statuses, oldest first.
 
-    Args:
-        operation: getStatussenProces, …
-        rows: models, called on the wire as they are here, or berichtsoorten.
-        token: as for `write`.
+    Args: operation: getStatussenProces, …; rows: models, called on the wire as they are here, or berichtsoorten; token:
+    as for `write`.
     """
     writer = _Writer(rows, token)
     content = "".join(

@@ -63,7 +63,6 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     """Answer one request: a signed afleverResponse once everything is durable, or a fault.
 
     AFS100 for what is wrong with the request, for good; AFS400 with HTTP 503 for our own trouble, to be retried.
-
     Source: decisions 8, 9, 19, 22; threats P1, P4, P5.
     """
     hint, message = Hint.before(request, AFLEVEREN), None
@@ -82,9 +81,7 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
 async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Opened:
     """Sent by the hub, signed by the hub, meant for this service. Freshness comes later: a repeat may be old.
 
-    Raises:
-        PeerError: tls-certificate, oin-differs, the first finding of open_message, soap-action, header-value.
-
+    Raises PeerError: tls-certificate, oin-differs, the first finding of open_message, soap-action, header-value.
     Source: decision 9.
     """
     trust, now = desk.trust(), desk.now()
@@ -114,13 +111,7 @@ async def answer(opened: Opened, desk: Desk) -> bytes:
 
 
 def find_repeat(opened: Opened, desk: Desk) -> bytes | None:
-    """The answer that this very message had before.
-
-    Raises:
-        PeerError: message-id-reused.
-
-    Source: decision 8.
-    """
+    """The answer that this very message had before. Raises PeerError: message-id-reused. Source: decision 8."""
     earlier = desk.book.find_reply(opened.oin, opened.addressing.message_id, desk.now())
     return None if earlier is None else intake.same_reply(earlier, opened).octets
 

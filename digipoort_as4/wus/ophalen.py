@@ -28,9 +28,6 @@ async def fetch(opened: Opened, operation: Operation, snapshot: Snapshot, office
     return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
-# --- what the asker may collect ---------------------------------------------------------------------------------------
-
-
 async def find_list(question: Question) -> Told:
     """getBerichtenLijst and getNieuweBerichtenLijst: all that the asker may collect, for itself and by mandate."""
     reach = mandates.reach(question.party, question.now)
@@ -41,8 +38,7 @@ async def find_list(question: Question) -> Told:
 async def find_of_belanghebbende(question: Question) -> Told:
     """getBerichten and getNieuweBerichten: content of the messages about one belanghebbende, as many as fit.
 
-    Raises:
-        PeerError: not-authorised.
+    Raises PeerError: not-authorised.
     """
     whom = question.asked.identiteit_belanghebbende
     if whom is None:
@@ -58,8 +54,7 @@ async def find_of_belanghebbende(question: Question) -> Told:
 async def find_one(question: Question) -> Told:
     """getBerichtenKenmerk and getNieuweBerichtenKenmerk: the content of one message; none outside the window.
 
-    Raises:
-        PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
+    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
     """
     kenmerk = question.asked.kenmerk or ""
     process, message = await question.store.process(kenmerk), await question.store.return_message(kenmerk)
@@ -72,9 +67,6 @@ async def find_one(question: Question) -> Told:
     await question.office.scenarios.meet("ophalen", unit.berichtsoort, unit.aanleverkenmerk)
     search = question.search(reach=((message.recipient, unit.berichtsoort),))
     return await hand_over(question, await question.store.search_returned(search))
-
-
-# --- handing over -----------------------------------------------------------------------------------------------------
 
 
 async def hand_over(question: Question, found: Iterable[Listed]) -> Told:

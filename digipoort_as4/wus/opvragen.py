@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from digipoort_as4 import limits
 from digipoort_as4.clock import wire_time
-from digipoort_as4.errors import PeerError, findings_of, raise_all
+from digipoort_as4.errors import PeerError, check_all
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Effect, LargeDocument, Search, StoredReply
@@ -111,13 +111,8 @@ Find = Callable[[Question], Awaitable[Told]]
 async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
     """Answer a verified question: read → look up facts, decide → build → commit; again when facts changed meanwhile.
 
-    Args:
-        find: looks up and decides for this operation.
-
-    Raises:
-        PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
-
-    Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
+    Args: find: looks up and decides for this operation. Raises PeerError: schema, window, autorisatie-adres,
+    berichtsoort-unknown, and what `find` refuses. Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
     """
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)
@@ -150,7 +145,7 @@ def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:
         checks.append(lambda: snapshot.routes.require(berichtsoort))
     if (whom := asked.identiteit_belanghebbende) is not None:
         checks.append(lambda: identities.check("identiteitBelanghebbende", whom))
-    raise_all(findings_of(*checks))
+    check_all(*checks)
 
 
 def _check_window(since: datetime | None, until: datetime | None) -> None:

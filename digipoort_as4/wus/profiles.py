@@ -110,9 +110,6 @@ def _profile(mistakes: Mistakes, name: str, row: Mapping[str, Any]) -> Profile:
     )
 
 
-# --- addresses: DK-WUS WA001, digipoort 1.8 ---------------------------------------------------------------------------
-
-
 def judge_addresses(
     found: Addressing, sender_oin: str, our_oin: str, service: Service, profile: Profile
 ) -> Iterator[PeerError]:

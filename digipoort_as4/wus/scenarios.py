@@ -217,8 +217,7 @@ class Scenarios:
     async def meet(self, stage: str, berichtsoort: str, aanleverkenmerk: str | None) -> Rule | None:
         """Wait as long as the rule of this moment says; what else it asks is returned.
 
-        Raises:
-            Played: it asks for a fault or an HTTP status.
+        Raises Played: it asks for a fault or an HTTP status.
         """
         rule = self.find(stage, berichtsoort, aanleverkenmerk)
         if rule is not None:

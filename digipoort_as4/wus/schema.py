@@ -46,14 +46,9 @@ def compiled(name: str = XSD) -> etree.XMLSchema:
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     """Validate a body element.
 
-    Args:
-        operation: request, response or fault element; placeholders stand for large texts.
-        large: the texts taken out, so that line numbers are those of the message as sent.
-
-    Raises:
-        PeerError: schema, with all errors found, each with where, found and expected.
-
-    Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
+    Args: operation: request, response or fault element; placeholders stand for large texts; large: the texts taken out,
+    so that line numbers are those of the message as sent. Raises PeerError: schema, with all errors found, each with
+    where, found and expected. Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
     """
     entries = _validate(operation)
     if not entries:

@@ -28,14 +28,10 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
     return await opvragen.answer(opened, operation, snapshot, office, FIND[operation.name])
 
 
-# --- one process ------------------------------------------------------------------------------------------------------
-
-
 async def find_statuses(question: Question) -> Told:
     """getStatussenProces and getNieuweStatussenProces: statuses of one process within the window, oldest first.
 
-    Raises:
-        PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
+    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
     """
     kenmerk = question.asked.kenmerk or ""
     process = await question.store.process(kenmerk)
@@ -64,9 +60,6 @@ def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Sta
     return Told(rows, tuple(MarkSeen(question.oin, kenmerk, seq) for kenmerk, seq in last.items()))
 
 
-# --- a belanghebbende -------------------------------------------------------------------------------------------------
-
-
 async def find_new_statuses(question: Question) -> Told:
     """getNieuweStatussen: of all processes of a belanghebbende and berichtsoort that the asker may see."""
     search = question.search(sender_oin=await _sender(question))
@@ -83,8 +76,7 @@ async def find_processes(question: Question) -> Told:
 async def _sender(question: Question) -> str | None:
     """Whose processes the asker may see: everybody's (None), or its own only.
 
-    Raises:
-        PeerError: not-authorised, when it may not and has sent none.
+    Raises PeerError: not-authorised, when it may not and has sent none.
     """
     authority = await question.settle(_belanghebbende(question), question.asked.berichtsoort, STATUS)
     if not isinstance(authority, PeerError):

@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from digipoort_as4.clock import wire_time
-from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import Effect, Process, StoredReply
-from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status
+from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status, unknown
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import answers, koppelvlak
@@ -26,11 +25,7 @@ ROUNDS: Final = 5  # how often facts may change between looking up and commit; a
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
 
-    Goes round when the delivery's own answer came in between.
-
-    Returns:
-        The committed zetStatusResponse.
-
+    Returns the committed zetStatusResponse; goes round when the delivery's own answer came in between.
     Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
@@ -65,9 +60,7 @@ async def _find_effects(
 ) -> tuple[Effect, ...]:
     """What setting this status does; nothing when it stands already.
 
-    Raises:
-        PeerError: kenmerk-unknown, status-refused.
-
+    Raises PeerError: kenmerk-unknown, status-refused.
     Source: decision 21.
     """
     process = await _find_process(asked.kenmerk, store)
@@ -87,11 +80,5 @@ async def _find_effects(
 async def _find_process(kenmerk: str, store: Store) -> Process:
     process = await store.process(kenmerk)
     if process is None:
-        raise PeerError(
-            "kenmerk-unknown",
-            where="kenmerk",
-            expected="een kenmerk van een bericht dat aan u is afgeleverd",
-            fix="Neem kenmerk en berichtkenmerk over uit het afleververzoek.",
-            detail=f"{kenmerk} is not there",
-        )
+        raise unknown("kenmerk", f"{kenmerk} is not there")
     return process
