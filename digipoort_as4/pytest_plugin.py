@@ -1,10 +1,10 @@
-"""A pytest plug-in: the fixture `digipoort_hub` is a whole post office in the test's own process. Independent, not Logius.
+"""A pytest plug-in: the fixture `digipoort_hub` is a whole post office in the test's own process.
 
     def test_our_vat_return_arrives(digipoort_hub):
         our_erp.file_vat_return(digipoort_hub.services["aanleveren"], digipoort_hub.party())
         assert ["Omzetbelasting"] == [one.berichtsoort for one in digipoort_hub.received(wait=1)]
 
-Keeps nothing between tests but the test PKI, which a machine makes once.
+Keeps nothing between tests but the test PKI, which a machine makes once. Independent, not Logius.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ class Hub:
         return found
 
     def scenario(self, name: str = "", **words: Any) -> None:
-        """Play one of the eleven names for every message from now on, or a rule in the words of `digipoort scenario set`.
+        """Play one of the eleven names for every message from now on, or a rule in words of `digipoort scenario set`.
 
-        Raises UsageError: unknown words. A message whose aanleverkenmerk is such a name plays it anyhow.
+        Raises UsageError: unknown words. A message whose aanleverkenmerk is one of the names plays it anyhow.
         """
         if name:
             from digipoort_as4.errors import UsageError, failure
@@ -145,12 +145,13 @@ class Hub:
         """Come back when every part answers."""
         from digipoort_as4 import local
         from digipoort_as4.pki import test_pki
+        from digipoort_as4.sdk.office import PKI
 
         places = local.lay_out(self.folder)
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._work, args=(places,), name="digipoort-hub", daemon=True)
         self._thread.start()
-        trusting = ssl.create_default_context(cafile=test_pki.anchors(self.folder / local.PKI))
+        trusting = ssl.create_default_context(cafile=test_pki.anchors(self.folder / PKI))
         until = time.monotonic() + READY
         while waiting := [place.name for place in places if not local.answers(place, trusting)]:
             self._check()
@@ -166,7 +167,8 @@ class Hub:
         with suppress(RuntimeError):  # it ended by itself
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self.clock.before.clear(), self.clock.after.clear()  # what ended need not be told
+        for hooks in (self.clock.before, self.clock.after):  # what ended need not be told
+            del hooks[:]
         self._check()
 
     def _check(self) -> None:
@@ -192,8 +194,8 @@ class Hub:
 @pytest.fixture(scope="session")
 def _digipoort_shared() -> Iterator[tuple[Path, Bench]]:
     """The test PKI of this machine, and validators: both are dear to start, and have no memory."""
-    from digipoort_as4.cli.common import data_home
     from digipoort_as4.pki import test_pki
+    from digipoort_as4.sdk.office import data_home
     from digipoort_as4.validation.bench import Bench
 
     pki, bench = data_home() / "pytest" / "pki", Bench()
@@ -204,9 +206,7 @@ def _digipoort_shared() -> Iterator[tuple[Path, Bench]]:
 
 
 @pytest.fixture
-def digipoort_hub(
-    tmp_path_factory: pytest.TempPathFactory, _digipoort_shared: tuple[Path, Bench]
-) -> Iterator[Hub]:
+def digipoort_hub(tmp_path_factory: pytest.TempPathFactory, _digipoort_shared: tuple[Path, Bench]) -> Iterator[Hub]:
     """A fresh post office on ports of loopback that the system chooses."""
     hub = Hub(tmp_path_factory.mktemp("digipoort-hub"), *_digipoort_shared)
     hub.start()
