@@ -27,18 +27,11 @@ _MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)  # Base64 characters, w
 def extract(body: Payload, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Replace the text of each large inhoud by a placeholder.
 
-    Args:
-        body: the request or answer as received.
-        token: fresh and secret, at least 128 bits; placeholders are derived from it, so nobody can write one himself.
-
-    Returns:
-        The octets with placeholders, at most limits.TREE, and the texts that were taken out, in order.
-
-    Raises:
-        PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
-            left), xml-limit (more than limits.DOCUMENTS large texts).
-
-    Source: decision 13.
+    Args: body: the request or answer as received; token: fresh and secret, at least 128 bits; placeholders are derived
+    from it, so nobody can write one himself. Returns: The octets with placeholders, at most limits.TREE, and the texts
+    that were taken out, in order. Raises PeerError: inhoud (something other than base64 and white space),
+    inhoud-too-large, body-too-large (of what is left), xml-limit (more than limits.DOCUMENTS large texts). Source:
+    decision 13.
     """
     if body.size <= limits.INHOUD_IN_TREE:
         return read_all(body), ()
@@ -169,10 +162,8 @@ def octets_of(text: LargeText) -> Iterator[bytes]:
 def decode(text: Payload) -> Iterator[bytes]:
     """Decode base64 text strictly, in chunks; nothing may stand behind the padding.
 
-    Raises:
-        PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out.
-
-    Source: XSD base64Binary: white space is allowed, the unused bits of the last group are zero.
+    Raises PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out. Source: XSD
+    base64Binary: white space is allowed, the unused bits of the last group are zero.
     """
     rest, size = b"", 0
     for chunk in text.open():

@@ -36,16 +36,11 @@ _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namesp
 def parse(octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
-    Args:
-        octets: large texts already replaced by placeholders (soap.inhoud.extract).
-        large: the texts that were taken out.
-        headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header.
-
-    Raises:
-        PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id
-            that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
-
-    Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
+    Args: octets: large texts already replaced by placeholders (soap.inhoud.extract); large: the texts that were taken
+    out; headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header. Raises PeerError:
+    body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id that occurs twice),
+    inhoud (a placeholder that is not the whole text of one inhoud). Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1
+    steps 3 and 4.
     """
     _check_octets(octets)
     envelope = _build_tree(octets)
@@ -83,9 +78,6 @@ _HARDENED: Final = {
     "recover": False,
     "decompress": False,
 }
-
-
-# --- before the tree --------------------------------------------------------------------------------------------------
 
 
 def _check_octets(octets: bytes) -> None:
@@ -183,9 +175,6 @@ def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
     return PeerError(name, where=where, found=found, expected="welgevormde XML 1.0", fix=fix)
 
 
-# --- the tree ---------------------------------------------------------------------------------------------------------
-
-
 def _check_root(envelope: etree._Element) -> None:
     if envelope.tag == _ENVELOPE:
         return
@@ -250,9 +239,6 @@ def _check_placeholders(octets: bytes, body: etree._Element, large: Sequence[Lar
             expected = f"inhoud in {KV} met alleen base64"
             fix = "Schrijf de inhoud als een base64-tekst, zonder CDATA of markup."
             raise PeerError("inhoud", where=where, found=found, expected=expected, fix=fix)
-
-
-# --- what goes back ---------------------------------------------------------------------------------------------------
 
 
 def _name(element: etree._Element) -> str:

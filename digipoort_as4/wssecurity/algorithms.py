@@ -49,11 +49,7 @@ class Algorithms:
 
 
 def hash_of(uri: str, table: dict[str, str], where: str) -> str:
-    """The hash name of an algorithm URI.
-
-    Raises:
-        PeerError: algorithm, for every URI that the table does not have.
-    """
+    """The hash name of an algorithm URI. Raises PeerError: algorithm, for every URI that the table does not have."""
     if uri not in table:
         strong = ", ".join(name for name in table.values() if name not in WEAK)
         raise PeerError(
@@ -63,11 +59,7 @@ def hash_of(uri: str, table: dict[str, str], where: str) -> str:
 
 
 def check_strength(hash_name: str, where: str, *, sha1: bool) -> None:
-    """Refuse SHA-1 unless the policy allows it.
-
-    Raises:
-        PeerError: algorithm.
-    """
+    """Refuse SHA-1 unless the policy allows it. Raises PeerError: algorithm."""
     if hash_name in WEAK and not sha1:
         raise PeerError(
             "algorithm",

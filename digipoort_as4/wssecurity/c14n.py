@@ -30,12 +30,9 @@ _HASHES: Final[dict[str, Callable[[bytes], Any]]] = {
 def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
     """Exclusive canonical octets of an element, comments left out.
 
-    Args:
-        element: apex of the subtree, inside its document.
-        prefixes: InclusiveNamespaces PrefixList, at most limits.PREFIX_LIST.
-
-    Source: Exclusive XML Canonicalization 1.0. lxml is right for every list but one with #default, which it drops
-        without a word (measured: 187 of 268 documents wrong), so that one goes to our own writer.
+    Args: element: apex of the subtree, inside its document; prefixes: InclusiveNamespaces PrefixList, at most
+    limits.PREFIX_LIST. Source: Exclusive XML Canonicalization 1.0. lxml is right for every list but one with #default,
+    which it drops without a word (measured: 187 of 268 documents wrong), so that one goes to our own writer.
     """
     if DEFAULT in prefixes:
         return "".join(_write(element, {}, frozenset(prefixes))).encode()
@@ -54,11 +51,8 @@ def hash_canonical(
 ) -> bytes:
     """Digest of the canonical form, with each placeholder replaced by the large text it stands for.
 
-    Args:
-        element: apex.
-        prefixes: PrefixList.
-        hash_name: sha1, sha256, sha384 or sha512.
-        large: texts of the whole message in document order; those outside the element are skipped.
+    Args: element: apex; prefixes: PrefixList; hash_name: sha1, sha256, sha384 or sha512; large: texts of the whole
+    message in document order; those outside the element are skipped.
     """
     octets = canonical(element, prefixes)
     if not large:
@@ -72,9 +66,8 @@ def hash_canonical(
 def spliced(octets: bytes, texts: Mapping[str, Payload]) -> Iterator[bytes]:
     """The octets in pieces, with the large texts in place of their placeholders, as an XML parser would read them.
 
-    Args:
-        octets: canonical form with placeholders, in the order of `texts`.
-        texts: base64 characters and white space by placeholder.
+    Args: octets: canonical form with placeholders, in the order of `texts`; texts: base64 characters and white space by
+    placeholder.
     """
     at = 0
     for placeholder, text in texts.items():
@@ -96,18 +89,14 @@ def _line_ends(text: Payload) -> Iterator[bytes]:
         yield piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in piece else piece
 
 
-# --- the writer for PrefixLists with #default -------------------------------------------------------------------------
-
 _PREFIXED_NAME: Final = etree.XPath("name(@*[$position])")  # lxml hides the prefix of an attribute; XPath does not
 
 
 def _write(element: etree._Element, rendered: Mapping[str, str], inclusive: frozenset[str]) -> Iterator[str]:
     """Start tag, content and end tag.
 
-    Args:
-        element: to write.
-        rendered: namespace by prefix ("" is the default) as already written on the way down to here.
-        inclusive: prefixes treated as in inclusive canonicalisation, #default for "".
+    Args: element: to write; rendered: namespace by prefix ("" is the default) as already written on the way down to
+    here; inclusive: prefixes treated as in inclusive canonicalisation, #default for "".
     """
     scope = {prefix or "": uri or "" for prefix, uri in element.nsmap.items() if uri != XML}
     attributes = _attributes(element)

@@ -22,19 +22,7 @@ from digipoort_as4.pki.certificates import Certificate, Purpose, check_key, load
 from digipoort_as4.soap import addressing
 from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
-from digipoort_as4.soap.names import (
-    DS,
-    SOAP11,
-    SOAP_NEXT,
-    WHITE_SPACE,
-    WSA,
-    WSSE,
-    WSSE11,
-    WSU,
-    has_text,
-    local_name,
-    q,
-)
+from digipoort_as4.soap.names import DS, SOAP11, SOAP_NEXT, WHITE_SPACE, WSA, WSSE, WSSE11, WSU, has_text, local_name, q
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.signature import (
     Reference,
@@ -149,17 +137,9 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
     7. path, policy, revocation, OIN
     8. digests
     9. reading of the signed Timestamp, addressing and operation
-
-    Args:
-        message: guarded tree of one message.
-        policy: of the connection.
-        trust: anchors and revocation of this moment.
-        at: moment at which the certificate must be valid.
-
-    Raises:
-        PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others).
-
-    Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
+    Args: message: guarded tree of one message; policy: of the connection; trust: anchors and revocation of this moment;
+    at: moment at which the certificate must be valid. Raises PeerError: what the first step that refuses found, all of
+    it at once (errors.PeerError.others). Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
     """
     steps = _steps(message, policy, trust, at)
     try:
@@ -174,15 +154,10 @@ def open_unsigned(
 ) -> Opened:
     """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
 
-    Args:
-        tls: DER of the certificate that the other end of the connection proved, and what it must be good for.
-        digest: SHA-256 of the message as it came, 32 octets.
-
-    Raises:
-        PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
-        TypeError: the policy asks for a signature; our own mistake.
-
-    Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
+    Args: tls: DER of the certificate that the other end of the connection proved, and what it must be good for; digest:
+    SHA-256 of the message as it came, 32 octets. Raises PeerError: the first finding; a signature that nobody verifies
+    must not look verified, so it is one. TypeError: the policy asks for a signature; our own mistake. Source: DK-WUS
+    3.8.1, profile Digikoppeling 2W-be.
     """
     if policy.signed:
         raise TypeError("this connection asks for a signature")
@@ -207,11 +182,8 @@ def open_unsigned(
 def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
     """Take the same steps, but go on after a finding as far as the message allows, and judge the Timestamp as well.
 
-    Args:
-        message: guarded tree.
-        policy: of the connection.
-        trust: None leaves the certificate's path unjudged.
-        at: moment for certificate and Timestamp.
+    Args: message: guarded tree; policy: of the connection; trust: None leaves the certificate's path unjudged; at:
+    moment for certificate and Timestamp.
     """
     steps = _steps(message, policy, trust, at)
     findings: list[PeerError] = []
@@ -229,10 +201,7 @@ def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, 
 def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> None:
     """Judge the freshness of a message; one of a connection without WS-Security has no Timestamp.
 
-    Raises:
-        PeerError: timestamp.
-
-    Source: decision 7; DK-WUS WB002.
+    Raises PeerError: timestamp. Source: decision 7; DK-WUS WB002.
     """
     if opened.created is not None:
         raise_all(_untimely(opened.created, opened.expires, policy, now))
@@ -304,9 +273,7 @@ def _judged(step: Callable[[], None]) -> _Steps[bool]:
     return True
 
 
-# --- 1 and 2: headers and Security ------------------------------------------------------------------------------------
-
-
+# 1 and 2: headers and Security
 @dataclass(frozen=True, slots=True)
 class _Headers:
     security: _Security | None  # None when it is missing, doubled or incomplete
@@ -330,9 +297,7 @@ def _read_headers(header: etree._Element, *, to_required: bool) -> _Headers:
     return _Headers(security, found, wrong)
 
 
-def _split_headers(
-    header: etree._Element,
-) -> tuple[list[etree._Element], dict[str, etree._Element], list[PeerError]]:
+def _split_headers(header: etree._Element) -> tuple[list[etree._Element], dict[str, etree._Element], list[PeerError]]:
     """The Security headers for us, the WS-Addressing headers by local name, and what is wrong with any header."""
     securities, wrong = [], list[PeerError]()
     for element in header:
@@ -374,9 +339,7 @@ def _read_security(securities: list[etree._Element]) -> tuple[_Security | None, 
     return _Security(timestamp, token, signature, tuple(found_by[_CONFIRMATION])), []
 
 
-# --- 4: the key -------------------------------------------------------------------------------------------------------
-
-
+# 4: the key
 def _read_signer(message: SoapMessage, signature: Signature, token: etree._Element) -> Certificate:
     """The certificate in the token that KeyInfo names, which must be the only token there is (threats W10, S26)."""
     if not signature.token_uri.startswith("#") or message.ids.get(signature.token_uri[1:]) is not token:
@@ -391,9 +354,7 @@ def _read_signer(message: SoapMessage, signature: Signature, token: etree._Eleme
     return certificate
 
 
-# --- 6: coverage ------------------------------------------------------------------------------------------------------
-
-
+# 6: coverage
 @dataclass(frozen=True, slots=True)
 class _Part:
     """What a reference leads to."""
@@ -447,9 +408,7 @@ def _confirmed(
             yield _shape(name, "een andere Value", "de SignatureValue van het verzoek")
 
 
-# --- 7: trust ---------------------------------------------------------------------------------------------------------
-
-
+# 7: trust
 def _trusted(
     signer: Certificate, trust: Trust | None, at: datetime
 ) -> _Steps[tuple[str | None, tuple[Certificate, ...]]]:
@@ -461,9 +420,7 @@ def _trusted(
     return oin, path
 
 
-# --- 8: digests -------------------------------------------------------------------------------------------------------
-
-
+# 8: digests
 def _digests(message: SoapMessage, parts: tuple[_Part, ...]) -> _Steps[tuple[ReferenceVerdict, ...]]:
     """A verdict on each reference, also on one that leads nowhere."""
     verdicts = []

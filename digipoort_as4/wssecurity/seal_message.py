@@ -48,16 +48,11 @@ def seal(
 
     Every signed element is written in its exclusive canonical form and declares its own namespaces, so the octets sent
     are the octets hashed.
-
-    Args:
-        operation: the element for the Body, as UTF-8, placeholders in it where a large payload goes.
-        algorithms: of the request that is answered (digipoort 2.5), or the default.
-        life: from Created to Expires.
-        new_id: gives a fresh NCName part; called once.
-        large: decoded payloads by placeholder, in the order of the document.
-        confirms: SignatureValue of the request, for a signed SignatureConfirmation; None writes none.
-
-    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014.
+    Args: operation: the element for the Body, as UTF-8, placeholders in it where a large payload goes; algorithms: of
+    the request that is answered (digipoort 2.5), or the default; life: from Created to Expires; new_id: gives a fresh
+    NCName part; called once; large: decoded payloads by placeholder, in the order of the document; confirms:
+    SignatureValue of the request, for a signed SignatureConfirmation; None writes none. Source: digipoort 2.1, 2.2,
+    2.5; DK-WUS WB002-WB010, WB014.
     """
     mark = new_id()
     ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Confirmation", "Body", *wsa.HEADERS)}
@@ -89,8 +84,6 @@ def plain(operation: bytes, addressing: Addressing, large: Mapping[str, Payload]
     pieces = [BytesPayload(start), *split(operation, large or {}), BytesPayload(end)]
     return Sealed(joined(pieces), start + operation + end, "")
 
-
-# --- the envelope -----------------------------------------------------------------------------------------------------
 
 _END: Final = b"</soapenv:Envelope>"
 
@@ -132,9 +125,6 @@ def _confirmation(value: str, identity: str) -> str:
         f'<wsse11:SignatureConfirmation xmlns:wsse11="{WSSE11}" xmlns:wsu="{WSU}" Value="{value}" wsu:Id="{identity}">'
         "</wsse11:SignatureConfirmation>"
     )
-
-
-# --- the signature ----------------------------------------------------------------------------------------------------
 
 
 def _signed_info(signed: Mapping[str, bytes], algorithms: Algorithms) -> str:

@@ -85,10 +85,8 @@ class Signature:
 def read_signature(element: etree._Element) -> Signature:
     """Read a ds:Signature, refusing whatever the allow-list does not have.
 
-    Raises:
-        PeerError: signature-shape, algorithm (one that WUS does not know), key-reference.
-
-    Source: threats 1.1 step 5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4.
+    Raises PeerError: signature-shape, algorithm (one that WUS does not know), key-reference. Source: threats 1.1 step
+    5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4.
     """
     _allow(element, _IDS)
     signed_info, value, key_info = _children(element, [_SIGNED_INFO, _SIGNATURE_VALUE, _KEY_INFO])
@@ -175,10 +173,8 @@ def _key_reference(found: str) -> PeerError:
 def read_token(element: etree._Element) -> bytes:
     """The DER octets of a BinarySecurityToken.
 
-    Raises:
-        PeerError: key-reference for another type, signature-shape for text that is not base64.
-
-    Source: WSS X.509 Token Profile 1.0 3.1; threats S27.
+    Raises PeerError: key-reference for another type, signature-shape for text that is not base64. Source: WSS X.509
+    Token Profile 1.0 3.1; threats S27.
     """
     value_type, encoding = element.get("ValueType"), element.get("EncodingType")
     if value_type != X509V3 or encoding != BASE64_BINARY:
@@ -203,10 +199,8 @@ def _weak(where: str, hash_names: set[str], *, sha1: bool) -> Iterator[PeerError
 def check_value(signature: Signature, certificate: Certificate) -> None:
     """Verify SignatureValue over SignedInfo with the key of the token.
 
-    Raises:
-        PeerError: algorithm for a key that is not RSA, signature-value.
-
-    Source: XMLDSig 3.2.2; before any digest, so that a forger buys no hashing (threats S28).
+    Raises PeerError: algorithm for a key that is not RSA, signature-value. Source: XMLDSig 3.2.2; before any digest, so
+    that a forger buys no hashing (threats S28).
     """
     key = certificate.public_key
     if not isinstance(key, rsa.RSAPublicKey):
@@ -223,17 +217,10 @@ def check_value(signature: Signature, certificate: Certificate) -> None:
 
 
 def check_digest(reference: Reference, target: etree._Element, part: str, large: Sequence[LargeText]) -> None:
-    """Verify one digest over the element it refers to.
-
-    Raises:
-        PeerError: digest.
-    """
+    """Verify one digest over the element it refers to. Raises PeerError: digest."""
     found = hash_canonical(target, reference.prefixes, reference.hash_name, large)
     if not hmac.compare_digest(found, reference.value):
         raise PeerError("digest", where=f"Reference {reference.uri} ({part})", found="een andere digest")
-
-
-# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _children(parent: etree._Element, tags: list[str]) -> list[etree._Element]:

@@ -89,9 +89,6 @@ async def deliver(job: Job, dispatch: Dispatch) -> bool:
     return not isinstance(result.attempt, NotLearnt)
 
 
-# --- 1 facts ----------------------------------------------------------------------------------------------------------
-
-
 async def look_up(job: Job, dispatch: Dispatch) -> Facts:
     """What the store and the operator's files say now."""
     delivery = await dispatch.office.store.delivery(job.subject)
@@ -122,9 +119,6 @@ def decide_early(facts: Facts, now: datetime) -> Decision | None:
     return None
 
 
-# --- 2 start ----------------------------------------------------------------------------------------------------------
-
-
 async def start(facts: Facts, dispatch: Dispatch) -> Facts:
     """405 and the start of the 72 hours, once per delivery and before anything is sent."""
     now = dispatch.office.now()
@@ -132,14 +126,10 @@ async def start(facts: Facts, dispatch: Dispatch) -> Facts:
     return await look_up(facts.job, dispatch)
 
 
-# --- 3 build ----------------------------------------------------------------------------------------------------------
-
-
 def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     """The afleverRequest of a delivery: what the sender handed over, with this recipient's documents and key.
 
     The first document that the delivery names becomes berichtInhoud (decision 18).
-
     Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
     """
     aanlevering = process.aanlevering
@@ -168,9 +158,6 @@ async def seal_call(facts: Facts, dispatch: Dispatch) -> Question:
     return await off_loop(size, lambda: build_question(request, OPERATION, recipient, facts.url, *sealing))
 
 
-# --- 4 send -----------------------------------------------------------------------------------------------------------
-
-
 async def send(call: Question, facts: Facts, dispatch: Dispatch) -> HttpAnswer | Attempt:
     """Post to the agency, whose TLS certificate must be the recipient's; or play that this was done."""
     scenarios, now = dispatch.office.scenarios, dispatch.office.now()
@@ -184,9 +171,6 @@ async def send(call: Question, facts: Facts, dispatch: Dispatch) -> HttpAnswer |
         return await dispatch.post(recipient, facts.url, call.sealed.payload, headers_of(OPERATION))
     except TransportError as error:
         return NotLearnt(str(error), error.sent)
-
-
-# --- 5 verify ---------------------------------------------------------------------------------------------------------
 
 
 def read(answer: HttpAnswer | Attempt, call: Question, facts: Facts, dispatch: Dispatch) -> Result:
@@ -215,9 +199,6 @@ def _read_response(opened: Opened, facts: Facts) -> Attempt:
     fout = response.status_foutcode
     foutcode, foutbeschrijving = (fout.foutcode, fout.foutbeschrijving) if fout else (None, None)
     return hub_delivery.read_response(response.statuscode, foutcode, foutbeschrijving, response.statusdetails)
-
-
-# --- 6 judge and 7 commit ---------------------------------------------------------------------------------------------
 
 
 async def settle(facts: Facts, call: Question, result: Result, dispatch: Dispatch) -> None:

@@ -127,7 +127,6 @@ def public_text(refusal: PeerError, journal_number: str) -> str:
 
     Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up. Several findings
     stand on numbered lines.
-
     Source: decision 5.
     """
     if not _is_told(refusal):

@@ -336,15 +336,9 @@ class Intake:
 def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
     """Read a message of one kind, and nothing else.
 
-    Args:
-        model: AanleverRequest, …
-        opened: what the signature was found to cover.
-        intake: where the documents go, for models that have them; large ones become files of its quarantine.
-
-    Raises:
-        PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents.
-
-    Source: digipoort 1.4 to 1.6.
+    Args: model: AanleverRequest, …; opened: what the signature was found to cover; intake: where the documents go, for
+    models that have them; large ones become files of its quarantine. Raises PeerError: schema (all errors at once),
+    inhoud, inhoud-too-large, xml-limit for too many documents. Source: digipoort 1.4 to 1.6.
     """
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
@@ -483,9 +477,8 @@ WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")
 def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
     """An xsd:dateTime as aware UTC; without a zone it is taken as UTC, digits behind microseconds are cut.
 
-    Raises:
-        PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window, for
-            one without a zone where that must be there.
+    Raises PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window,
+    for one without a zone where that must be there.
     """
     try:
         at = datetime.fromisoformat(text.replace("T24:", "T00:"))
@@ -518,10 +511,8 @@ INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
 def write(message: object, token: str = "", *, element: str = "") -> Written:
     """Write one message, identiteitAanleveraar as the XSD wants it.
 
-    Args:
-        message: a model, its documents as payloads.
-        token: fresh and unguessable, for the placeholders of documents.
-        element: what the body element is called, where the model can stand in more than one.
+    Args: message: a model, its documents as payloads; token: fresh and unguessable, for the placeholders of documents;
+    element: what the body element is called, where the model can stand in more than one.
     """
     writer = _Writer([message], token)
     return writer.body(element or _names(type(message))[0], writer.content(message))
@@ -530,10 +521,8 @@ def write(message: object, token: str = "", *, element: str = "") -> Written:
 def write_results(operation: str, rows: Sequence[object], token: str = "") -> Written:
     """Write the answer that holds a list of rows, e.g. statuses, oldest first.
 
-    Args:
-        operation: getStatussenProces, …
-        rows: models, called on the wire as they are here, or berichtsoorten.
-        token: as for `write`.
+    Args: operation: getStatussenProces, …; rows: models, called on the wire as they are here, or berichtsoorten; token:
+    as for `write`.
     """
     writer = _Writer(rows, token)
     content = "".join(

@@ -63,7 +63,6 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     """Answer one request: a signed afleverResponse once everything is durable, or a fault.
 
     AFS100 for what is wrong with the request, for good; AFS400 with HTTP 503 for our own trouble, to be retried.
-
     Source: decisions 8, 9, 19, 22; threats P1, P4, P5.
     """
     hint, message = Hint.before(request, AFLEVEREN), None
