@@ -117,6 +117,10 @@ class DocumentInvalid(DigipoortError):
 
     category, exit_code = "document", 3
 
+    def __init__(self, message: str, *, findings: tuple[str, ...] = ()) -> None:
+        self.findings = findings  # One text each, as the post office worded them
+        super().__init__(message)
+
 
 class Refused(DigipoortError):
     """Digipoort or an agency refused: a fault or an end status."""
@@ -132,6 +136,14 @@ class SignatureError(DigipoortError):
     """A signature or certificate on an answer does not hold; the answer must not be used."""
 
     category, exit_code = "signature", 5
+
+    def __init__(self, message: str, *, reference: str = "") -> None:
+        self.reference = reference  # The part of the message that does not hold: Body, wsa:RelatesTo, SignatureValue …
+        super().__init__(message)
+
+
+class CertificateError(SignatureError):
+    """The signature may hold, but not the certificate behind it: not trusted, expired, revoked, for another purpose."""
 
 
 class TransportError(DigipoortError):
