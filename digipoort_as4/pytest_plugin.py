@@ -13,9 +13,9 @@ import asyncio
 import json
 import shutil
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,7 +64,6 @@ class Hub:
         self.folder, self._bench = folder, bench
         self.scenarios, self.clock = Scenarios(), Clock(folder / CLOCK)
         self._clients: list[DigipoortClient] = []
-        self._failure: BaseException | None = None
         (folder / PKI).symlink_to(pki)
 
     # --- what a test asks -------------------------------------------------------------------------------------------
@@ -149,8 +148,7 @@ class Hub:
 
         places = local.lay_out(self.folder)
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
-        self._thread = threading.Thread(target=self._work, args=(places,), name="digipoort-hub", daemon=True)
-        self._thread.start()
+        self._running = ThreadPoolExecutor(1, "digipoort-hub").submit(self._work, places)
         trusting = ssl.create_default_context(cafile=test_pki.anchors(self.folder / PKI))
         until = time.monotonic() + READY
         while waiting := [place.name for place in places if not local.answers(place, trusting)]:
@@ -166,21 +164,19 @@ class Hub:
         self._clients.clear()
         with suppress(RuntimeError):  # it ended by itself
             self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._running.exception()  # waits for its end
         for hooks in (self.clock.before, self.clock.after):  # what ended need not be told
             del hooks[:]
         self._check()
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise RuntimeError(f"the post office ended: {self._failure}") from self._failure
+        """Raise what ended it, where it ended in any other way than by `stop`."""
+        if self._running.done() and (failure := self._running.exception()) is not None:
+            raise RuntimeError(f"the post office ended: {failure}") from failure
 
     def _work(self, places: list[Any]) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve(places))
-        except Exception as failure:  # the outermost loop of this thread; the test hears it
-            self._failure = failure
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve(places))
 
     async def _serve(self, places: list[Any]) -> None:
         from digipoort_as4 import agency, config, local
