@@ -56,7 +56,7 @@ def find(header: etree._Element) -> tuple[dict[str, etree._Element], list[PeerEr
 def missing(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> list[PeerError]:
     """Which headers must be there and are not: to-missing, action-missing, message-id-missing.
 
-    Args: to_required: False for an answer, where a missing To means anonymous (DK-WUS WA001).
+    To is not required in an answer, where a missing one means anonymous (DK-WUS WA001).
     """
     names = [name for name in _REQUIRED if name not in elements and (to_required or name != "To")]
     return [PeerError(_REQUIRED[name]) for name in names]
@@ -108,9 +108,9 @@ def _value(name: str, found: str, expected: str, fix: str = "") -> PeerError:
 def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """Write the headers in the order of the real answers: To, MessageID, Action, RelatesTo, then the others.
 
-    Args: addressing: values; an empty action and a None are left out; ids: wsu:Id by local name, or None for a message
-    that is not signed. Returns: Local names, and elements in exclusive canonical form that declare their own
-    namespaces: octets sent are octets hashed.
+    An empty action and a None are left out. Ids: wsu:Id by local name, or None for a message that is not signed.
+    Returns local names, and elements in exclusive canonical form that declare their own namespaces: octets sent are
+    octets hashed.
     """
     values = {
         "To": escape(addressing.to),

@@ -46,7 +46,7 @@ def seal_answer(
 ) -> Sealed:
     """Sign an answer in the algorithm family of its request, with a MessageID of its own, as the connection has it.
 
-    Args: large: as for seal. Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014.
+    Large texts are as for seal. Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014.
     """
     relates_to = opened.addressing.message_id
     addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
@@ -76,8 +76,8 @@ def build_decision(
 ) -> Decision:
     """All that becomes durable with an answer: what the service decided, the answer itself, and the evidence.
 
-    Args: kenmerk: of the process whose evidence request and answer are; empty for a question that changes none; large:
-    the documents that stand as placeholders in the answer's skeleton.
+    Request and answer are evidence of the process of this kenmerk; it is empty for a question that changes none. Large
+    are the documents that stand as placeholders in the answer's skeleton.
     """
     kept: tuple[Effect, ...] = ()
     if kenmerk:
@@ -90,8 +90,8 @@ def build_decision(
 async def conclude(decision: Decision, opened: Opened, store: Store) -> StoredReply | None:
     """Commit, and say which answer may leave now.
 
-    Returns: The decided reply; the stored one when the same request was answered meanwhile; None when facts changed.
-    Raises PeerError: message-id-reused. StorageFailure: nothing was committed.
+    That is the decided one; the stored one when the same request was answered meanwhile; none when facts changed.
+    Raises PeerError: message-id-reused. Raises StorageFailure: nothing was committed.
     """
     outcome = await store.commit(decision)
     if isinstance(outcome, Committed):

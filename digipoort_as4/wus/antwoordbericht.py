@@ -20,7 +20,7 @@ VERDICTS: Final = {
 def write(statuscode: str, kenmerk: str, berichtkenmerk: str, own_id: str, at: datetime) -> str:
     """The text of statusdetails, on one line: the XSD collapses white space.
 
-    Args: own_id: the agency's own number for the message; at: when the agency got it.
+    By own_id, the agency's own number for the message, which it got `at` that moment.
     """
     response_type, class_, code, description = VERDICTS[statuscode]
     return (

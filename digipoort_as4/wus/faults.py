@@ -166,10 +166,9 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
 
 
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
-    """Write the fault.
+    """The fault in UTF-8 with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
 
-    Returns: UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security. Source:
-    digipoort 1.11, 2.6; real faults of the Aansluit Suite.
+    Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite.
     """
     side = "Server" if refusal.cause.technical else "Client"
     element = hint.service.fault
@@ -203,10 +202,9 @@ def refuse(
     message_id: str,
     oin: str | None = None,
 ) -> HttpAnswer:
-    """Write the one journal line of a refusal and answer with the fault.
+    """Write the one journal line of a refusal and answer with the fault, under message_id, a fresh UUID.
 
-    Args: trouble: why; anything but a PeerError is ours and becomes cause `storage`; message_id: a fresh UUID; oin: of
-    the sender, when it was verified.
+    Trouble that is no PeerError is ours and becomes cause `storage`; the sender's oin is known once it was verified.
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause

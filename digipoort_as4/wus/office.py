@@ -97,8 +97,8 @@ def note(
 ) -> None:
     """The one journal line of an answered request; SHA-1 is a warning each time (decision 10).
 
-    Args: event: accepted, told, status-set or repeated; opened: the request; operation: of the request; office: its
-    journal; facts: what else the operator wants to see; never a payload or a file name.
+    Events are accepted, told, status-set and repeated; facts are what else the operator wants to see, never a payload
+    or a file name.
     """
     office.journal.write(
         event,

@@ -44,11 +44,11 @@ def compiled(name: str = XSD) -> etree.XMLSchema:
 
 
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
-    """Validate a body element.
+    """Validate a body element: request, response or fault, in which placeholders stand for large texts.
 
-    Args: operation: request, response or fault element; placeholders stand for large texts; large: the texts taken out,
-    so that line numbers are those of the message as sent. Raises PeerError: schema, with all errors found, each with
-    where, found and expected. Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
+    With the large texts that were taken out, line numbers are those of the message as sent.
+    Raises PeerError: schema, with all errors found, each with where, found and expected.
+    Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
     """
     entries = _validate(operation)
     if not entries:

@@ -30,11 +30,10 @@ _TYPES: Final = re.compile(r"(?<=<wsdl:types>).*(?=</wsdl:types>)", re.DOTALL)
 
 
 def answer(request: HttpRequest, services: Mapping[str, Service], public_url: str) -> HttpAnswer | None:
-    """The description that a GET or HEAD asks for; None when it asks for none.
+    """The description that a GET or HEAD asks for by its query: wsdl or singleWsdl in any case, profile=sha1 or sha256.
 
-    Args: request: its query decides: wsdl or singleWsdl in any case, and profile=sha1 or sha256; services: path to
-    service, of this process; public_url: what peers call us, without a path; empty: as this request called us
-    (HttpRequest.origin).
+    None when it asks for none. Services of this process by path; public_url is what peers call us, without a path, or
+    empty: as this request called us (HttpRequest.origin).
     """
     if request.method not in ("GET", "HEAD"):
         return None
