@@ -388,8 +388,8 @@ async def run(
     office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
     own = Bench()
     try:
-        await bench.start()
-        await _run(settings, Paths(office, settings, peers, bench), store, stop)
+        await own.start() if bench is None else None
+        await _run(settings, Paths(office, settings, peers, bench or own), store, stop)
     finally:
         await peers.close()
         await own.close()
