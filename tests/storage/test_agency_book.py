@@ -154,3 +154,16 @@ async def test_a_newer_programs_database_is_refused(tmp_path: Path, version: int
     again = AgencyBook.open(tmp_path)
     assert TAKEN == again.find_hand_over(HUB, "bk-1")
     await again.close()
+
+
+async def test_a_failed_read_ends_the_book_too(book: AgencyBook, tmp_path: Path) -> None:
+    """It says as little good of the disk as a failed write: nothing is promised afterwards (P5)."""
+    await book.take(TAKEN, REPLY)
+    other = sqlite3.connect(tmp_path / "agency.sqlite")
+    other.execute("DROP TABLE wish")
+    other.close()
+
+    with pytest.raises(StorageFailure, match="reading failed"):
+        book.wishes("bk-1")
+    with pytest.raises(StorageFailure, match="reading failed"):
+        await book.done(TAKEN, NOW)
