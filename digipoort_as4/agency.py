@@ -314,7 +314,7 @@ async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     try:
         agency = open_agency(settings, book, trust, peers, journal, woken, clock)
         await agency.start()
-        context, spool = server_context(tls, base.ca), agency.desk.spool
+        context, spool = server_context(tls, base.ca, base.intermediates), agency.desk.spool
         guard = Guard(session=timedelta(seconds=base.tls_session), proxies=base.trusted_proxies)
         server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
         await work_until(stop, agency, server)

@@ -411,7 +411,7 @@ async def run(
     try:
         await own.start() if bench is None else None
         paths = Paths(office, settings, peers, bench or own)
-        await _run(settings, paths, store, server_context(tls, settings.ca), stop)
+        await _run(settings, paths, store, server_context(tls, settings.ca, settings.intermediates), stop)
     finally:
         await peers.close()
         await own.close()
