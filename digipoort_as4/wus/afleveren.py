@@ -132,20 +132,18 @@ def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     The first document that the delivery names becomes berichtInhoud (decision 18).
     Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
     """
-    aanlevering = process.aanlevering
-    by_key = {document.key: document for document in aanlevering.documents}
-    return AfleverRequest(
+    unit = process.aanlevering
+    by_key = {document.key: document for document in unit.documents}
+    return koppelvlak.about(
+        AfleverRequest,
+        unit,
         kenmerk=process.kenmerk,
-        berichtsoort=aanlevering.berichtsoort,
         berichtkenmerk=delivery.berichtkenmerk,
-        aanleverkenmerk=aanlevering.aanleverkenmerk,
         tijdstempel_aangeleverd=process.received_at,
-        identiteit_belanghebbende=aanlevering.belanghebbende,
-        rol_belanghebbende=aanlevering.rol_belanghebbende,
-        identiteit_aanleveraar=aanlevering.sender_oin,
+        identiteit_aanleveraar=unit.sender_oin,
         identiteit_ontvanger=Identiteit(delivery.recipient_oin, "OIN"),
         # the role was written for the recipient that the sender knows of
-        rol_ontvanger=None if delivery.copy else aanlevering.rol_ontvanger,
+        rol_ontvanger=None if delivery.copy else unit.rol_ontvanger,
         documents=tuple(by_key[key] for key in delivery.documents),
     )
 

@@ -158,8 +158,8 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service, profi
     WA001.
     """
     operation = service.by_element(opened.operation)
-    if operation is None or not operation.offered:
-        offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
+    if operation is None:
+        offered = ", ".join(each.name for each in service.operations)
         found = local_name(opened.operation.tag)[:80]
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
     raise_all(

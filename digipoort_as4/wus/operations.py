@@ -22,13 +22,12 @@ class Operation:
     name: str
     stem: str  # what the body elements are called before Request and Response: aanleveren has aanlever, without 'en'
     base: str  # what its actions start with
-    offered: bool = True  # False: in the WSDL, but not answered yet
     lacks: str = ""  # what of it is not done, for the coverage page
 
     @property
     def state(self) -> str:
-        """How far it is: done, partial or not."""
-        return "not" if not self.offered else "partial" if self.lacks else "done"
+        """How far it is: done or partial."""
+        return "partial" if self.lacks else "done"
 
     @property
     def only_new(self) -> bool:
@@ -84,17 +83,12 @@ class Service:
         """All where it answers: as in production, then as at the Aansluit Suite, for clients built against that."""
         return (self.path, f"/cpl/{self.title.lower()}/1.2", *self.also)
 
-    @property
-    def offered(self) -> tuple[Operation, ...]:
-        """The operations that are answered."""
-        return tuple(operation for operation in self.operations if operation.offered)
-
     def by_element(self, element: etree._Element) -> Operation | None:
-        """The operation whose request this body element is, offered or not."""
+        """The operation whose request this body element is."""
         return next((operation for operation in self.operations if operation.request == element.tag), None)
 
     def by_action(self, action: str) -> Operation | None:
-        """The operation whose request has this action, offered or not."""
+        """The operation whose request has this action."""
         return next((operation for operation in self.operations if operation.request_action == action), None)
 
 
@@ -132,7 +126,7 @@ OPHALEN: Final = _service(
     also="/cpl/ophaalservice/services/OphaalService_V1_2",
 )
 AFLEVEREN: Final = _service(
-    "afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", "", True, _LISTS)
+    "afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", "", _LISTS)
 )
 """The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""
 ZET_STATUS: Final = _service("zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"))

@@ -109,20 +109,12 @@ class Room:
 def build(process: Process, message: ReturnMessage) -> BerichtResultaat:
     """The message as its collector gets it. Source: digipoort 1.5; identiteitAanleveraar is the sender's OIN."""
     unit = process.aanlevering
-    return BerichtResultaat(
-        kenmerk=process.kenmerk,
-        berichtsoort=unit.berichtsoort,
-        berichtkenmerk=message.berichtkenmerk,
-        aanleverkenmerk=unit.aanleverkenmerk,
-        eerder_aanleverkenmerk=unit.eerder_aanleverkenmerk,
-        tijdstempel_aangeleverd=process.received_at,
-        identiteit_belanghebbende=unit.belanghebbende,
-        rol_belanghebbende=unit.rol_belanghebbende,
-        identiteit_aanleveraar=unit.sender_oin,
-        identiteit_ontvanger=unit.ontvanger,
-        rol_ontvanger=unit.rol_ontvanger,
-        documents=unit.documents,
-    )
+    own = {
+        "kenmerk": process.kenmerk,
+        "berichtkenmerk": message.berichtkenmerk,
+        "identiteit_aanleveraar": unit.sender_oin,
+    }
+    return koppelvlak.about(BerichtResultaat, unit, tijdstempel_aangeleverd=process.received_at, **own)
 
 
 def collect(question: Question, process: Process) -> list[Effect]:

@@ -8,25 +8,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, findings_of, raise_all
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
-from digipoort_as4.hub.decision import Effect, LargeDocument, Search, StoredReply
+from digipoort_as4.hub.decision import Effect, Search, StoredReply
 from digipoort_as4.hub.mandates import Authority, Party
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, ausp, intake, koppelvlak
+from digipoort_as4.wus import ausp, koppelvlak
+from digipoort_as4.wus.answers import Decided, conclude
 from digipoort_as4.wus.koppelvlak import OpvraagRequest
-from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import SERVICES, Operation
 
 R = TypeVar("R")
-
-ROUNDS: Final = 5  # looks at facts that others change meanwhile, e.g. by collecting the same messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +117,13 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     if asked.kenmerk is None:  # of one process, `find` knows more to go by
         service = next(one.name for one in SERVICES if operation in one.operations)
         await office.scenarios.meet(service, asked.berichtsoort or "", None)
-    for _ in range(ROUNDS):
-        now = office.now()
+
+    async def decide(now: datetime) -> Decided:
         told = await find(Question(asked, operation, opened, snapshot, office, now))
         written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
-        size = len(written.octets) + sum(payload.size for payload in written.large.values())
-        seal = (written.octets, operation, opened, office.signer, office.new_id, wire_time(office.now), written.large)
-        sealed = await intake.off_loop(size, lambda seal=seal: answers.seal_answer(*seal))  # type: ignore[misc]
-        large = tuple(LargeDocument(m, key, p) for key, (m, p) in zip(written.keys, written.large.items(), strict=True))
-        decision = answers.build_decision(told.effects, operation, opened, sealed, now, large=large)
-        reply = await answers.conclude(decision, opened, office.store)
-        if reply is not None:
-            note("told", opened, operation, office, {"kenmerk": asked.kenmerk, "rows": len(told.rows)})
-            return reply
-    return answers.still(None)
+        return Decided(written, "told", {"kenmerk": asked.kenmerk, "rows": len(told.rows)}, told.effects)
+
+    return await conclude(decide, opened, operation, office)
 
 
 def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:

@@ -6,43 +6,36 @@ Judges nothing itself: hub.delivery does, from what the store knows; ours by ana
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
-from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import Effect, Process, StoredReply
 from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, koppelvlak
+from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.answers import Decided, conclude
 from digipoort_as4.wus.koppelvlak import ZetStatusRequest, ZetStatusResponse
-from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import Operation
 from digipoort_as4.wus.scenarios import AGENCY
-
-ROUNDS: Final = 5  # how often facts may change between looking up and commit; a delivery's own answer is the only rival
 
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
 
-    Goes round when the delivery's own answer came in between.
-    Returns: The committed zetStatusResponse. Source: decision 21; digipoort 1.4, 12.1.
+    Returns the committed zetStatusResponse. Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
-    body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode)).octets
+    body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
     status = await _play(asked, office)
-    for _ in range(ROUNDS):
-        now = office.now()
+
+    async def decide(now: datetime) -> Decided:
+        """Again when the delivery's own answer, the only rival, came in between."""
         effects = await _find_effects(asked, status, opened.oin, snapshot, office.store, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
-        decision = answers.build_decision(effects, operation, opened, sealed, now, asked.kenmerk)
-        reply = await answers.conclude(decision, opened, office.store)
-        if reply is not None:
-            told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
-            note("status-set", opened, operation, office, told)
-            return reply
-    return answers.still(None)
+        told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
+        return Decided(body, "status-set", told, effects, asked.kenmerk)
+
+    return await conclude(decide, opened, operation, office)
 
 
 async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
