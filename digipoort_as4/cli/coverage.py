@@ -14,7 +14,7 @@ from digipoort_as4.wus.operations import AFLEVEREN, SERVICES, ZET_STATUS, Servic
 PAGE: Final = """# Coverage
 
 Independent, not Logius.
-This page is written by `make pages` from the table of operations (`wus/operations.py`), as `digipoort coverage` is.
+This page is written by `make pages` from the table of operations (`wus/operations.toml`), as `digipoort coverage` is.
 
 *done*: every element of the request counts, and every answer validates against the schema.
 *partial*: answered, but for what stands beside it.

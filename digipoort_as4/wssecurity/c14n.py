@@ -7,8 +7,8 @@ refused them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from lxml import etree
 
@@ -18,13 +18,6 @@ from digipoort_as4.soap.message import LargeText
 from digipoort_as4.soap.names import XML, local_name
 
 DEFAULT: Final = "#default"  # How a PrefixList names the default namespace
-
-_HASHES: Final[dict[str, Callable[[bytes], Any]]] = {
-    "sha1": hashlib.sha1,
-    "sha256": hashlib.sha256,
-    "sha384": hashlib.sha384,
-    "sha512": hashlib.sha512,
-}
 
 
 def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
@@ -56,11 +49,11 @@ def hash_canonical(
     """
     octets = canonical(element, prefixes)
     if not large:
-        return bytes(_HASHES[hash_name](octets).digest())
-    digest = _HASHES[hash_name](b"")
+        return hashlib.new(hash_name, octets).digest()
+    digest = hashlib.new(hash_name)
     for piece in spliced(octets, {text.placeholder: text.text for text in large}):
         digest.update(piece)
-    return bytes(digest.digest())
+    return digest.digest()
 
 
 def spliced(octets: bytes, texts: Mapping[str, Payload]) -> Iterator[bytes]:

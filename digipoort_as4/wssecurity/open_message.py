@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lxml import etree
 
@@ -81,9 +82,7 @@ class Opened:
     signer: Certificate  # Who signed; of an unsigned message who connected
     certificate_path: tuple[Certificate, ...]  # Leaf to anchor
     oin: str  # OIN or HRN of the signer, 20 positions
-    signature_value: (
-        str  # Base64 without white space, however it was wrapped; unsigned: `sha256:` and the digest in hex
-    )
+    signature_value: str  # Base64 without white space; unsigned: `sha256:` and the digest in hex
     algorithms: Algorithms  # The family in which the answer is signed
     coverage: str  # JSON for the evidence: which reference covered which part, with what, and whose certificate
     proof: object = field(repr=False, compare=False)
@@ -227,7 +226,8 @@ def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, a
     value_ok = (yield from _judged(lambda: check_value(signature, signer))) if signer else None
     yield from _all_of([] if weak else uncovered)
     yield from _all_of(_confirmed(security.confirmations, parts, policy))
-    oin, path = (yield from _trusted(signer, trust, at)) if signer else (None, ())
+    trusted = (yield from _found(lambda: trust.judge(signer, at, Purpose.SIGNING))) if signer and trust else None
+    oin = (yield from _found(lambda: read_oin(signer))) if signer else None
     verdicts = yield from _digests(message, parts)
     created, expires = (yield from _found(lambda: _read_timestamp(security.timestamp))) or (None, None)
     return Examination(
@@ -243,7 +243,7 @@ def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, a
         algorithms=_family(signature, parts),
         signature_value=base64.b64encode(signature.value).decode(),
         operation=(yield from _found(lambda: _read_operation(message.body))),
-        certificate_path=path,
+        certificate_path=trusted.path if trusted else (),
     )
 
 
@@ -408,32 +408,15 @@ def _confirmed(
             yield _shape(name, "een andere Value", "de SignatureValue van het verzoek")
 
 
-# 7: trust
-def _trusted(
-    signer: Certificate, trust: Trust | None, at: datetime
-) -> _Steps[tuple[str | None, tuple[Certificate, ...]]]:
-    path: tuple[Certificate, ...] = ()
-    if trust is not None:
-        verdict = yield from _found(lambda: trust.judge(signer, at, Purpose.SIGNING))
-        path = verdict.path if verdict else ()
-    oin = yield from _found(lambda: read_oin(signer))
-    return oin, path
-
-
 # 8: digests
 def _digests(message: SoapMessage, parts: tuple[_Part, ...]) -> _Steps[tuple[ReferenceVerdict, ...]]:
     """A verdict on each reference, also on one that leads nowhere."""
     verdicts = []
     for part in parts:
-        ok = part.node is not None and (
-            yield from _judged(_digest_check(part.reference, part.node, part.name, message))
-        )
-        verdicts.append(ReferenceVerdict(part.reference.uri, part.name, part.reference.hash_name, ok))
+        reference, node = part.reference, part.node
+        ok = node is not None and (yield from _judged(partial(check_digest, reference, node, part.name, message.large)))
+        verdicts.append(ReferenceVerdict(reference.uri, part.name, reference.hash_name, ok))
     return tuple(verdicts)
-
-
-def _digest_check(reference: Reference, node: etree._Element, name: str, message: SoapMessage) -> Callable[[], None]:
-    return lambda: check_digest(reference, node, name, message.large)
 
 
 def _family(signature: Signature, parts: tuple[_Part, ...]) -> Algorithms:
@@ -516,32 +499,14 @@ def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) ->
 
 
 def _made(message: SoapMessage, policy: SignaturePolicy, seen: Examination, covered: Mapping[str, object]) -> Opened:
-    if (
-        seen.operation is None
-        or seen.addressing is None
-        or seen.signer is None
-        or seen.oin is None
-        or seen.signature_value is None
-        or seen.algorithms is None
-        or not seen.certificate_path
-    ):
+    names = ("operation", "addressing", "signer", "oin", "signature_value", "algorithms", "certificate_path")
+    verified: dict[str, Any] = {name: getattr(seen, name) for name in names}
+    if any(value is None or value == () for value in verified.values()):
         raise TypeError("a step let through what it had not verified")
-    record = {"certificate": seen.signer.sha256.hex(), **covered}
-    return Opened(
-        message=message,
-        policy=policy,
-        operation=seen.operation,
-        addressing=seen.addressing,
-        created=seen.created,
-        expires=seen.expires,
-        signer=seen.signer,
-        certificate_path=seen.certificate_path,
-        oin=seen.oin,
-        signature_value=seen.signature_value,
-        algorithms=seen.algorithms,
-        coverage=json.dumps(record, ensure_ascii=False, separators=(",", ":")),
-        proof=_PROOF,
-    )
+    record = {"certificate": verified["signer"].sha256.hex(), **covered}
+    coverage = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    verified |= {"created": seen.created, "expires": seen.expires}  # None in a message without WS-Security
+    return Opened(message=message, policy=policy, coverage=coverage, proof=_PROOF, **verified)
 
 
 def _missing(what: str) -> PeerError:

@@ -33,7 +33,7 @@ from digipoort_as4.soap.names import (
     local_name,
     q,
 )
-from digipoort_as4.wssecurity.algorithms import DIGESTS, EXCLUSIVE, SIGNATURES, check_strength, hash_of
+from digipoort_as4.wssecurity.algorithms import DIGESTS, EXCLUSIVE, SIGNATURES, WEAK, hash_of
 from digipoort_as4.wssecurity.c14n import DEFAULT, canonical, hash_canonical
 
 _SIGNED_INFO: Final = q(DS, "SignedInfo")
@@ -50,7 +50,6 @@ _TOKEN_LINK: Final = q(WSSE, "Reference")
 _IDS: Final = frozenset({"Id", q(WSU, "Id")})
 """Toolkits put either on Signature, KeyInfo and SecurityTokenReference (digipoort 2.7)."""
 
-_DIGEST_SIZES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha1": hashes.SHA1(),
     "sha256": hashes.SHA256(),
@@ -121,8 +120,8 @@ def _read_reference(element: etree._Element) -> Reference:
     _children(digest_method, [])
     hash_name = hash_of(digest_method.get("Algorithm", ""), DIGESTS, f"DigestMethod van {uri[:60]}")
     value = _base64(digest_value, frozenset())
-    if len(value) != _DIGEST_SIZES[hash_name]:
-        raise _shape(f"DigestValue van {uri[:60]}", f"{len(value)} octetten", f"{_DIGEST_SIZES[hash_name]} octetten")
+    if len(value) != (size := _HASHES[hash_name].digest_size):
+        raise _shape(f"DigestValue van {uri[:60]}", f"{len(value)} octetten", f"{size} octetten")
     return Reference(uri, prefixes, hash_name, value)
 
 
@@ -161,13 +160,9 @@ def _read_key_info(element: etree._Element) -> tuple[str, etree._Element]:
 
 
 def _key_reference(found: str) -> PeerError:
-    return PeerError(
-        "key-reference",
-        where="KeyInfo",
-        found=found,
-        expected="SecurityTokenReference/Reference naar het BinarySecurityToken (X509v3)",
-        fix="Stuur het certificaat mee als BinarySecurityToken en verwijs er direct naar.",
-    )
+    expected = "SecurityTokenReference/Reference naar het BinarySecurityToken (X509v3)"
+    fix = "Stuur het certificaat mee als BinarySecurityToken en verwijs er direct naar."
+    return PeerError("key-reference", where="KeyInfo", found=found, expected=expected, fix=fix)
 
 
 def read_token(element: etree._Element) -> bytes:
@@ -184,16 +179,13 @@ def read_token(element: etree._Element) -> bytes:
 
 def weaknesses(signature: Signature, *, sha1: bool) -> Iterator[PeerError]:
     """SHA-1 in a signature, where the policy does not allow it: a finding per kind of use."""
-    yield from _weak("SignatureMethod", {signature.hash_name}, sha1=sha1)
-    yield from _weak("DigestMethod", {reference.hash_name for reference in signature.references}, sha1=sha1)
-
-
-def _weak(where: str, hash_names: set[str], *, sha1: bool) -> Iterator[PeerError]:
-    for hash_name in hash_names:
-        try:
-            check_strength(hash_name, where, sha1=sha1)
-        except PeerError as finding:
-            yield finding
+    uses = {("SignatureMethod", signature.hash_name): None}
+    uses |= {("DigestMethod", reference.hash_name): None for reference in signature.references}
+    for where, hash_name in uses:
+        if hash_name in WEAK and not sha1:
+            expected = "SHA-256, SHA-384 of SHA-512"
+            fix = "Onderteken met SHA-256, of laat SHA-1 voor deze aansluiting aanzetten."
+            yield PeerError("algorithm", where=where, found="SHA-1", expected=expected, fix=fix)
 
 
 def check_value(signature: Signature, certificate: Certificate) -> None:
@@ -205,13 +197,9 @@ def check_value(signature: Signature, certificate: Certificate) -> None:
     key = certificate.public_key
     if not isinstance(key, rsa.RSAPublicKey):
         raise PeerError("algorithm", where="BinarySecurityToken", found="geen RSA-sleutel", expected="RSA")
+    signed, hash_algorithm = canonical(signature.signed_info, signature.prefixes), _HASHES[signature.hash_name]
     try:
-        key.verify(
-            signature.value,
-            canonical(signature.signed_info, signature.prefixes),
-            padding.PKCS1v15(),
-            _HASHES[signature.hash_name],
-        )
+        key.verify(signature.value, signed, padding.PKCS1v15(), hash_algorithm)
     except InvalidSignature as error:
         raise PeerError("signature-value", where="SignatureValue", found="een andere waarde") from error
 

@@ -42,11 +42,11 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         kept = tuple([await office.store.keep(document) for document in accepted.documents])
         accepted, kenmerk = replace(accepted, documents=kept), office.new_id()
 
-        async def decided(now: datetime) -> Decided:
+        async def find_answer(now: datetime) -> Decided:
             body, effects = build(accepted, kenmerk, now), build_effects(accepted, kenmerk, now, earlier)
             return Decided(body, "accepted", _told(accepted, kenmerk, earlier), effects, kenmerk)
 
-        return await conclude(decided, opened, operation, office)
+        return await conclude(find_answer, opened, operation, office)
 
 
 def _told(accepted: Aanlevering, kenmerk: str, duplicate_of: str | None) -> dict[str, str | int | None]:

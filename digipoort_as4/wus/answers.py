@@ -70,16 +70,16 @@ class Decided:
 
 
 async def conclude(
-    decide: Callable[[datetime], Awaitable[Decided]], opened: Opened, operation: Operation, office: Office
+    find: Callable[[datetime], Awaitable[Decided]], opened: Opened, operation: Operation, office: Office
 ) -> StoredReply:
-    """Decide, seal the answer, commit both, and say which answer may leave; again when facts changed meanwhile.
+    """Find what to answer, seal it, commit both, and say which answer may leave; again when facts changed meanwhile.
 
     Returns the decided answer, or the stored one when the same request was answered meanwhile. Raises PeerError:
-    message-id-reused, unavailable, what `decide` refuses. StorageFailure: nothing was committed.
+    message-id-reused, unavailable, what `find` refuses. StorageFailure: nothing was committed.
     """
     for _ in range(ROUNDS):
         now = office.now()
-        decided = await decide(now)
+        decided = await find(now)
         body = decided.body
         size = len(body.octets) + sum(payload.size for payload in body.large.values())
         sealing = (body, operation, opened, office.signer, office.new_id, wire_time(office.now))

@@ -118,12 +118,12 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         service = next(one.name for one in SERVICES if operation in one.operations)
         await office.scenarios.meet(service, asked.berichtsoort or "", None)
 
-    async def decide(now: datetime) -> Decided:
+    async def find_answer(now: datetime) -> Decided:
         told = await find(Question(asked, operation, opened, snapshot, office, now))
         written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
         return Decided(written, "told", {"kenmerk": asked.kenmerk, "rows": len(told.rows)}, told.effects)
 
-    return await conclude(decide, opened, operation, office)
+    return await conclude(find_answer, opened, operation, office)
 
 
 def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:

@@ -29,13 +29,13 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
     status = await _play(asked, office)
 
-    async def decide(now: datetime) -> Decided:
+    async def find_answer(now: datetime) -> Decided:
         """Again when the delivery's own answer, the only rival, came in between."""
         effects = await _find_effects(asked, status, opened.oin, snapshot, office.store, now)
         told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
         return Decided(body, "status-set", told, effects, asked.kenmerk)
 
-    return await conclude(decide, opened, operation, office)
+    return await conclude(find_answer, opened, operation, office)
 
 
 async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
