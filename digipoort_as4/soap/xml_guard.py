@@ -188,7 +188,10 @@ def _check_nodes(envelope: etree._Element) -> dict[str, etree._Element]:
         raise _limit("diepere nesting", f"hoogstens {limits.DEPTH} diep")
     ids: dict[str, etree._Element] = {}
     for node in envelope.iter(etree.Comment, etree.PI, etree.Entity):
-        raise _comment(node)
+        kind = "commentaar" if isinstance(node, etree._Comment) else "een processing instruction of entiteit"
+        where, expected = f"regel {node.sourceline}", "alleen elementen en tekst in de Envelope"
+        fix = "Laat commentaar en processing instructions weg."
+        raise PeerError("comment", where=where, found=kind, expected=expected, fix=fix)
     for element in envelope.iter():
         names = element.keys()
         if not names:
@@ -255,13 +258,6 @@ def _limit(found: str, expected: str) -> PeerError:
 
 def _not_utf8(where: str, found: str) -> PeerError:
     return PeerError("not-utf8", where=where, found=found, expected="UTF-8", fix="Verstuur het bericht in UTF-8.")
-
-
-def _comment(node: etree._Element) -> PeerError:
-    kind = "commentaar" if isinstance(node, etree._Comment) else "een processing instruction of entiteit"
-    where, expected = f"regel {node.sourceline}", "alleen elementen en tekst in de Envelope"
-    fix = "Laat commentaar en processing instructions weg."
-    return PeerError("comment", where=where, found=kind, expected=expected, fix=fix)
 
 
 def _envelope(element: etree._Element, found: str, expected: str) -> PeerError:

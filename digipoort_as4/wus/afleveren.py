@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, TransportError
@@ -54,8 +54,7 @@ class Facts:
     @property
     def agency_validates(self) -> bool:
         """True when 500 or 510 follows 400 on this route."""
-        route = self.view.routes.find(self.process.aanlevering.berichtsoort)
-        return route is not None and route.agency_validates
+        return self.view.agency_validates(self.process.aanlevering.berichtsoort)
 
     @property
     def url(self) -> str:
@@ -79,7 +78,9 @@ async def deliver(job: Job, dispatch: Dispatch) -> bool:
     410 and 420.
     """
     facts = await look_up(job, dispatch)  # 1 facts
-    if await end_early(facts, dispatch):
+    early = dispatch.office.now()
+    if decide_early(facts, early) is not None:
+        await commit(facts, lambda latest: decide_early(latest, early), dispatch)
         return True
     facts = await start(facts, dispatch)  # 2 start: 405 is durable before an octet leaves
     call = await seal_call(facts, dispatch)  # 3 build
@@ -96,15 +97,6 @@ async def look_up(job: Job, dispatch: Dispatch) -> Facts:
     if delivery is None or process is None:
         raise LookupError(f"job {job.id}: no delivery {job.subject}")
     return Facts(job, process, delivery, dispatch.office.snapshot())
-
-
-async def end_early(facts: Facts, dispatch: Dispatch) -> bool:
-    """End the job when there is nothing to ask."""
-    now = dispatch.office.now()
-    if decide_early(facts, now) is None:
-        return False
-    await commit(facts, lambda latest: decide_early(latest, now), dispatch)
-    return True
 
 
 def decide_early(facts: Facts, now: datetime) -> Decision | None:
@@ -237,14 +229,9 @@ async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispa
 
 def note(facts: Facts, result: Result, journal: Journal) -> None:
     """One line for the operator."""
-    attempt = result.attempt
+    attempt, delivery = result.attempt, facts.delivery
     detail = attempt.reason if isinstance(attempt, NotLearnt) else getattr(attempt, "foutcode", "")
-    journal.write(
-        f"deliver-{type(attempt).__name__.lower()}",
-        kenmerk=facts.process.kenmerk,
-        berichtkenmerk=facts.delivery.berichtkenmerk,
-        recipient=facts.delivery.recipient_oin,
-        copy=facts.delivery.copy,
-        attempt=facts.delivery.attempts + 1,
-        detail=detail,
-    )
+    event = f"deliver-{type(attempt).__name__.lower()}"
+    told: dict[str, Any] = {"kenmerk": delivery.kenmerk, "berichtkenmerk": delivery.berichtkenmerk, "detail": detail}
+    told |= {"recipient": delivery.recipient_oin, "copy": delivery.copy, "attempt": delivery.attempts + 1}
+    journal.write(event, **told)

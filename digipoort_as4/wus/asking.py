@@ -72,11 +72,10 @@ def build_question(
     message_id, written = f"urn:uuid:{new_id()}", koppelvlak.write(message, token=new_id().replace("-", ""))
     ours, life = read_oin(signer.certificate), limits.TIMESTAMP_LIFE
     addressing = address_request(profile, url, oin, ours, operation.request_action, message_id)
-    if not profile.policy.signed:
-        return Question(
-            oin, operation, message_id, plain(written.octets, addressing, written.large), profile, written.large
-        )
-    sealed = seal(written.octets, addressing, signer, profile.algorithms, now, life, new_id, written.large)
+    if profile.policy.signed:
+        sealed = seal(written.octets, addressing, signer, profile.algorithms, now, life, new_id, written.large)
+    else:
+        sealed = plain(written.octets, addressing, written.large)
     return Question(oin, operation, message_id, sealed, profile, written.large)
 
 

@@ -40,8 +40,6 @@ LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
 LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
 XML_TYPE: Final = "text/xml; charset=utf-8"
-
-
 RETRY_AFTER: Final = 5
 """Seconds, in an agency's answer to trouble of its own: HTTP 503, so that the hub tries again. A fault with HTTP 500
 would end the delivery with 410 (decision 19)."""
@@ -211,21 +209,12 @@ def refuse(
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause
     foutcode = refusal.foutcode or table.code(hint.service, cause)
-    number = journal.write(
-        "refused",
-        level=logging.ERROR if cause.technical else logging.WARNING,
-        service=hint.service.name,
-        operation=hint.operation.name if hint.operation else None,
-        cause=cause.name,
-        foutcode=foutcode,
-        where=refusal.where,
-        found=refusal.found,
-        expected=refusal.expected,
-        detail=refusal.detail,
-        others="; ".join(f"{other.cause.name} {other.where}" for other in refusal.others[:MOST]) or None,
-        message_id=hint.message_id,
-        oin=oin,
-    )
+    about: dict[str, Any] = {"service": hint.service.name, "operation": hint.operation.name if hint.operation else None}
+    told = {name: getattr(refusal, name) for name in ("where", "found", "expected", "detail")}
+    others = "; ".join(f"{other.cause.name} {other.where}" for other in refusal.others[:MOST]) or None
+    about |= {"cause": cause.name, "foutcode": foutcode, **told, "others": others}
+    level = logging.ERROR if cause.technical else logging.WARNING
+    number = journal.write("refused", level=level, **about, message_id=hint.message_id, oin=oin)
     octets = build(refusal, hint, foutcode, number, f"urn:uuid:{message_id}")
     status, headers = refusal.http or cause.http, {"content-type": XML_TYPE}
     if status == 405:

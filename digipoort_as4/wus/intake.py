@@ -80,13 +80,9 @@ def _check_content_type(header: str, mtom: bool) -> None:
     media_type, parameters = read_content_type(header)
     if media_type != xop.SOAP_XML:
         as_mtom = "of als MTOM (multipart/related)" if mtom else "zonder MTOM: alleen aanleveren neemt dat aan"
-        raise PeerError(
-            "content-type",
-            where="Content-Type",
-            found=media_type[:60] or "geen",
-            expected="text/xml; charset=utf-8",
-            fix=f"Verstuur SOAP 1.1 als text/xml, {as_mtom}.",
-        )
+        found, fix = media_type[:60] or "geen", f"Verstuur SOAP 1.1 als text/xml, {as_mtom}."
+        expected = "text/xml; charset=utf-8"
+        raise PeerError("content-type", where="Content-Type", found=found, expected=expected, fix=fix)
     charset = parameters.get("charset", "").lower()
     if charset.strip("\"'") not in _CHARSETS:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
@@ -194,10 +190,9 @@ async def find_repeat(opened: Opened, office: Office, operation: Operation) -> S
 def same_reply(earlier: StoredReply, opened: Opened) -> StoredReply:
     """The stored answer when it is that to this very request. Raises PeerError: message-id-reused."""
     if earlier.signature_value != opened.signature_value:
-        found, fix = opened.addressing.message_id[:200], "Gebruik voor elk bericht een nieuw wsa:MessageID."
-        raise PeerError(
-            "message-id-reused", where="wsa:MessageID", found=found, expected="een nieuw MessageID", fix=fix
-        )
+        where, found, expected = "wsa:MessageID", opened.addressing.message_id[:200], "een nieuw MessageID"
+        fix = "Gebruik voor elk bericht een nieuw wsa:MessageID."
+        raise PeerError("message-id-reused", where=where, found=found, expected=expected, fix=fix)
     return earlier
 
 

@@ -60,6 +60,11 @@ class Snapshot:
         party, profile = self.parties.knows(oin), self.profile_of(oin)
         return replace(profile.policy, sha1=profile.sha1 and party is not None and party.sha1)
 
+    def agency_validates(self, berichtsoort: str) -> bool:
+        """True when 500 or 510 follows 400 on this route."""
+        route = self.routes.find(berichtsoort)
+        return route is not None and route.agency_validates
+
     def refuses_duplicates(self, oin: str) -> bool:
         """Whether a probable duplicate of this party is refused: its own row says so, or its profile."""
         party = self.parties.knows(oin)

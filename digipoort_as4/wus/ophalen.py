@@ -40,9 +40,7 @@ async def find_of_belanghebbende(question: Question) -> Told:
 
     Raises PeerError: not-authorised.
     """
-    whom = question.asked.identiteit_belanghebbende
-    if whom is None:
-        raise TypeError("the XSD lets nobody ask without identiteitBelanghebbende")
+    whom = question.belanghebbende
     authority = await question.settle(whom, question.asked.berichtsoort, OPHALEN)
     if isinstance(authority, PeerError):
         raise authority
@@ -75,10 +73,8 @@ async def hand_over(question: Question, found: Iterable[Listed]) -> Told:
     effects: list[Effect] = []
     room = Room()
     for listed in found:
-        process, message = (
-            await question.store.process(listed.kenmerk),
-            await question.store.return_message(listed.kenmerk),
-        )
+        process = await question.store.process(listed.kenmerk)
+        message = await question.store.return_message(listed.kenmerk)
         if process is None or message is None:
             raise LookupError(f"{listed.kenmerk} was listed and is not there")
         if not room.take(process):

@@ -49,6 +49,13 @@ class Question:
         return self.snapshot.parties.knows(self.oin)
 
     @property
+    def belanghebbende(self) -> Identiteit:
+        """Whom it is about, where the XSD demands that it says so."""
+        if self.asked.identiteit_belanghebbende is None:
+            raise TypeError(f"{self.operation.name} without identiteitBelanghebbende")
+        return self.asked.identiteit_belanghebbende
+
+    @property
     def store(self) -> Store:
         """Where the answer is found."""
         return self.office.store
@@ -86,13 +93,10 @@ class Question:
 
     def unknown(self, why: str) -> PeerError:
         """The one refusal for a kenmerk that is not there and one that is not the asker's."""
-        return PeerError(
-            "kenmerk-unknown",
-            where="kenmerk",
-            expected="een kenmerk dat u in een antwoord van ons heeft gekregen",
-            fix="Neem het kenmerk over uit het antwoord op uw aanlevering of uit een lijst.",
-            detail=f"{self.asked.kenmerk} asked by {self.oin}: {why}",
-        )
+        expected = "een kenmerk dat u in een antwoord van ons heeft gekregen"
+        fix = "Neem het kenmerk over uit het antwoord op uw aanlevering of uit een lijst."
+        detail = f"{self.asked.kenmerk} asked by {self.oin}: {why}"
+        return PeerError("kenmerk-unknown", where="kenmerk", expected=expected, fix=fix, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ async def _sender(question: Question) -> str | None:
 
     Raises PeerError: not-authorised, when it may not and has sent none.
     """
-    authority = await question.settle(_belanghebbende(question), question.asked.berichtsoort, STATUS)
+    authority = await question.settle(question.belanghebbende, question.asked.berichtsoort, STATUS)
     if not isinstance(authority, PeerError):
         return None
     if not await question.store.search_processes(question.search(sender_oin=question.oin)):
@@ -88,7 +88,7 @@ async def _sender(question: Question) -> str | None:
 
 async def find_berichtsoorten(question: Question) -> Told:
     """getBerichtsoorten: what the asker may send for this belanghebbende, or collect, as routes and mandates say."""
-    whom = _belanghebbende(question)
+    whom = question.belanghebbende
     sending = await question.settle(whom, None, AANLEVEREN)
     collecting = await question.settle(whom, None, OPHALEN)
     if isinstance(sending, PeerError) and isinstance(collecting, PeerError):
@@ -100,13 +100,6 @@ async def find_berichtsoorten(question: Question) -> Told:
         if covered or (route.senders == "known" and route.direction != RETOUR and question.party):
             names.append(route.berichtsoort)
     return Told(tuple(names))
-
-
-def _belanghebbende(question: Question) -> Identiteit:
-    """The XSD demands it where this is called."""
-    if question.asked.identiteit_belanghebbende is None:
-        raise TypeError(f"{question.operation.name} without identiteitBelanghebbende")
-    return question.asked.identiteit_belanghebbende
 
 
 FIND: Final[Mapping[str, Find]] = {

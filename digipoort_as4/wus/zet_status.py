@@ -57,7 +57,6 @@ async def _find_effects(
     Raises PeerError: kenmerk-unknown, status-refused. Source: decision 21.
     """
     process = await _find_process(asked.kenmerk, store)
-    route = snapshot.routes.find(process.aanlevering.berichtsoort)
     return judge_zet_status(
         process,
         await store.deliveries(asked.kenmerk),
@@ -65,7 +64,7 @@ async def _find_effects(
         setter_oin=setter_oin,
         berichtkenmerk=asked.berichtkenmerk,
         status=status,
-        agency_validates=route is not None and route.agency_validates,
+        agency_validates=snapshot.agency_validates(process.aanlevering.berichtsoort),
         now=now,
     )
 
@@ -73,11 +72,7 @@ async def _find_effects(
 async def _find_process(kenmerk: str, store: Store) -> Process:
     process = await store.process(kenmerk)
     if process is None:
-        raise PeerError(
-            "kenmerk-unknown",
-            where="kenmerk",
-            expected="een kenmerk van een bericht dat aan u is afgeleverd",
-            fix="Neem kenmerk en berichtkenmerk over uit het afleververzoek.",
-            detail=f"{kenmerk} is not there",
-        )
+        expected = "een kenmerk van een bericht dat aan u is afgeleverd"
+        fix, detail = "Neem kenmerk en berichtkenmerk over uit het afleververzoek.", f"{kenmerk} is not there"
+        raise PeerError("kenmerk-unknown", where="kenmerk", expected=expected, fix=fix, detail=detail)
     return process
