@@ -22,7 +22,7 @@ test: $(VENV)/dev ## every test
 faults: $(VENV)/dev ## every kill point and disk error, not the slice of `make test`
 	DIGIPOORT_FAULTS=full $(VENV)/bin/python -m pytest tests/faults
 
-interop: $(VENV)/dev ## clients of other makers: Apache CXF (Java, Maven), xml-crypto (Node, npm)
+interop: $(VENV)/dev ## clients of other makers: CXF (Java, Maven), xml-crypto (Node, npm), PHP
 	DIGIPOORT_INTEROP=1 $(VENV)/bin/python -m pytest tests/interop "tests/how_to/test_how_to.py::test_the_page_does_what_it_says[cxf]"
 
 lint: $(VENV)/dev ## ruff format, ruff check, mypy --strict

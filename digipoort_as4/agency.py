@@ -10,7 +10,7 @@ import json
 import logging
 import signal
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,7 +23,7 @@ from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
 from digipoort_as4.hub.mandates import BEDRIJVEN
 from digipoort_as4.journal import Journal
-from digipoort_as4.payload import BytesPayload, Spool
+from digipoort_as4.payload import Spool
 from digipoort_as4.pki.certificates import Purpose, read_oin
 from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.pki.path import Trust
@@ -76,10 +76,7 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
 
     What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
-    agency.profile is the rule set of the connection.
-
-    Raises:
-        ConfigError: no such agency, or a mistake in its file.
+    agency.profile is the rule set of the connection. ConfigError: no such agency, or a mistake in its file.
     """
     office = _read(folder / "post-office.json", json.loads)
     agency = _named(office.get("agencies", []), name, folder)
@@ -136,14 +133,10 @@ def _check_statuses(statuses: Mapping[str, str], path: Path) -> Mapping[str, str
 
 
 def read_settings(path: Path) -> AgencySettings:
-    """The settings of an agency that stands by itself.
+    """The settings of an agency that stands by itself, from its agency.toml; ConfigError lists all mistakes.
 
-    Args:
-        path: agency.toml. [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file
-            in the form of digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
-
-    Raises:
-        ConfigError: lists what is missing or wrong.
+    [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file in the form of
+    digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
     """
     whole = _read(path, tomllib.loads)
     table = whole.get("agency", {})
@@ -172,7 +165,7 @@ class Agency:
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
         if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
-            return self._health(request.path)
+            return gateway.health(self.ready or request.path == gateway.LIVE, agency=self.settings.name)
         served = dict.fromkeys(AFLEVEREN.paths, AFLEVEREN)
         if described := wsdl.answer(request, served, self.settings.base.public_url):
             return described
@@ -181,11 +174,6 @@ class Agency:
             hint, desk = Hint(AFLEVEREN, None), self.desk
             return faults.refuse(refusal, hint, faults.DEFAULT, desk.journal, desk.new_id())
         return await ontvangen.accept(request, self.desk)
-
-    def _health(self, path: str) -> HttpAnswer:
-        good = self.ready or path == gateway.LIVE
-        text = json.dumps({"status": "ok" if good else "unavailable", "agency": self.settings.name}) + "\n"
-        return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
     async def start(self) -> None:
         """What a process that died left undone: hand over what was committed, throw away what was not."""
@@ -198,8 +186,7 @@ class Agency:
     async def hand_over_all(self) -> None:
         """Show the back end all that is committed; each by one rename, which may be done again after a crash.
 
-        Raises:
-            StorageFailure: the disk does not keep its promise; the process must end.
+        Raises StorageFailure when the disk does not keep its promise: the process must end.
         """
         desk = self.desk
         for row in desk.book.open_hand_overs():
@@ -310,9 +297,8 @@ class Agency:
 async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     """Receive, hand over and tell until `stop` is set.
 
-    Raises:
-        ConfigError: something of the settings cannot be used.
-        StorageFailure: the disk broke its promise; the process must end (P5).
+    Raises ConfigError for settings that cannot be used, StorageFailure when the disk broke its promise: the process
+    must end (P5).
     """
     base, woken = settings.base, asyncio.Event()
     base.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -395,18 +381,24 @@ async def work_until(stop: asyncio.Event, agency: Agency, server: Server) -> Non
     agency.desk.book.check()
 
 
-def serve_until_told(read: Callable[[], AgencySettings]) -> int:
-    """Run in the foreground until SIGTERM or SIGINT; returns the exit code, that of the error's class."""
+async def serve_until_told(read: Callable[[], AgencySettings]) -> None:
+    """Run one agency's endpoint until SIGTERM or SIGINT."""
+    await run(read(), stop_signal())
 
-    async def work() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await run(read(), stop)
 
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def carry_out(work: Coroutine[Any, Any, None]) -> int:
+    """Run a process's work in the foreground; returns the exit code, that of the error's class."""
     logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     try:
-        asyncio.run(work())
+        asyncio.run(work)
     except DigipoortError as error:
         logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
         return error.exit_code

@@ -95,15 +95,15 @@ def raise_all(findings: Iterable[PeerError]) -> None:
         raise refusal
 
 
-def findings_of(*checks: Callable[[], object]) -> list[PeerError]:
-    """What each of several checks refuses; every check is made."""
+def check_all(*checks: Callable[[], object]) -> None:
+    """Make every check, and raise what all of them refuse together."""
     found = []
     for check in checks:
         try:
             check()
         except PeerError as finding:
             found.append(finding)
-    return found
+    raise_all(found)
 
 
 class UsageError(DigipoortError):
@@ -116,6 +116,10 @@ class DocumentInvalid(DigipoortError):
     """A document failed validation (status 311)."""
 
     category, exit_code = "document", 3
+
+    def __init__(self, message: str, *, findings: tuple[str, ...] = ()) -> None:
+        self.findings = findings  # One text each, as the post office worded them
+        super().__init__(message)
 
 
 class Refused(DigipoortError):
@@ -132,6 +136,14 @@ class SignatureError(DigipoortError):
     """A signature or certificate on an answer does not hold; the answer must not be used."""
 
     category, exit_code = "signature", 5
+
+    def __init__(self, message: str, *, reference: str = "") -> None:
+        self.reference = reference  # The part of the message that does not hold: Body, wsa:RelatesTo, SignatureValue …
+        super().__init__(message)
+
+
+class CertificateError(SignatureError):
+    """The signature may hold, but not the certificate behind it: not trusted, expired, revoked, for another purpose."""
 
 
 class TransportError(DigipoortError):

@@ -43,9 +43,6 @@ AFLEVEREN: Final = operations.AFLEVEREN.path  # where an agency's AfleverService
 LOOK_AGAIN: Final = timedelta(seconds=1)  # at most this old is what we know of the files' times
 GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
 
-
-# --- files that change while we run -----------------------------------------------------------------------------------
-
 T = TypeVar("T")
 
 
@@ -89,12 +86,7 @@ class Watched(Generic[T]):
     def _read_again(self, stamps: list[object]) -> None:
         try:
             self._value = self._read()
-        except (
-            ConfigError,
-            PeerError,
-            OSError,
-            ValueError,
-        ) as error:  # half written, perhaps: the next look tries again
+        except (ConfigError, PeerError, OSError, ValueError) as error:  # half written? The next look tries again
             if str(error) != self._refusal:
                 self._journal.write(f"{self._name}-refused", level=logging.ERROR, detail=str(error))
             self._refusal = str(error)
@@ -144,16 +136,8 @@ def read_snapshot(settings: Settings) -> Snapshot:
     now = Tables(routes, parties, consents).with_register(registered(settings.folder))
     known = profiles.load(settings.profiles)
     known.check(parties.by_oin.values(), settings.agency_profiles)
-    return Snapshot(
-        read_trust(settings),
-        now.routes,
-        now.parties,
-        now.consents,
-        settings.agencies,
-        settings.agency_profiles,
-        known,
-        settings.ausp,
-    )
+    own = (settings.agencies, settings.agency_profiles, known, settings.ausp)
+    return Snapshot(read_trust(settings), now.routes, now.parties, now.consents, *own)
 
 
 def read_trust(settings: Settings) -> Trust:
@@ -166,23 +150,17 @@ def read_trust(settings: Settings) -> Trust:
     return _trust_of(roots, between, lists, settings.policies, settings.profile)
 
 
+_Files = tuple[bytes, ...]
+
+
 @lru_cache(maxsize=2)
-def _trust_of(
-    roots: tuple[bytes, ...],
-    between: tuple[bytes, ...],
-    lists: tuple[bytes, ...],
-    policies: frozenset[str],
-    profile: str,
-) -> Trust:
+def _trust_of(roots: _Files, between: _Files, lists: _Files, policies: frozenset[str], profile: str) -> Trust:
     """The same files are the same trust, with the verdicts on certificates that it has found: agencies share it."""
     anchors, cas = ([one for octets in pems for one in load_pem(octets)] for pems in (roots, between))
     crls = CrlIndex.from_crls([der for octets in lists for der in load_crls(octets)], (*anchors, *cas))
     if profile == "production":
         return build_trust(anchors, cas, crls, policies or PRODUCTION_POLICIES, "production")
     return build_trust(anchors, cas, crls, policies or TEST_POLICIES, "test")
-
-
-# --- the door ---------------------------------------------------------------------------------------------------------
 
 
 class Gateway:
@@ -210,8 +188,7 @@ def open_office(
     settings: Settings, store: Store, journal: Journal, clock: Clock | None = None, scenarios: Scenarios | None = None
 ) -> Office:
     """The collaborators of the services; ConfigError when keys, trust or tables cannot be used."""
-    clock = clock or Clock(settings.clock)
-    files = settings.signing
+    clock, files = clock or Clock(settings.clock), settings.signing
     signer = FileSigner.load(files.certificate, files.key, files.password)
     snapshot = watch_tables(settings, journal, clock)
     return Office(

@@ -24,7 +24,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).enco
 
 
 class Journal:
-    """The journal of one process: a file of JSON lines and the `digipoort` logger."""
+    """The journal of one process: the file DIR/journal.jsonl, appended to, or None, and the `digipoort` logger."""
 
     def __init__(
         self,
@@ -33,7 +33,6 @@ class Journal:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_number: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        """Open the file, `DIR/journal.jsonl`, for appending; None writes to the logger only."""
         self._now, self._new_number = now, new_number
         self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
 

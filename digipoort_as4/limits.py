@@ -35,6 +35,8 @@ INLINE_BODY: Final = 1 * MIB  # Up to here a body stays on the event loop and in
 # --- XML --------------------------------------------------------------------------------------------------------------
 TREE: Final = 1 * MIB  # What may be left for the tree once large inhoud elements have been taken out (decision 13)
 INHOUD_IN_TREE: Final = 64 * KIB  # Base64 text of an inhoud above this never enters the tree (decision 13)
+ANSWER_READ: Final = 32 * MIB  # The same for an answer that we asked for: statusdetails may hold 1 MiB each
+ANSWER_DOCUMENTS: Final = 5_000  # Large inhoud elements of such an answer: 100 messages of 50
 INHOUD: Final = 20_971_520  # Octets of one inhoud, decoded: maxLength of the XSD
 INHOUD_TEXT: Final = 28 * MIB  # Base64 text of one inhoud: 20 MiB in wrapped lines is 28,697,870 octets (decision 12)
 DEPTH: Final = 64

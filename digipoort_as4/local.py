@@ -59,6 +59,7 @@ PORT_PATIENCE: Final = timedelta(seconds=1)
 CRL_RENEWAL: Final = timedelta(hours=4)  # Decision 27
 
 Record = dict[str, Any]  # post-office.json (decision 28)
+stop_signal = agency.stop_signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,8 @@ class Place:
 def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
     """Start what is not running yet, and return what stands in post-office.json when all of it answers.
 
-    Args:
-        folder: data, keys and logs; made when missing, and used again when not.
-        tell: hears of each step, one line each.
-
-    Raises:
-        DigipoortError: a process did not come up; what this call started is stopped again.
+    The folder of data, keys and logs is made when missing, and used again when not; `tell` hears of each step.
+    DigipoortError: a process did not come up; what this call started is stopped again.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -127,11 +124,7 @@ def _start_missing(folder: Path, places: Sequence[Place], processes: dict[str, R
 
 
 def down(folder: Path) -> list[str]:
-    """Stop the processes that post-office.json names, and no others; returns their names.
-
-    Raises:
-        UsageError: there never was a post office here.
-    """
+    """Stop the processes that post-office.json names, and no others; returns their names. UsageError: none ever was."""
     folder = folder.absolute()
     if not (folder / FILE).exists():
         raise UsageError(f"no post office at {folder}")
@@ -358,15 +351,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--name", default="")
     given = parser.parse_args(words)
-    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
     raise_file_limit()
-    run = serve(given.dir) if given.what == "serve" else serve_agency(given.dir, given.name)
-    try:
-        asyncio.run(run)
-    except DigipoortError as error:
-        logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
-        return error.exit_code
-    return 0
+    if given.what == "serve":
+        return agency.carry_out(serve(given.dir))
+    return agency.carry_out(agency.serve_until_told(lambda: agency.local_settings(given.dir, given.name)))
 
 
 def raise_file_limit() -> None:
@@ -389,19 +377,13 @@ async def serve(folder: Path) -> None:
         renewal.cancel()
 
 
-async def serve_agency(folder: Path, name: str) -> None:
-    """Run one agency's endpoint until SIGTERM or SIGINT."""
-    await agency.run(agency.local_settings(folder, name), stop_signal())
-
-
 async def run(
     settings: config.Settings, stop: asyncio.Event, clock: Clock | None = None, scenarios: Scenarios | None = None
 ) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
-    Raises:
-        ConfigError: something of the settings cannot be used.
-        StorageFailure: the store broke its promise; the process must end (P5).
+    Raises ConfigError for settings that cannot be used, StorageFailure when the store broke its promise: the process
+    must end (P5).
     """
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or Clock(settings.clock)
@@ -454,20 +436,10 @@ async def _run(
         raise StorageFailure("the store failed; see the journal")
 
 
-def stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
 def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
     """New CRLs of the test PKI, good by the machine's clock and by the one that is (to be) moved; frozen, none.
 
-    Those who look at the one, clients outside, and those who look at the other need no two lists.
-
-    Source: decision 25.
+    Clients outside look at the one, we at the other: so no two lists are needed (decision 25).
     """
     if settings.test_pki is None or moved.crl == "frozen":
         return

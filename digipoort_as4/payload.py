@@ -9,7 +9,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -103,7 +103,7 @@ class Base64Text:
 def slice_of(payload: Payload, start: int, size: int) -> Payload:
     """A stretch of a payload, from octet `start` on, as a payload of its own, without copying a file."""
     if isinstance(payload, FilePayload):
-        return FilePayload(payload.path, payload.start + start, size)
+        return replace(payload, start=payload.start + start, size=size)
     return BytesPayload(read_all(payload)[start : start + size])
 
 

@@ -211,9 +211,6 @@ class Worker:
         return True
 
 
-# --- the worker's paths -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Paths:
     """The worker's paths over one office: processing, and delivering by each channel."""
@@ -245,9 +242,8 @@ class Paths:
         async def confirm(aanlevering: Aanlevering, authority: Authority) -> Authority:
             return await ausp.confirm(aanlevering, authority, office)
 
-        return verwerken.Ports(
-            office.store, self.bench, lambda: office.snapshot().tables(), office.now, office.new_id, tell, confirm
-        )
+        asked = (lambda: office.snapshot().tables(), office.now, office.new_id)
+        return verwerken.Ports(office.store, self.bench, *asked, tell, confirm)
 
 
 def judge_tls(office: Office) -> Judge:

@@ -15,7 +15,7 @@ import pytest
 from digipoort_as4 import commands, gateway
 from digipoort_as4.config import KeyFiles, Settings
 from digipoort_as4.errors import ConfigError
-from digipoort_as4.hub import mandates
+from digipoort_as4.hub import copies, mandates
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
@@ -25,6 +25,7 @@ from digipoort_as4.transport import control
 from digipoort_as4.wus.office import Office
 
 JANSEN, CLIENT = "00000099000000101000", Identiteit("90001102", "KvK")
+CBS, HBAG = "00000099000000013000", "00000099000000015000"
 GRANT: dict[str, Any] = {
     "party": JANSEN,
     "reference": "m-1",
@@ -65,6 +66,10 @@ class Post:
         """Whether the mandate of GRANT counts for a message of this moment."""
         party = self.office.snapshot().parties.knows(JANSEN)
         return mandates.weigh(party, CLIENT, "e-factuur", mandates.STATUS, self.office.now()).ok
+
+    def stands(self, consent: str) -> bool:
+        """Whether it would let a copy leave now."""
+        return copies.still_stands(self.office.snapshot().consents, consent, self.office.now())
 
     def events(self) -> list[tuple[str, str]]:
         lines = [json.loads(line) for line in (self.settings.folder / "journal.jsonl").read_text().splitlines()]
@@ -121,6 +126,44 @@ async def test_a_restart_finds_what_was_decided(post: Post) -> None:
     assert post.may()
     assert post.office.snapshot().routes.find("ICP") is None
     assert post.office.snapshot().routes.find("OBSUP") is not None
+
+
+async def test_a_consent_is_pinned_and_its_withdrawal_counts_at_once(post: Post) -> None:
+    """Owner and documents come from the route, whatever is asked; a restart finds both; the file is as it was."""
+    before = (tables.SHIPPED / "consents.toml").read_bytes()
+    asked = {"berichtsoort": "Statistiek_Groothandel", "to": HBAG}
+    await post.change("consent", {"c-1": {**asked, "documents": [{"bestandsnaam": "*"}]}, "CBS-HBAG-1": None})
+    await post.stop()
+    await post.start()
+    (row,) = (await post.ask("list", "consent"))["rows"]
+    pinned = [{"part": "bijlage", "bestandsnaam": "hbag-*"}]
+    assert ("c-1", CBS, HBAG, pinned, "J. Bos") == tuple(
+        row[k] for k in ("reference", "owner", "to", "documents", "by")
+    )
+    assert post.stands("c-1") and not post.stands("CBS-HBAG-1")
+    await post.change("consent", {"c-1": None})
+    assert not post.stands("c-1")
+    with pytest.raises(ConfigError, match="this consent was withdrawn at"):
+        await post.change("consent", {"c-1": None})
+    with pytest.raises(ConfigError, match="used before"):
+        await post.change("consent", {"c-1": asked})
+    with pytest.raises(ConfigError, match="has no copy to"):
+        await post.change("consent", {"c-2": {**asked, "to": CBS}})
+    assert [("c-1", False), ("CBS-HBAG-1", True), ("c-1", True)] == [
+        (entry.key, entry.value is None) for entry in await post.store.register("consent")
+    ]
+    assert before == (tables.SHIPPED / "consents.toml").read_bytes()
+
+
+async def test_a_route_loses_no_copy_that_somebody_consented_to(post: Post) -> None:
+    """Until the consent is withdrawn; one of the register holds on to it as one of the file does."""
+    row = next(row for row in post.office.snapshot().routes.table["route"] if "copy" in row)
+    bare = {row["berichtsoort"]: {key: value for key, value in row.items() if key != "copy"}}
+    await post.change("consent", {"c-1": {"berichtsoort": row["berichtsoort"], "to": HBAG}, "CBS-HBAG-1": None})
+    with pytest.raises(ConfigError, match="consent c-1: route Statistiek_Groothandel has no copy to"):
+        await post.change("route", bare)
+    await post.change("consent", {"c-1": None})
+    assert {"trouble": ""} == await post.change("route", bare)
 
 
 async def test_a_check_keeps_nothing(post: Post) -> None:

@@ -27,10 +27,8 @@ from digipoort_as4.errors import ConfigError, DigipoortError, Refused, Transport
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.pki import test_pki
-from digipoort_as4.sdk import office as sdk_office
-from digipoort_as4.sdk import submit
-from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.status import follow
+from digipoort_as4.sdk.client import DigipoortClient
+from digipoort_as4.sdk.models import Bericht, Bestand
 
 BODIES = {
     "aid",
@@ -172,20 +170,18 @@ def test_a_killed_hub_comes_back_on_its_port_with_its_data(office: tuple[Path, d
 
 def send(folder: Path) -> str:
     """A VAT return through the sdk; its kenmerk."""
-    there = sdk_office.read(folder / "post-office.json")
     octets = (Path(digipoort_as4.cli.__file__).parent / "samples" / "omzetbelasting.xbrl").read_bytes()
-    bericht = submit.Bericht(
+    bericht = Bericht(
         berichtsoort="Omzetbelasting",
-        belanghebbende=Identiteit("001000044B37", "BTW"),
-        inhoud=submit.Bestand("aangifte.xbrl", "text/xml", BytesPayload(octets)),
+        identiteit_belanghebbende=Identiteit("001000044B37", "BTW"),
+        bericht_inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(octets)),
     )
-    return submit.submit(connect(there, there.party("bakkerij-jansen")), bericht).kenmerk
+    return DigipoortClient.local(folder, identity="bakkerij-jansen").submit(bericht).kenmerk
 
 
 def statuses(folder: Path, kenmerk: str, until: str) -> list[str]:
-    there = sdk_office.read(folder / "post-office.json")
-    asking = connect(there, there.party("bakkerij-jansen"))
-    return [one.code for one in follow(asking, kenmerk, frozenset({until}), timedelta(seconds=20))]
+    asking = DigipoortClient.local(folder, identity="bakkerij-jansen")
+    return [one.statuscode for one in asking.follow(kenmerk, until=until, timeout=timedelta(seconds=20))]
 
 
 TAX_FLOW = ["105", "100", "110", "200", "301", "301", "405", "400", "500"]

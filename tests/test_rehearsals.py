@@ -26,11 +26,12 @@ from digipoort_as4.errors import Refused
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.sdk import office as sdk_office
+from digipoort_as4.sdk.client import DigipoortClient
 from digipoort_as4.sdk.connection import Connection, connect, utc_now
-from digipoort_as4.sdk.status import Melding, follow
-from digipoort_as4.sdk.submit import Bericht, Bestand, submit
+from digipoort_as4.sdk.models import Bericht, Bestand
 from digipoort_as4.storage.view import open_view
 from digipoort_as4.transport import control
+from digipoort_as4.wus.koppelvlak import StatusResultaat
 from digipoort_as4.wus.scenarios import NAMED
 
 TAX_FLOW = ["105", "100", "110", "200", "301", "301", "405", "400", "500"]  # digipoort 3.2
@@ -54,18 +55,19 @@ class Rehearsal:
     def send(self, connection: Connection | None = None, aanleverkenmerk: str | None = None) -> str:
         """A VAT return; its kenmerk."""
         bericht = Bericht(
-            "Omzetbelasting",
-            Identiteit("001000044B37", "BTW"),
-            Bestand("aangifte.xbrl", "text/xml", BytesPayload(SAMPLE.read_bytes())),
+            berichtsoort="Omzetbelasting",
+            identiteit_belanghebbende=Identiteit("001000044B37", "BTW"),
+            bericht_inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(SAMPLE.read_bytes())),
             aanleverkenmerk=aanleverkenmerk,
         )
-        return submit(connection or self.connection(), bericht).kenmerk
+        return DigipoortClient(connection or self.connection()).submit(bericht).kenmerk
 
-    def follow(self, kenmerk: str, *until: str) -> Sequence[Melding]:
-        return list(follow(self.connection(), kenmerk, frozenset(until), timedelta(seconds=30)))
+    def follow(self, kenmerk: str, *until: str) -> Sequence[StatusResultaat]:
+        client = DigipoortClient(self.connection())
+        return list(client.follow(kenmerk, until=until, timeout=timedelta(seconds=30)))
 
     def codes(self, kenmerk: str, *until: str) -> list[str]:
-        return [one.code for one in self.follow(kenmerk, *until)]
+        return [one.statuscode for one in self.follow(kenmerk, *until)]
 
     def kill(self, name: str) -> None:
         """An agency dies, and its port with it."""
@@ -100,10 +102,17 @@ def test_three_days_of_retries_are_a_moment(office: Rehearsal) -> None:
     assert "420" == office.codes(kenmerk, "420")[-1]
     office.types("clock", "advance", "1h")
     until = time.monotonic() + 20
-    while (told := office.follow(kenmerk, "420"))[-1].foutcode is None and time.monotonic() < until:
+    while (told := office.follow(kenmerk, "420"))[-1].status_foutcode is None and time.monotonic() < until:
         time.sleep(0.05)
-    assert (["405", "420", "420"], "AFS600") == ([one.code for one in told][-3:], told[-1].foutcode)
-    assert timedelta(hours=72) <= told[-1].at - told[-3].at < timedelta(hours=72, minutes=5)
+    assert (["405", "420", "420"], "AFS600") == (
+        [one.statuscode for one in told][-3:],
+        told[-1].status_foutcode.foutcode,
+    )
+    assert (
+        timedelta(hours=72)
+        <= told[-1].tijdstempel_status - told[-3].tijdstempel_status
+        < timedelta(hours=72, minutes=5)
+    )
 
 
 def test_after_a_week_everything_still_works(office: Rehearsal) -> None:
@@ -111,8 +120,8 @@ def test_after_a_week_everything_still_works(office: Rehearsal) -> None:
     office.types("clock", "advance", "7d")
     kenmerk = office.send(office.connection(utc_now))
     told = office.follow(kenmerk, "500")
-    assert TAX_FLOW == [one.code for one in told]
-    assert timedelta(days=6, hours=23) < told[0].at - datetime.now(UTC) < timedelta(days=7)
+    assert TAX_FLOW == [one.statuscode for one in told]
+    assert timedelta(days=6, hours=23) < told[0].tijdstempel_status - datetime.now(UTC) < timedelta(days=7)
     office.types("clock", "set", "2020-02-29T12:00:00Z")  # before there were any certificates of ours
     with pytest.raises(Refused):
         office.send()
@@ -215,16 +224,16 @@ def test_a_scenario_plays_to_its_end(office: Rehearsal, name: str) -> None:
     want, until = [*BEFORE, *FLOWS[name]], time.monotonic() + 20
     while (told := office.follow(kenmerk, FLOWS[name][-1])) and len(told) < len(want) and time.monotonic() < until:
         time.sleep(0.1)
-    assert want == [one.code for one in told]
+    assert want == [one.statuscode for one in told]
     last = told[-1]
-    assert FOUTCODES.get(name) == last.foutcode
+    assert FOUTCODES.get(name) == (last.status_foutcode.foutcode if last.status_foutcode else None)
     if name == "Foutuitvragendepartij":
-        assert "<Responsemessage" in (last.details or "") and "<ResponseType>error<" in (last.details or "")
+        assert "<Responsemessage" in (last.statusdetails or "") and "<ResponseType>error<" in (last.statusdetails or "")
     if name == "MaximaalAantalAfleverpogingen":
-        assert last.at - told[-2].at < timedelta(seconds=1)
-        assert "72 uur" in (last.foutbeschrijving or "")
+        assert last.tijdstempel_status - told[-2].tijdstempel_status < timedelta(seconds=1)
+        assert "72 uur" in (last.status_foutcode.foutbeschrijving if last.status_foutcode else "")
     time.sleep(0.3)
-    assert want == office.codes(kenmerk, last.code)
+    assert want == office.codes(kenmerk, last.statuscode)
 
 
 def refused(office: Rehearsal, name: str) -> Refused:
@@ -275,7 +284,7 @@ def test_overload_is_http_503_with_retry_after(office: Rehearsal, name: str) -> 
 
 
 def follow_once(connection: Connection, kenmerk: str) -> None:
-    list(follow(connection, kenmerk, frozenset({"105"}), timedelta()))
+    DigipoortClient(connection).statuses(kenmerk)
 
 
 @pytest.mark.parametrize("name", ["ZwaarbelastAanleveren", "ZwaarbelastStatusInformatie"])
@@ -315,8 +324,8 @@ def test_an_agency_that_is_not_answered_tells_its_status_again(office: Rehearsal
     """zetStatus gets HTTP 503 once: the 500 comes a second later, once."""
     office.types("scenario", "set", "--stage", "uitvragende-partij", "--http", "503", "--times", "1")
     told = office.follow(office.send(), "500")
-    assert TAX_FLOW == [one.code for one in told]
-    assert timedelta(seconds=0.9) < told[-1].at - told[-2].at
+    assert TAX_FLOW == [one.statuscode for one in told]
+    assert timedelta(seconds=0.9) < told[-1].tijdstempel_status - told[-2].tijdstempel_status
 
 
 @pytest.mark.parametrize(

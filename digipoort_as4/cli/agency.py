@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -22,6 +23,5 @@ def agency(name: str | None, file: Path | None, folder: Path) -> int:
     """
     if (name is None) == (file is None):
         raise failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
-    return endpoint.serve_until_told(
-        lambda: endpoint.read_settings(file) if file else endpoint.local_settings(folder, str(name))
-    )
+    read = partial(endpoint.read_settings, file) if file else partial(endpoint.local_settings, folder, str(name))
+    return endpoint.carry_out(endpoint.serve_until_told(read))

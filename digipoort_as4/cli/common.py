@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -10,25 +9,12 @@ from typing import Final
 import click
 
 from digipoort_as4.errors import UsageError, failure
-from digipoort_as4.pki import test_pki
-from digipoort_as4.sdk.office import PKI, Party, PostOffice
+from digipoort_as4.sdk.office import ENVIRONMENT, default_dir
 
 DATA: Final = "data"  # what the hub keeps, below the post office's folder
-ENVIRONMENT: Final = "DIGIPOORT_DIR"
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 FILE_OR_STDIN: Final = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
-
-
-def data_home() -> Path:
-    """Where this machine keeps data of ours (XDG Base Directory)."""
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "digipoort"
-
-
-def default_dir() -> Path:
-    """The folder of the post office that `up` keeps."""
-    return Path(os.environ.get(ENVIRONMENT) or data_home() / "office")
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -62,13 +48,3 @@ def identity_of(text: str) -> tuple[str, str]:
 def recipient_of(text: str) -> tuple[str, str]:
     """A recipient as (number, type): TYPE:NUMBER, or twenty digits for an OIN."""
     return (text, "OIN") if len(text) == 20 and text.isdigit() else identity_of(text)
-
-
-def party_of(place: PostOffice, name: str | None) -> Party:
-    """Who acts: one of post-office.json, or made since by `digipoort pki issue`; without a name the first business."""
-    if name is None:
-        return place.businesses()[0]
-    for made in test_pki.identities(place.folder / PKI):
-        if made.name == name:
-            return Party(name, made.role, made.oin, made.tls_cert, made.tls_key, made.signing_cert, made.signing_key)
-    return place.party(name)

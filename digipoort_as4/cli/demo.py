@@ -16,14 +16,14 @@ import click
 
 from digipoort_as4 import local
 from digipoort_as4.cli import metro, story, streams
-from digipoort_as4.cli.common import FOLDER, data_home
+from digipoort_as4.cli.common import FOLDER
 from digipoort_as4.cli.story import Played, Story
 from digipoort_as4.errors import DigipoortError
 from digipoort_as4.sdk import office
 from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.office import PostOffice
-from digipoort_as4.sdk.status import Melding
+from digipoort_as4.sdk.office import PostOffice, data_home
 from digipoort_as4.storage.view import open_view
+from digipoort_as4.wus.koppelvlak import Fout, StatusResultaat
 
 WIDTH: Final = 100  # Columns; all five messages fit on a screen of 40 lines
 
@@ -118,21 +118,22 @@ def show(number: int, one: Story, played: Played, place: PostOffice) -> None:
     streams.out(f"   {metro_line(played.statuses)}")
     for melding in played.statuses:
         if not melding.is_good:
-            cause = melding.foutbeschrijving or melding.details or "no cause is given"
-            fact("refused", " ".join(filter(None, (melding.foutcode, melding.omschrijving, cause))), melding.code)
+            fout = melding.status_foutcode or Fout("", melding.statusdetails or "no cause is given")
+            told = " ".join([fout.foutcode, melding.statusomschrijving, fout.foutbeschrijving])
+            fact("refused", told, melding.statuscode)
     for folder in played.delivered.values():
         names = ", ".join(story.documents_of(folder))
         fact("delivered", f"{os.path.relpath(folder, place.folder / story.AGENCIES)}: {names}")
     fact("xmlsec", f"on the signed answer: {story.verdict_of(played.answer)}")
 
 
-def metro_line(statuses: tuple[Melding, ...]) -> str:
+def metro_line(statuses: tuple[StatusResultaat, ...]) -> str:
     """105 at its time of day, then each stop with the milliseconds since."""
     if not statuses:
         return "no status came"
-    start = statuses[0].at
-    stops = [f"{m.code} +{(m.at - start).total_seconds() * 1000:.0f}" for m in statuses[1:]]
-    return " › ".join([f"{statuses[0].code} {metro.clock(start)}", *stops]) + " ms"
+    start = statuses[0].tijdstempel_status
+    stops = [f"{m.statuscode} +{(m.tijdstempel_status - start).total_seconds() * 1000:.0f}" for m in statuses[1:]]
+    return " › ".join([f"{statuses[0].statuscode} {metro.clock(start)}", *stops]) + " ms"
 
 
 def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:
@@ -157,7 +158,7 @@ def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:
 
 def tell_tampered_answer(place: PostOffice, first: Played) -> Iterator[str]:
     """The second engine on a tampered copy of the first answer, so that its line can fail."""
-    copy = story.tampered(first.receipt.exchange.answer)
+    copy = story.tampered(first.receipt.raw_response)
     report = story.judged(connect(place, place.party("bakkerij-jansen")), copy)
     fact("xmlsec", f"answer 1 with a letter changed: {story.verdict_of(report)}")
     streams.out("")

@@ -1,4 +1,4 @@
-"""`digipoort send`: a document out, a checked receipt back. The work is sdk.submit's.
+"""`digipoort send`: a document out, a checked receipt back. The work is sdk.client's.
 
 With --raw an envelope as it is, and the answer as it is, judged: not an octet is changed.
 """
@@ -19,16 +19,16 @@ from digipoort_as4.cli.common import (
     identity_of,
     json_option,
     octets_of,
-    party_of,
     recipient_of,
 )
 from digipoort_as4.errors import PeerError, UsageError, failure
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload
 from digipoort_as4.sdk import kept, office
-from digipoort_as4.sdk.connection import PATIENCE, Connection, connect
+from digipoort_as4.sdk.client import DigipoortClient, Submission
+from digipoort_as4.sdk.connection import PATIENCE, Connection, connect, party_of
+from digipoort_as4.sdk.models import XML_MIME, Bericht, Bestand
 from digipoort_as4.sdk.office import Party
-from digipoort_as4.sdk.submit import XML_MIME, Bericht, Bestand, Receipt, submit
 from digipoort_as4.sdk.wus_transport import AnswerLost, parse_answer, post, refusal, verify
 from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.names import SOAP11, WSA, q
@@ -87,23 +87,24 @@ def send(
     if is_raw:
         return post_envelope(connection, octets_of(file), service)
     bericht = Bericht(
-        needed("--berichtsoort", berichtsoort),
-        Identiteit(*identity_of(needed("--belanghebbende", belanghebbende))),
-        document_of(file, mime_type),
-        tuple(Bestand.of(path) for path in bijlagen),
+        berichtsoort=needed("--berichtsoort", berichtsoort),
+        identiteit_belanghebbende=Identiteit(*identity_of(needed("--belanghebbende", belanghebbende))),
+        bericht_inhoud=document_of(file, mime_type),
+        bericht_bijlagen=tuple(Bestand.of(path) for path in bijlagen),
         rol_belanghebbende=rol,
-        ontvanger=Identiteit(*recipient_of(ontvanger)) if ontvanger else None,
+        identiteit_ontvanger=Identiteit(*recipient_of(ontvanger)) if ontvanger else None,
         aanleverkenmerk=aanleverkenmerk,
     )
+    client = DigipoortClient(connection)
     try:
-        receipt = submit(connection, bericht)
+        receipt = client.submit(bericht)
     except AnswerLost as lost:
         saved = kept.keep_unanswered(folder, lost.request, connection.new_id().rpartition(":")[2])
         lost.add_note(f"fix: digipoort send --raw {saved}")
         raise
     show(receipt, party, kept.keep(folder, party.name, receipt), as_json)
     if follow:
-        metro.follow(connection, receipt.kenmerk, receipt.berichtsoort, timedelta(seconds=wait), as_json)
+        metro.follow(client, receipt.kenmerk, receipt.berichtsoort, timedelta(seconds=wait), as_json)
     return 0
 
 
@@ -121,14 +122,13 @@ def document_of(file: Path, mime_type: str | None) -> Bestand:
     return Bestand("document.xml", mime_type or XML_MIME, BytesPayload(octets_of(file)))
 
 
-def show(receipt: Receipt, party: Party, saved: Path, as_json: bool) -> None:
+def show(receipt: Submission, party: Party, saved: Path, as_json: bool) -> None:
     """The kenmerk for programs, the rest for people."""
     opened = receipt.exchange.opened
     record = {
         "kenmerk": receipt.kenmerk,
         "berichtsoort": receipt.berichtsoort,
-        "aangeleverd": receipt.aangeleverd.isoformat(),
-        "statuscode": receipt.statuscode,
+        "aangeleverd": receipt.tijdstempel_aangeleverd.isoformat(),
         "signer": opened.oin if opened else None,
         "saved": str(saved),
     }
@@ -163,13 +163,13 @@ def post_envelope(connection: Connection, octets: bytes, service: str) -> int:
     action, message_id = hints(octets, connection.new_id().rpartition(":")[2])
     url = connection.services[service]
     answer = post(connection, url, BytesPayload(octets), action, connection.clock() + PATIENCE)
-    sys.stdout.buffer.write(answer.content)
+    sys.stdout.buffer.writelines(answer.body.open())
     sys.stdout.buffer.flush()
-    streams.note(f"answer    HTTP {answer.status_code}, {len(answer.content)} octets from {url}")
+    streams.note(f"answer    HTTP {answer.status}, {answer.body.size} octets from {url}")
     message = parse_answer(answer)
     fault = message.body.find(q(SOAP11, "Fault"))
     if fault is not None:
         raise refusal(fault)
-    opened = verify(connection, message, message_id, action)
+    opened = verify(connection, message, message_id, action, fresh=False)  # its first answer may be days old
     streams.note(f"receipt   signature valid, by OIN {opened.oin}")
     return 0

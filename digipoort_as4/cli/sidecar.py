@@ -9,13 +9,13 @@ import click
 
 from digipoort_as4 import limits
 from digipoort_as4.cli import streams
-from digipoort_as4.cli.common import FILE, dir_option, octets_of, party_of
+from digipoort_as4.cli.common import FILE, dir_option, octets_of
 from digipoort_as4.errors import UsageError, failure
 from digipoort_as4.journal import Journal
 from digipoort_as4.local import stop_signal
 from digipoort_as4.payload import Spool
 from digipoort_as4.sdk import office
-from digipoort_as4.sdk.connection import connect
+from digipoort_as4.sdk.connection import connect, party_of
 from digipoort_as4.sdk.sidecar import Sidecar, check_listen
 from digipoort_as4.transport.server import serve
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import click
 
 from digipoort_as4.cli import metro, streams
-from digipoort_as4.cli.common import dir_option, json_option, party_of
+from digipoort_as4.cli.common import dir_option, json_option
 from digipoort_as4.errors import UsageError
 from digipoort_as4.hub.decision import Delivery
 from digipoort_as4.sdk import kept, office
-from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.status import ask
+from digipoort_as4.sdk.client import DigipoortClient
 from digipoort_as4.storage.view import open_view
 
 
@@ -37,15 +36,14 @@ def status(
       digipoort status 700627b6-383e-4d8d-809f-b066845b36e0
       digipoort status 700627b6-383e-4d8d-809f-b066845b36e0 --follow --json
     """
-    place = office.read(folder / office.FILE)
     memory = kept.remembered(folder, kenmerk)
-    connection = connect(place, party_of(place, identity or memory.get("identity")))
+    client = DigipoortClient.local(folder, identity=identity or memory.get("identity"))
     if follow:
-        metro.follow(connection, kenmerk, memory.get("berichtsoort"), timedelta(seconds=wait), as_json)
+        metro.follow(client, kenmerk, memory.get("berichtsoort"), timedelta(seconds=wait), as_json)
     else:
         until = metro.ends_at(memory.get("berichtsoort"))
-        for row in ask(connection, kenmerk):
-            metro.show(row, as_json, end=row.is_end or row.code in until)
+        for row in client.statuses(kenmerk):
+            metro.show(row, as_json, end=row.is_end or row.statuscode in until)
     if every:
         show_deliveries(folder, kenmerk, as_json)
     return 0

@@ -14,13 +14,14 @@ from digipoort_as4.cli import metro
 from digipoort_as4.errors import ExpectationNotMet, Refused
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload, read_all
-from digipoort_as4.sdk.connection import LIFE, Connection, connect
+from digipoort_as4.sdk.client import DigipoortClient, Submission
+from digipoort_as4.sdk.connection import LIFE, Connection
+from digipoort_as4.sdk.models import Bericht, Bestand
 from digipoort_as4.sdk.office import PostOffice
-from digipoort_as4.sdk.status import Melding, follow
-from digipoort_as4.sdk.submit import Bericht, Bestand, Receipt, submit
 from digipoort_as4.sdk.verify import Report, verify
 from digipoort_as4.sdk.wus_transport import Exchange, parse_answer, post, refusal
 from digipoort_as4.soap.names import SOAP11, q
+from digipoort_as4.wus.koppelvlak import StatusResultaat
 
 SAMPLES: Final = Path(__file__).parent / "samples"
 PATIENCE: Final = timedelta(seconds=20)  # For one message from receipt to its end; it takes well under a second
@@ -94,27 +95,27 @@ FIXED_TEXT: Final = "De beveiliging van het bericht kon niet worden vastgesteld.
 class Played:
     """What became of one message."""
 
-    receipt: Receipt
-    statuses: tuple[Melding, ...]
+    receipt: Submission
+    statuses: tuple[StatusResultaat, ...]
     delivered: Mapping[str, Path]  # Agency to the folder of the hand-over
     answer: Report  # Our verdict on the signed answer, and xmlsec's
 
 
 def play(story: Story, place: PostOffice, documents: Path) -> Played:
     """Send it, follow it to its end, look where it was delivered, and let both engines judge the answer."""
-    connection = connect(place, place.party(story.sender))
+    client = DigipoortClient.local(place.folder, identity=story.sender)
     bericht = Bericht(
-        story.berichtsoort,
-        story.belanghebbende,
-        Bestand.of(documents / story.inhoud),
-        tuple(Bestand.of(documents / name) for name in story.bijlagen),
-        ontvanger=story.ontvanger,
+        berichtsoort=story.berichtsoort,
+        identiteit_belanghebbende=story.belanghebbende,
+        bericht_inhoud=Bestand.of(documents / story.inhoud),
+        bericht_bijlagen=tuple(Bestand.of(documents / name) for name in story.bijlagen),
+        identiteit_ontvanger=story.ontvanger,
         aanleverkenmerk="demo",
     )
-    receipt = submit(connection, bericht)
-    statuses = tuple(follow(connection, receipt.kenmerk, metro.ends_at(story.berichtsoort), PATIENCE))
+    receipt = client.submit(bericht)
+    statuses = tuple(client.follow(receipt.kenmerk, until=metro.ends_at(story.berichtsoort), timeout=PATIENCE))
     delivered = await_deliveries(place, receipt.kenmerk, set(story.delivered))
-    return Played(receipt, statuses, delivered, judged(connection, receipt.exchange.answer))
+    return Played(receipt, statuses, delivered, judged(client.connection, receipt.raw_response))
 
 
 def judged(connection: Connection, octets: bytes) -> Report:
@@ -125,7 +126,7 @@ def judged(connection: Connection, octets: bytes) -> Report:
 
 def differences(story: Story, played: Played) -> Iterator[str]:
     """What went otherwise than told; nothing when all went well."""
-    codes = " ".join(melding.code for melding in played.statuses)
+    codes = " ".join(melding.statuscode for melding in played.statuses)
     if codes != story.codes:
         yield f"statuses {codes}, expected {story.codes}"
     if set(played.delivered) != set(story.delivered):

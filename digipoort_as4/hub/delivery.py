@@ -208,9 +208,8 @@ def judge_zet_status(
 
     Deliveries and stored statuses are all of the process; the request may name the berichtkenmerk of one delivery.
 
-    Raises:
-        PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
-            delivery that never began, and after an end status.
+    Raises PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
+    delivery that never began, and after an end status.
     """
     delivery = _delivery_of(deliveries, setter_oin, berichtkenmerk)
     if status.code not in AGENCY_STATUSES:
@@ -235,13 +234,14 @@ def _delivery_of(deliveries: Sequence[Delivery], setter_oin: str, berichtkenmerk
     for delivery in deliveries:
         if delivery.recipient_oin == setter_oin and berichtkenmerk in (None, delivery.berichtkenmerk):
             return delivery
-    raise PeerError(
-        "kenmerk-unknown",
-        where="kenmerk" if berichtkenmerk is None else "berichtkenmerk",
-        expected="een kenmerk van een bericht dat aan u is afgeleverd",
-        fix="Neem kenmerk en berichtkenmerk over uit het afleververzoek.",
-        detail=f"zetStatus by {setter_oin}",
-    )
+    raise unknown("kenmerk" if berichtkenmerk is None else "berichtkenmerk", f"zetStatus by {setter_oin}")
+
+
+def unknown(where: str, detail: str) -> PeerError:
+    """The refusal of a kenmerk that is not there or not the setter's, in the same words."""
+    expected = "een kenmerk van een bericht dat aan u is afgeleverd"
+    fix = "Neem kenmerk en berichtkenmerk over uit het afleververzoek."
+    return PeerError("kenmerk-unknown", where=where, expected=expected, fix=fix, detail=detail)
 
 
 def _not_now(found: str, expected: str, fix: str) -> PeerError:

@@ -132,9 +132,7 @@ def sort_documents(
 ) -> tuple[Document, ...]:
     """The documents that a recipient gets, in the order of the envelope; the first becomes berichtInhoud (decision 18).
 
-    Args:
-        selectors: any of them must match; none at all selects everything.
-        roots: root element by document key, of the XML ones.
+    Any selector must match; none at all selects everything. Roots: root element by document key, of the XML ones.
     """
     if not selectors:
         return documents
@@ -147,8 +145,7 @@ def resolve_recipient(route: Route, aanlevering: Aanlevering, known_agencies: Co
     The identiteitOntvanger decides where the route says so, and must agree where it does not. On a retour route: the
     business that may collect, named by identiteitOntvanger or else by identiteitBelanghebbende.
 
-    Raises:
-        PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
+    Raises PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
     """
     if route.direction == RETOUR:
         return aanlevering.ontvanger or aanlevering.belanghebbende
@@ -213,7 +210,7 @@ class Routes:
         return route
 
     def with_rows(self, entries: Mapping[str, Mapping[str, Any] | None]) -> Routes:
-        """The same with routes of the register by berichtsoort, each in the place of the file's; None takes one away.
+        """The same with routes of the register by berichtsoort, in the place of the file's, or taken away by None.
 
         ConfigError tells all mistakes.
         """
@@ -225,10 +222,7 @@ class Routes:
 
     @staticmethod
     def of(table: Mapping[str, Any], name: str = FILE) -> Routes:
-        """Routes from what tomllib made of a file that routes.toml explains; ConfigError tells all mistakes at once.
-
-        The name stands before each mistake.
-        """
+        """Routes of a file that routes.toml explains; ConfigError tells all mistakes at once, each after the name."""
         reader = _Reader(table, name)
         routes = Routes(reader.bodies, tuple(reader.route(row) for row in reader.rows), table)
         reader.check_doubles(routes.rows)
@@ -255,9 +249,8 @@ class _Reader:
         """prefix:local, or local for an element without namespace."""
         prefix, _, local = written.rpartition(":")
         if prefix:
-            known = self.mistakes.words([prefix], self.namespaces, where, "namespace prefix")
-            return Name(self.namespaces[prefix] if known else "", local)
-        return Name("", local)
+            self.mistakes.words([prefix], self.namespaces, where, "namespace prefix")
+        return Name(self.namespaces.get(prefix, "") if prefix else "", local)
 
     def identity_rule(self, name: str, rule: Mapping[str, Any]) -> IdentityRule:
         m, where = self.mistakes, f"identity.{name}"
@@ -345,11 +338,10 @@ class _Reader:
             self.mistakes.add(where, "a recipient is named twice")
 
     def check_doubles(self, rows: tuple[Route, ...]) -> None:
-        seen: set[str] = set()
-        for name in (row.berichtsoort for row in rows):
-            if name.casefold() in seen:
-                self.mistakes.add(f"route {name}", "berichtsoort occurs twice")
-            seen.add(name.casefold())
+        seen = dict[str, Route]()
+        for row in rows:
+            if seen.setdefault(row.berichtsoort.casefold(), row) is not row:
+                self.mistakes.add(f"route {row.berichtsoort}", "berichtsoort occurs twice")
 
 
 def read_selector(

@@ -108,9 +108,7 @@ async def process(job: Job, ports: Ports) -> Outcome:
     Source: design 2; digipoort 3; decisions 1, 2, 17, 18, 20.
     """
     for _ in range(ROUNDS):
-        accepted = await ports.store.process(job.subject)  # 1 the claimed job's process
-        if accepted is None:
-            raise DigipoortError(f"job {job.id} is about {job.subject}, which the store does not have")
+        accepted = await claimed(job, ports.store)  # 1 the claimed job's process
         tables = ports.tables()  # 2 facts: the tables of this moment
         authority = await check_authority(accepted, tables, ports)  # 3 facts: may the sender send this
         examined = await examine(accepted, tables, authority, ports.validation)  # 4 facts: what validators find
@@ -122,6 +120,14 @@ async def process(job: Job, ports: Ports) -> Outcome:
             return outcome
         await asyncio.sleep(0)  # whoever made it stale goes first
     return outcome
+
+
+async def claimed(job: Job, store: StorePort) -> Process:
+    """The process a job is about."""
+    found = await store.process(job.subject)
+    if found is None:
+        raise DigipoortError(f"job {job.id} is about {job.subject}, which the store does not have")
+    return found
 
 
 async def check_authority(accepted: Process, tables: Tables, ports: Ports) -> Authority:

@@ -5,7 +5,9 @@ Does not choose an algorithm and does not judge certificates; whoever holds a `S
 
 from __future__ import annotations
 
+import secrets
 import ssl
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +17,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, PeerError
@@ -110,6 +118,28 @@ class TlsFiles(KeyFiles):
         except OSError as error:  # ssl.SSLError is one
             files = f"{self.certificate} and {self.key}"
             raise _unreadable(files, "loading certificate and key for TLS", error, _TLS_HINT) from error
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TlsP12:
+    """A `TlsIdentity` in one PKCS#12 file."""
+
+    path: Path
+    password: bytes | None
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Give certificate, key and CAs to a context; ConfigError names the file and the step that failed.
+
+        OpenSSL takes them from files only: one that only we can read, its key under a password that nobody knows.
+        """
+        signer, password = FileSigner.load_p12(self.path, self.password), secrets.token_hex(16).encode()
+        others = pkcs12.load_pkcs12(_read(self.path), self.password).additional_certs
+        secret = signer._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+        chain = [signer.certificate.x509, *(one.certificate for one in others)]
+        with tempfile.TemporaryDirectory(prefix="digipoort-") as folder:  # made with mode 0700
+            pem = Path(folder) / "tls.pem"
+            pem.write_bytes(b"".join([secret, *(one.public_bytes(Encoding.PEM) for one in chain)]))
+            TlsFiles(pem, pem, password).load_into(context)
 
 
 _KEY_HINT: Final = "check the password; convert another format with: openssl pkcs8 -topk8 -in FILE -out key.pem"

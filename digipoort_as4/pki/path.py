@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 from asn1crypto import algos, keys
@@ -156,13 +156,17 @@ def find_path(
         time_tolerance=timedelta(0),
         algorithm_usage_policy=_Algorithms(),
     )
+    candidates = context.path_builder.async_build_paths_lazy(asn1.Certificate.load(certificate.der))
     refused: PeerError | None = None
     try:
-        for candidate in islice(_candidates(context, certificate), PATHS_TRIED):
+        for _ in range(PATHS_TRIED):
+            candidate = _finish(candidates.__anext__())
             try:
                 return _check(candidate, context, certificate, crls, at, inputs)
             except PeerError as error:
                 refused = refused or error
+    except (StopAsyncIteration, PathError):
+        pass  # there are no more
     except (ValueError, TypeError, NotImplementedError) as error:  # an extension that the path library cannot read
         raise _untrusted(certificate, "something unreadable", f"{type(error).__name__}: {error}") from error
     raise refused or _untrusted(certificate, "no path to an anchor", certificate.x509.issuer.rfc4514_string())
@@ -198,15 +202,6 @@ def _names_fit(algorithm: algos.SignedDigestAlgorithm) -> bool:
         return True
     mask = algorithm["parameters"]["mask_gen_algorithm"]
     return (mask["algorithm"].native, mask["parameters"]["algorithm"].native) == ("mgf1", algorithm.hash_algo)
-
-
-def _candidates(context: ValidationContext, certificate: Certificate) -> Iterator[ValidationPath]:
-    paths = context.path_builder.async_build_paths_lazy(asn1.Certificate.load(certificate.der))
-    while True:
-        try:
-            yield _finish(paths.__anext__())
-        except (StopAsyncIteration, PathError):
-            return
 
 
 def _check(

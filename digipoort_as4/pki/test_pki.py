@@ -94,8 +94,8 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
         ours = [one for one in identities(folder) if Party(one.name, one.role, one.oin, one.shape) in recipe.parties]
         alive = {one.name for one in ours if _lives(one.tls_cert, now) and _lives(one.signing_cert, now)}
         missing = [party for party in recipe.parties if party.name not in alive]
-        for party, keys in [(party, _start_keys(recipe, party, Broken(), pool)) for party in missing]:
-            _issue(folder, recipe, party, now, Broken(), keys)
+        for party, started in [(party, _start(recipe, party, Broken(), pool)) for party in missing]:
+            _issue(folder, recipe, party, now, started)
         if not all(_is_fresh(path, now) for path in crls(folder)):
             _renew_crls(folder, now, CRL_LIFE)
 
@@ -119,7 +119,7 @@ def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetim
     if not (folder / "made-from").exists():
         raise UsageError(f"{folder}: there is no test PKI here; make it first")
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
-        identity = _issue(folder, recipe, party, now, flaws, _start_keys(recipe, party, flaws, pool))
+        identity = _issue(folder, recipe, party, now, _start(recipe, party, flaws, pool))
         if flaws.revoked:
             _revoke(folder, [identity.signing_cert, *([identity.tls_cert] if flaws.tls else [])], now)
     return identity
@@ -219,33 +219,29 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
 
 # --- parties ----------------------------------------------------------------------------------------------------------
 
-_Keys = Mapping[str, Future[rsa.RSAPrivateKey]]  # by use: `tls` and `signing`, or `signing` alone
+_Started = Mapping[str, tuple[Kind, Broken, Future[rsa.RSAPrivateKey]]]  # by use: `tls` and `signing`, or `signing`
 
 
-def _kinds(recipe: Recipe, shape: str, flaws: Broken) -> dict[str, tuple[Kind, Broken]]:
-    """The kinds to issue, by use, each with its flaws; one where one certificate serves both."""
-    kinds = {use: kind for kind in recipe.kinds if kind.shape == shape for use in kind.uses}
+def _start(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Started:
+    """Each kind to issue, with its flaws and its key in the making; one where one certificate serves both uses."""
+    kinds = {use: kind for kind in recipe.kinds if kind.shape == party.shape for use in kind.uses}
     if kinds["tls"].name == kinds["signing"].name and (flaws.tls or flaws == Broken()):
         del kinds["tls"]
-    each = {use: (kind, flaws if use == "signing" or flaws.tls else Broken()) for use, kind in kinds.items()}
-    for use, (kind, own) in each.items():
+    started = {}
+    for use, kind in kinds.items():
+        own = flaws if use == "signing" or flaws.tls else Broken()
         usages = ("key_encipherment",) if own.wrong_purpose else kind.usages
-        each[use] = (replace(kind, usages=usages, bits=1024 if own.weak_key else kind.bits), own)
-    return each
+        flawed = replace(kind, usages=usages, bits=1024 if own.weak_key else kind.bits)
+        started[use] = (flawed, own, pool.submit(rsa.generate_private_key, EXPONENT, flawed.bits))
+    return started
 
 
-def _start_keys(recipe: Recipe, party: Party, flaws: Broken, pool: Executor) -> _Keys:
-    bits = {use: kind.bits for use, (kind, _) in _kinds(recipe, party.shape, flaws).items()}
-    return {use: pool.submit(rsa.generate_private_key, EXPONENT, number) for use, number in bits.items()}
-
-
-def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, flaws: Broken, keys: _Keys) -> Identity:
+def _issue(folder: Path, recipe: Recipe, party: Party, now: datetime, started: _Started) -> Identity:
     """Certificates for keys, and the party's folder in one rename."""
     target = folder / "identities" / party.name
     fresh = target.with_name(f".{party.name}-{secrets.token_hex(4)}")
-    for use, (kind, broken) in _kinds(recipe, party.shape, flaws).items():
-        key = keys[use].result()
-        home = folder / "ca" / f"{kind.issuer}.pem"
+    for use, (kind, broken, coming) in started.items():
+        key, home = coming.result(), folder / "ca" / f"{kind.issuer}.pem"
         issuer = _stranger(kind.shape, recipe, now) if broken.untrusted else _read_authority(home)
         name, serial = issuing.subject_of(party, with_oin=not broken.no_oin), x509.random_serial_number()
         start = now - timedelta(days=kind.days + 1) if broken.expired else now - BACKDATED

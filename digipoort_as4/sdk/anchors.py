@@ -38,6 +38,24 @@ def trust_of(pem: Sequence[Path], crls: Sequence[Path] | None) -> Trust:
     return build_trust(anchors, between, index, PRODUCTION_POLICIES, "production")
 
 
+def watched(pem: Sequence[Path], crls: Sequence[Path] | None) -> Callable[[], Trust]:
+    """`trust_of`, now and again whenever one of the files has changed: CRLs are renewed while a client runs."""
+    files = (*pem, *(crls or ()))
+
+    def state() -> list[tuple[int, int]]:
+        return [(found.st_mtime_ns, found.st_ino) for found in (file.stat() for file in files if file.exists())]
+
+    kept = [(state(), trust_of(pem, crls))]
+
+    def current() -> Trust:
+        seen = state()
+        if seen != kept[0][0]:
+            kept[0] = (seen, trust_of(pem, crls))
+        return kept[0][1]
+
+    return current
+
+
 def is_root(certificate: Certificate) -> bool:
     """Subject and issuer are the same name."""
     return certificate.x509.subject == certificate.x509.issuer

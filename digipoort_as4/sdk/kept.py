@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Final
 
 from digipoort_as4.payload import Payload
-from digipoort_as4.sdk.submit import Receipt
+from digipoort_as4.sdk.client import Submission
 
 FOLDER: Final = "sent"  # Below the folder of the post office
 
 
-def keep(office: Path, identity: str, receipt: Receipt) -> Path:
+def keep(office: Path, identity: str, receipt: Submission) -> Path:
     """Write request.xml and answer.xml, octet for octet, and sent.json: by which business; returns their folder."""
     folder, exchange = office / FOLDER / receipt.kenmerk, receipt.exchange
     write(folder / "request.xml", exchange.request)
-    (folder / "answer.xml").write_bytes(exchange.answer)
+    write(folder / "answer.xml", exchange.answer)
     record = {"identity": identity, "berichtsoort": receipt.berichtsoort, "messageId": exchange.message_id}
     (folder / "sent.json").write_text(json.dumps(record), encoding="utf-8")
     return folder

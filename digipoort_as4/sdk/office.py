@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 FILE: Final = "post-office.json"
 PKI: Final = "pki"  # Beside it: the folder of the test PKI
 CLOCK: Final = "clock.json"  # How far the clock of this post office was moved
+ENVIRONMENT: Final = "DIGIPOORT_DIR"
+
+
+def data_home() -> Path:
+    """Where this machine keeps data of ours (XDG Base Directory)."""
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "digipoort"
+
+
+def default_dir() -> Path:
+    """The folder of the post office that `up` keeps."""
+    return Path(os.environ.get(ENVIRONMENT) or data_home() / "office")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from lxml import etree
 
-from digipoort_as4.errors import DigipoortError, PeerError, Refused, UsageError, failure
+from digipoort_as4.errors import DigipoortError, PeerError, UsageError, failure
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Payload, Spool
 from digipoort_as4.sdk.connection import Connection, fresh_id
-from digipoort_as4.sdk.wus_transport import XML_TYPE, WusTransport
+from digipoort_as4.sdk.wus_transport import XML_TYPE, WusFault, WusTransport, put_back
 from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WSA, WSSE, local_name, q
@@ -75,16 +75,16 @@ class Sidecar:
         self, message: SoapMessage, operation: Operation, service: Service, large: Mapping[str, Payload]
     ) -> HttpAnswer:
         transport = WusTransport(self.connection, large)
-        headers = {"SOAPAction": operation.request_action}
         try:
-            answer = transport.post_xml(self.connection.services[service.name], message.envelope, headers)
-        except Refused:  # the post office's own words, which need no signature to be read by people
-            status, octets, action = 500, transport.exchanges[-1].answer, operation.fault_action
-        else:
-            status, octets, action = 200, answer.content, operation.response_action
-        exchange = transport.exchanges[-1]
+            url = self.connection.services[service.name]
+            exchange = transport.exchange(url, message.envelope, operation.request_action)
+            status, action = 200, operation.response_action
+        except WusFault as refused:  # the post office's own words, which need no signature to be read by people
+            if refused.exchange is None:
+                raise
+            exchange, status, action = refused.exchange, 500, operation.fault_action
         self.journal.write("relayed", operation=operation.name, message_id=exchange.message_id, status=status)
-        return HttpAnswer(status, {"content-type": XML_TYPE}, BytesPayload(plain(octets, message, action)))
+        return HttpAnswer(status, {"content-type": XML_TYPE}, BytesPayload(plain(exchange.message, message, action)))
 
 
 def paths_of(service: Service) -> tuple[str, str]:
@@ -151,14 +151,13 @@ def read_operation(message: SoapMessage, service: Service) -> Operation:
     return operation
 
 
-def plain(answered: bytes, asked: SoapMessage, action: str) -> bytes:
+def plain(answer: SoapMessage, asked: SoapMessage, action: str) -> bytes:
     """The answer without the post office's headers; related to the caller's MessageID when it gave one."""
-    answer = xml_guard.parse(answered)
     answer.header.clear()
     if (message_id := asked.header.findtext(q(WSA, "MessageID"))) is not None:
         etree.SubElement(answer.header, q(WSA, "Action")).text = action
         etree.SubElement(answer.header, q(WSA, "RelatesTo")).text = message_id.strip()
-    return DECLARATION + xml_guard.serialise(answer.envelope)
+    return DECLARATION + put_back(answer)
 
 
 def fault_of(error: DigipoortError, service: Service | None, number: str) -> bytes:

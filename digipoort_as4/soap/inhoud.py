@@ -24,18 +24,29 @@ _BASE64_TEXT: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 _MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)  # Base64 characters, white space aside, of the largest inhoud
 
 
-def extract(body: Payload, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
+def extract(
+    body: Payload, token: str, *, most: int = limits.TREE, documents: int = limits.DOCUMENTS
+) -> tuple[bytes, tuple[LargeText, ...]]:
     """Replace the text of each large inhoud by a placeholder.
 
-    Args: body: the request or answer as received; token: fresh and secret, at least 128 bits; placeholders are derived
-    from it, so nobody can write one himself. Returns: The octets with placeholders, at most limits.TREE, and the texts
-    that were taken out, in order. Raises PeerError: inhoud (something other than base64 and white space),
-    inhoud-too-large, body-too-large (of what is left), xml-limit (more than limits.DOCUMENTS large texts). Source:
-    decision 13.
+    Args:
+        body: the request or answer as received.
+        token: fresh and secret, at least 128 bits; placeholders are derived from it, so nobody can write one himself.
+        most: octets that may be left.
+        documents: large texts that may be taken out.
+
+    Returns:
+        The octets with placeholders, at most `most`, and the texts that were taken out, in order.
+
+    Raises:
+        PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
+            left), xml-limit (too many large texts).
+
+    Source: decision 13.
     """
     if body.size <= limits.INHOUD_IN_TREE:
         return read_all(body), ()
-    scanner = _Scanner(body, token)
+    scanner = _Scanner(body, token, most, documents)
     for chunk in body.open():
         scanner.feed(chunk)
     return scanner.finish()
@@ -44,8 +55,8 @@ def extract(body: Payload, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
 class _Scanner:
     """Reads windows of octets; is either in markup or in the text after an inhoud start tag."""
 
-    def __init__(self, body: Payload, token: str) -> None:
-        self.body, self.token = body, token
+    def __init__(self, body: Payload, token: str, most: int, documents: int) -> None:
+        self.body, self.token, self.most, self.documents = body, token, most, documents
         self.skeleton = bytearray()
         self.large: list[LargeText] = []
         self.rest = b""  # Start of a tag whose end is in the next window
@@ -68,8 +79,8 @@ class _Scanner:
             self.text = _Text(self.offset + at, len(self.large) + 1)
         self.rest = window[at:]
         self.offset += at
-        if len(self.rest) > limits.TREE:
-            raise _too_large()
+        if len(self.rest) > self.most:
+            raise _too_large(self.most)
 
     def finish(self) -> tuple[bytes, tuple[LargeText, ...]]:
         if self.text:
@@ -90,9 +101,9 @@ class _Scanner:
         if not text.is_large:
             self._keep(text.held)
             return
-        if len(self.large) == limits.DOCUMENTS:
+        if len(self.large) == self.documents:
             raise PeerError(
-                "xml-limit", where="inhoud", found="meer documenten", expected=f"hoogstens {limits.DOCUMENTS}"
+                "xml-limit", where="inhoud", found="meer documenten", expected=f"hoogstens {self.documents}"
             )
         word = placeholder(f"{self.token}:{len(self.large)}")
         self.large.append(LargeText(word, slice_of(self.body, text.start, text.size)))
@@ -100,8 +111,8 @@ class _Scanner:
 
     def _keep(self, octets: bytes) -> int:
         self.skeleton += octets
-        if len(self.skeleton) > limits.TREE:
-            raise _too_large()
+        if len(self.skeleton) > self.most:
+            raise _too_large(self.most)
         return len(octets)
 
 
@@ -144,8 +155,8 @@ def placeholder(token: str) -> str:
     return base64.b64encode(hashlib.sha256(token.encode()).digest()[:24]).decode()
 
 
-def _too_large() -> PeerError:
-    found = f"meer dan {limits.TREE} octetten buiten de inhouden"
+def _too_large(most: int) -> PeerError:
+    found = f"meer dan {most} octetten buiten de inhouden"
     return PeerError("body-too-large", found=found, expected="documenten als base64 in inhoud")
 
 

@@ -62,8 +62,8 @@ class Written:
 def read_content_type(header: str) -> tuple[str, dict[str, str]]:
     """Media type in lower case, and parameters by their names in lower case.
 
-    Raises PeerError: content-type, for parameters that are no list of names and values, or that name one twice. Source:
-    RFC 2045 5.1.
+    Raises PeerError: content-type, for parameters that are no list of names and values, or that name one twice.
+    Source: RFC 2045 5.1.
     """
     media_type, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
@@ -86,8 +86,9 @@ def read(body: Payload, content_type: str) -> Multipart:
 
     1. the boundary; 2. where its lines are, up to the closing one; 3. the headers of each part; 4. Content-IDs, each
     once; 5. the root: the part that `start` names, else the first.
-    Raises PeerError: content-type, multipart. Source: RFC 2046 5.1.1, RFC 2387 3. Preamble and epilogue say nothing,
-    and are skipped.
+
+    Raises PeerError: content-type, multipart.
+    Source: RFC 2046 5.1.1, RFC 2387 3. Preamble and epilogue say nothing, and are skipped.
     """
     _, parameters = read_content_type(content_type)
     boundary = parameters.get("boundary", "")  # 1

@@ -33,16 +33,24 @@ _RESOURCE_ERRORS: Final = {etree.ErrorTypes.ERR_NAME_TOO_LONG, etree.ErrorTypes.
 _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namespace declarations
 
 
-def parse(octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False) -> SoapMessage:
+def parse(
+    octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False, most: int = limits.TREE
+) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
-    Args: octets: large texts already replaced by placeholders (soap.inhoud.extract); large: the texts that were taken
-    out; headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header. Raises PeerError:
-    body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id that occurs twice),
-    inhoud (a placeholder that is not the whole text of one inhoud). Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1
-    steps 3 and 4.
+    Args:
+        octets: large texts already replaced by placeholders (soap.inhoud.extract).
+        large: the texts that were taken out.
+        headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header.
+        most: octets that are parsed.
+
+    Raises:
+        PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id
+            that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
+
+    Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
     """
-    _check_octets(octets)
+    _check_octets(octets, most)
     envelope = _build_tree(octets)
     _check_root(envelope)
     ids = _check_nodes(envelope)
@@ -80,10 +88,13 @@ _HARDENED: Final = {
 }
 
 
-def _check_octets(octets: bytes) -> None:
+# --- before the tree --------------------------------------------------------------------------------------------------
+
+
+def _check_octets(octets: bytes, most: int) -> None:
     """Everything that can be refused by counting, so that no tree is built for it."""
-    if len(octets) > limits.TREE:
-        raise PeerError("body-too-large", found=f"{len(octets)} octetten", expected=f"hoogstens {limits.TREE}")
+    if len(octets) > most:
+        raise PeerError("body-too-large", found=f"{len(octets)} octetten", expected=f"hoogstens {most}")
     _check_encoding(octets)
     check_no_doctype(octets)
     # counting one octet is far cheaper than counting five, and is enough for nearly every message

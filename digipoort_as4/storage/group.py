@@ -11,10 +11,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from digipoort_as4.errors import StorageFailure
 
+Result = TypeVar("Result")
 Operation = Callable[[sqlite3.Connection], Any]  # One thing in a savepoint of its own; returns what its caller gets
 
 CALLERS_MISTAKE: Final = (  # raised for values that no column takes: that caller's bug, not the disk's trouble
@@ -63,9 +64,8 @@ class GroupCommit:
 
         One thread at a time uses it, not always the same. `on_failure` is called once, when the promise is broken.
         """
-        self.connection = connection
+        self.connection, self._on_failure = connection, on_failure
         self.failure: StorageFailure | None = None
-        self._on_failure = on_failure
         self._waiting: list[Waiting] = []
         self._rows = 0  # Written since the last checkpoint
         self._writer: asyncio.Task[None] | None = None
@@ -96,12 +96,22 @@ class GroupCommit:
                 raise result.error
         return results
 
-    async def close(self) -> None:
-        """Wait for what waits, then refuse."""
+    def read(self, look_up: Callable[[], Result]) -> Result:
+        """A look-up, tens of microseconds, so inline; one that fails says as little good of the disk as a write."""
+        self.check()
+        try:
+            return look_up()
+        except sqlite3.Error as error:
+            raise self.fail(f"reading failed: {error}") from error
+
+    async def close(self) -> bool:
+        """Wait for what waits, then refuse; False when it failed before: the file stays as it is, for recovery."""
+        sound = self.failure is None
         if self._writer:
             await asyncio.wait([self._writer])
         self.failure = self.failure or StorageFailure("the store is closed")
         self._disk.shutdown()
+        return sound
 
     async def _write_while_waiting(self) -> None:
         group: list[Waiting] = []
@@ -113,7 +123,9 @@ class GroupCommit:
                 for waiting, result in zip(group, results, strict=True):
                     if not waiting.promise.done():
                         waiting.promise.set_result(result)
-                await self._checkpoint_when_due()
+                if self._rows >= CHECKPOINT_ROWS:  # readers and what waits for the next group are not in its way
+                    await self._on_disk("PRAGMA wal_checkpoint(PASSIVE)")
+                    self._rows = 0
         except BaseException as error:  # whatever it was: no promise still open may look kept
             self._refuse(group, error)
             if not isinstance(error, sqlite3.Error | StorageFailure):
@@ -124,19 +136,12 @@ class GroupCommit:
         before = self.connection.total_changes
         self.connection.execute("BEGIN IMMEDIATE")
         results = [[self._carry_out(operation) for operation in waiting.operations] for waiting in group]
-        written = self.connection.total_changes - before
-        if written:
+        if written := self.connection.total_changes - before:
             await self._on_disk("COMMIT")
         else:
             self.connection.execute("COMMIT")  # nothing to wait for
         self._rows += written
         return results
-
-    async def _checkpoint_when_due(self) -> None:
-        """Copy the WAL's pages home; readers and what waits for the next group are not in its way."""
-        if self._rows >= CHECKPOINT_ROWS:
-            await self._on_disk("PRAGMA wal_checkpoint(PASSIVE)")
-            self._rows = 0
 
     async def _on_disk(self, statement: str) -> None:
         """Run what waits for the disk in the thread, while the event loop gathers the next group."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
@@ -19,7 +18,7 @@ from typing import Final
 
 from digipoort_as4.errors import StorageFailure
 from digipoort_as4.payload import Document
-from digipoort_as4.storage.payloads import sync_folder
+from digipoort_as4.storage.payloads import sync, write
 
 STAGING: Final = ".staging"
 """Inside the inbox, so that the hand-over is a rename within one file system; hidden, so that nobody collects there."""
@@ -33,22 +32,11 @@ RESERVED: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I
 """Names that are devices where the back end runs Windows and collects over a share."""
 
 EXTENSIONS: Final[Mapping[str, str]] = {
-    "text/xml": "xml",
-    "application/xml": "xml",
-    "application/xbrl+xml": "xbrl",
-    "application/xbrl-instance+xml": "xbrl",
-    "application/xhtml+xml": "xhtml",
-    "text/html": "html",
-    "text/plain": "txt",
-    "text/csv": "csv",
-    "application/json": "json",
-    "application/pdf": "pdf",
-    "application/zip": "zip",
-    "application/gzip": "gz",
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/tiff": "tif",
-}
+    "text/xml": "xml", "application/xml": "xml", "application/xbrl+xml": "xbrl",
+    "application/xbrl-instance+xml": "xbrl", "application/xhtml+xml": "xhtml", "text/html": "html",
+    "text/plain": "txt", "text/csv": "csv", "application/json": "json", "application/pdf": "pdf",
+    "application/zip": "zip", "application/gzip": "gz", "image/jpeg": "jpg", "image/png": "png", "image/tiff": "tif",
+}  # fmt: skip
 """How a file ends, by its mimeType; any other type gets `bin`. bestandsnaam stays data in envelope.json."""
 
 
@@ -72,8 +60,8 @@ class Inbox:
         self.folder = folder
         self._staging = folder / STAGING
         self._staging.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder)
-        sync_folder(folder.parent)
+        sync(folder)
+        sync(folder.parent)
 
     def stage(self, envelope: Mapping[str, object], documents: Sequence[Document]) -> str:
         """Write one hand-over where nobody looks yet, durable when this returns.
@@ -95,8 +83,8 @@ class Inbox:
             entries = [_write_document(place, number, document) for number, document in enumerate(documents, 1)]
             text = json.dumps({**envelope, "documents": entries}, ensure_ascii=False, indent=2) + "\n"
             write(place / ENVELOPE, [text.encode()])
-            sync_folder(place)
-            sync_folder(self._staging)
+            sync(place)
+            sync(self._staging)
         except BaseException as error:
             self.discard(name)
             if isinstance(error, OSError):
@@ -116,8 +104,8 @@ class Inbox:
         try:
             with suppress(FileNotFoundError):  # renamed before a crash; the back end may have taken it away since
                 (self._staging / staged).rename(self.folder / folder)
-            sync_folder(self.folder)
-            sync_folder(self._staging)
+            sync(self.folder)
+            sync(self._staging)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 return False
@@ -148,16 +136,3 @@ def _write_document(place: Path, number: int, document: Document) -> dict[str, o
         raise StorageFailure(f"document {number} has {size} octets on disk, {document.size} were received, or differs")
     told = {"file": name, "mimeType": document.mime_type, "bestandsnaam": document.bestandsnaam}
     return {**told, "sha256": sha256.hex(), "size": size}
-
-
-def write(path: Path, chunks: Iterable[bytes]) -> tuple[int, bytes]:
-    """Write a fresh file and wait for the disk; how many octets, and their SHA-256."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("xb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return size, digest.digest()

@@ -6,13 +6,13 @@ Runs nothing and postpones nothing; giving jobs back is an effect of a decision.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Final
 
 from digipoort_as4.hub.decision import Job
-from digipoort_as4.storage.times import from_stored, to_stored
+from digipoort_as4.storage.rows import from_stored, to_stored
 
 # Steps from one kind and destination to the next through the index: 10,000 jobs of one destination cost one step.
 # (A row value comparison, (kind, destination) > (?, ?), would look at each job: SQLite uses its first column only.)
@@ -41,6 +41,9 @@ DUE: Final = """
 TAKE: Final = """
     UPDATE job SET lease_until = ?, token = token + 1, attempts = attempts + 1 WHERE id = ?
     RETURNING id, kind, destination, subject, attempts, token"""
+
+RUNNING: Final = """
+    SELECT destination, count(*) FROM job WHERE lease_until > 0 AND lease_until > ? GROUP BY destination"""
 
 FIRST_FREE: Final = """
     SELECT due FROM job WHERE parked = 0 AND kind = ? AND destination = ? AND lease_until = 0 ORDER BY due LIMIT 1"""
@@ -80,21 +83,15 @@ def claim(
 ) -> list[Job]:
     """Take due jobs under a lease, as Store.claim promises."""
     known = connection.execute(QUEUES).fetchall()
-    held = _held(connection, now)
+    held = dict(connection.execute(RUNNING, (to_stored(now),)))
     names = {name for kind, name in known if kind in kinds}
     places = {name: min(limit, per_destination - held.get(name, 0)) for name in names}
     queues = [queue for name in names if (queue := _due(connection, kinds, name, now, places[name]))]
     queues.sort(key=lambda queue: (turns.last(queue[0][2]), queue[0][0]))
-    chosen = list(_taking_turns(queues))[:limit]
+    chosen = [one for turn in zip_longest(*queues) for one in turn if one is not None][:limit]  # taking turns
     turns.serve([name for _, _, name in chosen], {name for _, name in known})
     until = to_stored(lease_until)
     return [Job(*connection.execute(TAKE, (until, job)).fetchone()) for _, job, _ in chosen]
-
-
-def _held(connection: sqlite3.Connection, now: datetime) -> dict[str, int]:
-    """How many running leases each destination has."""
-    running = "SELECT destination, count(*) FROM job WHERE lease_until > 0 AND lease_until > ? GROUP BY destination"
-    return dict(connection.execute(running, (to_stored(now),)))
 
 
 def _due(
@@ -108,19 +105,10 @@ def _due(
     return sorted((due, job, destination) for job, due in rows)[:places]
 
 
-def _taking_turns(queues: Sequence[list[tuple[int, int, str]]]) -> Iterator[tuple[int, int, str]]:
-    """The first of each, then the second of each, and so on."""
-    for turn in zip_longest(*queues):
-        yield from (job for job in turn if job is not None)
-
-
 def extend(connection: sqlite3.Connection, job: Job, lease_until: datetime) -> bool:
     """Lengthen a lease that is still this holder's."""
-    found = connection.execute(
-        "UPDATE job SET lease_until = ? WHERE id = ? AND token = ? AND lease_until > 0",
-        (to_stored(lease_until), job.id, job.token),
-    ).rowcount
-    return found == 1
+    sql = "UPDATE job SET lease_until = ? WHERE id = ? AND token = ? AND lease_until > 0"
+    return connection.execute(sql, (to_stored(lease_until), job.id, job.token)).rowcount == 1
 
 
 def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from digipoort_as4.errors import StorageFailure, UsageError
 from digipoort_as4.payload import Document, FilePayload, sha256
-from digipoort_as4.storage.inbox import ENVELOPE, write
-from digipoort_as4.storage.payloads import sync_folder
+from digipoort_as4.storage.inbox import ENVELOPE
+from digipoort_as4.storage.payloads import sync, write
 
 TAKEN: Final = ".taken"
 """Inside the outbox: what is being sent, out of the back end's hands and hidden from it."""
@@ -30,7 +30,7 @@ class Outbox:
         self.folder, self._taken = folder, folder / TAKEN
         for each in (self._taken, folder.parent / SENT, folder.parent / REFUSED):
             each.mkdir(parents=True, exist_ok=True)
-            sync_folder(each.parent)
+            sync(each.parent)
 
     def take(self) -> list[str]:
         """Take what was dropped; a name that is under way already waits. Names of all that are under way."""
@@ -38,8 +38,8 @@ class Outbox:
             if not entry.name.startswith(".") and entry.is_dir() and not (self._taken / entry.name).exists():
                 with suppress(OSError):  # what cannot be taken stays where it was dropped, for its owner to see
                     entry.rename(self._taken / entry.name)
-                    sync_folder(self._taken)
-                    sync_folder(self.folder)
+                    sync(self._taken)
+                    sync(self.folder)
         return sorted(entry.name for entry in self._taken.iterdir())
 
     def read(self, name: str) -> tuple[Mapping[str, Any], tuple[Document, ...]]:
@@ -86,9 +86,9 @@ class Outbox:
                 (place / file).unlink(missing_ok=True)
                 if octets:
                     write(place / file, [octets])
-            sync_folder(place)
+            sync(place)
             place.rename(target.with_name(f"{name}-{mark}") if target.exists() else target)
-            sync_folder(target.parent)
-            sync_folder(self._taken)
+            sync(target.parent)
+            sync(self._taken)
         except OSError as error:
             raise StorageFailure(f"outbox {self.folder}: {error}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,11 +34,9 @@ class KeptFile:
     def open(self) -> Iterator[bytes]:
         """The octets in chunks, the last one only after the digest over all of them held.
 
-        Raises:
-            OSError: the file is gone, too short, or its octets changed on disk.
+        Raises OSError: the file is gone, too short, or its octets changed on disk.
         """
-        digest = hashlib.sha256()
-        held = b""
+        digest, held = hashlib.sha256(), b""
         for chunk in FilePayload(self.path, 0, self.size).open():
             if held:
                 yield held
@@ -87,10 +85,7 @@ class Payloads:
         final = self.path(document.key)
         if not self.holds(document.key, document.size):
             self._make_folder(final.parent)
-            if self._movable(document.payload):
-                self._move(document, final)
-            else:
-                self._copy(document, final)
+            (self._move if self._movable(document.payload) else self._copy)(document, final)
         return replace(document, payload=self.open(document.key, document.size, document.sha256))
 
     def _movable(self, payload: Payload) -> bool:
@@ -105,21 +100,22 @@ class Payloads:
         if not isinstance(document.payload, FilePayload) or document.payload.size != document.size:
             raise ValueError(f"document {document.key} is not {document.size} octets")
         source = document.payload.path
-        sync_file(source)
+        sync(source)
         source.rename(final)
-        sync_folder(final.parent)
-        sync_folder(source.parent)  # or a power cut could leave the octets under both names
+        sync(final.parent)
+        sync(source.parent)  # or a power cut could leave the octets under both names
 
     def _copy(self, document: Document, final: Path) -> None:
         """Write beside the final name, sync, then rename."""
         part = final.with_name(final.name + UNFINISHED)
         try:
-            write_synced(document, part)
+            if write(part, document.payload.open(), "wb") != (document.size, document.sha256):
+                raise ValueError(f"document {document.key} is not the {document.size} octets with the digest it names")
             part.rename(final)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        sync_folder(final.parent)
+        sync(final.parent)
 
     def _make_folder(self, folder: Path) -> None:
         """A file in a folder whose own entry is not durable would be lost with it.
@@ -128,7 +124,7 @@ class Payloads:
         """
         if folder.name not in self._durable:
             folder.mkdir(exist_ok=True)
-            sync_folder(self.folder)
+            sync(self.folder)
             self._durable.add(folder.name)
 
     def sweep(self, known: Callable[[str], bool], older_than: datetime) -> int:
@@ -136,17 +132,16 @@ class Payloads:
 
         Younger files stay, but an unfinished one goes whatever its age: its writer is gone. Returns how many went.
         """
-        orphans = [path for path in self.folder.glob("*/*") if self._is_orphan(path, known, older_than)]
+        orphans = [path for path in self.folder.glob("*/*") if _is_orphan(path, known, older_than)]
         for path in orphans:
             path.unlink()
         return len(orphans)
 
-    @staticmethod
-    def _is_orphan(path: Path, known: Callable[[str], bool], older_than: datetime) -> bool:
-        if path.name.endswith(UNFINISHED):
-            return True
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return written < older_than and not known(path.parent.name + path.name)
+
+def _is_orphan(path: Path, known: Callable[[str], bool], older_than: datetime) -> bool:
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    key = path.parent.name + path.name
+    return path.name.endswith(UNFINISHED) or (written < older_than and not known(key))
 
 
 def inline_octets(document: Document) -> bytes:
@@ -157,34 +152,28 @@ def inline_octets(document: Document) -> bytes:
     return octets
 
 
-def write_synced(document: Document, path: Path) -> None:
-    """Write a document's octets to a fresh file and wait for the disk; ValueError when they are other octets."""
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for chunk in document.payload.open():
-            digest.update(chunk)
+def write(path: Path, chunks: Iterable[bytes], mode: str = "xb") -> tuple[int, bytes]:
+    """Write a fresh file and wait for the disk; how many octets, and their SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with path.open(mode) as file:
+        for chunk in chunks:
             file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
         file.flush()
         os.fsync(file.fileno())
-        size = file.tell()
-    if size != document.size or digest.digest() != document.sha256:
-        raise ValueError(f"document {document.key} is not the {document.size} octets with the digest it names")
+    return size, digest.digest()
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and make its entry in the parent durable."""
     if not folder.exists():
         folder.mkdir(parents=True)
-        sync_folder(folder.parent)
+        sync(folder.parent)
 
 
-def sync_folder(path: Path) -> None:
-    """Wait until a folder's entries are on the disk: a rename is durable only then."""
-    sync_file(path)
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file's octets, or a folder's entries, are on the disk."""
+def sync(path: Path) -> None:
+    """Wait until a file's octets, or a folder's entries, are on the disk: a rename is durable only then."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,12 +9,13 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import ConfigError, StorageFailure
@@ -22,35 +23,26 @@ from digipoort_as4.hub.decision import Committed, Decision, Job, Outcome, QueueJ
 from digipoort_as4.payload import Document
 from digipoort_as4.storage import jobs
 from digipoort_as4.storage.effects import Writing, carry_out
-from digipoort_as4.storage.group import GroupCommit
+from digipoort_as4.storage.group import GroupCommit, Result
 from digipoort_as4.storage.payloads import Payloads, make_folder
 from digipoort_as4.storage.view import DATABASE, PATIENCE, PAYLOADS, View
 
 LOCK: Final = "store.lock"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables; RETURNING and UPSERT are older
 PAGE_SIZE: Final = 8192  # Blobs are 4 to 64 KiB; measured against 4096 and 16384 in docs/adr/0001-sqlite-writer.md
 CACHE: Final = 64 * limits.MIB  # Octets of page cache: a group stays in memory until COMMIT writes it in one go
 FILE_THREADS: Final = 4  # Large documents written at the same time; each waits for the disk most of its time
 
 Values = ParamSpec("Values")
-Result = TypeVar("Result")
 
 
 def _reading(
     look_up: Callable[Concatenate[View, Values], Result],
 ) -> Callable[Concatenate[SqliteStore, Values], Coroutine[Any, Any, Result]]:
-    """A look-up of View as a method of the store: tens of microseconds each, so inline.
-
-    A read that fails says as little good of the disk as a failed write.
-    """
+    """A look-up of View as a method of the store."""
 
     async def read(store: SqliteStore, /, *values: Values.args, **named: Values.kwargs) -> Result:
-        store._group.check()
-        try:
-            return look_up(store._view, *values, **named)
-        except sqlite3.Error as error:
-            raise store._group.fail(f"reading failed: {error}") from error
+        return store._group.read(lambda: look_up(store._view, *values, **named))
 
     return read
 
@@ -63,13 +55,8 @@ class SqliteStore:
     ) -> None:
         self.on_commit: Callable[[], None] | None = None  # on the event loop, after each commit that queued a job
         self.on_failure: Callable[[], None] | None = None  # once, when the promise is broken: the process has to stop
-        self._lock = lock
-        self._writer_connection = writer
-        self._group = GroupCommit(writer, self._failed)
-        self._view = view
-        self._payloads = payloads
-        self._now = now
-        self._turns = jobs.Turns()
+        self._lock, self._writer_connection, self._view, self._payloads, self._now = lock, writer, view, payloads, now
+        self._group, self._turns = GroupCommit(writer, self._failed), jobs.Turns()
         self._files = ThreadPoolExecutor(max_workers=FILE_THREADS, thread_name_prefix="payload")
 
     @classmethod
@@ -82,20 +69,10 @@ class SqliteStore:
             ConfigError: another process holds the folder, or a newer version wrote it.
             StorageFailure: the disk or the file is not sound.
         """
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        if sqlite3.sqlite_version_info < (3, 37, 0):  # STRICT tables; RETURNING and UPSERT are older
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
-        try:
-            make_folder(folder)
-            lock = take_lock(folder / LOCK)
-            try:
-                return cls(lock, *open_parts(folder, now()), now)
-            except BaseException:
-                os.close(lock)
-                raise
-        except (sqlite3.Error, OSError) as error:
-            raise StorageFailure(f"{folder} can not be used: {error}") from error
-
-    # --- writing ---
+        with owned(folder, LOCK) as lock:
+            return cls(lock, *open_parts(folder, now()), now)
 
     async def commit(self, decision: Decision) -> Outcome:
         """See Store.commit."""
@@ -126,17 +103,12 @@ class SqliteStore:
     ) -> list[Job]:
         """See Store.claim."""
         rest = (self._turns, kinds, now, lease_until, limit, per_destination)
-        return await self._write(lambda connection: jobs.claim(connection, *rest))
+        claimed: list[list[Job]] = await self._group.run([lambda connection: jobs.claim(connection, *rest)])
+        return claimed[0]
 
     async def extend(self, job: Job, lease_until: datetime) -> bool:
         """See Store.extend."""
-        return await self._write(lambda connection: jobs.extend(connection, job, lease_until))
-
-    async def _write(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
-        results: list[Result] = await self._group.run([operation])
-        return results[0]
-
-    # --- reading ---
+        return bool((await self._group.run([lambda connection: jobs.extend(connection, job, lease_until)]))[0])
 
     find_reply = _reading(View.reply)
     find_duplicate = _reading(View.duplicate)
@@ -153,8 +125,6 @@ class SqliteStore:
     next_due = _reading(View.next_due)
     payload = _reading(View.payload)
 
-    # --- the end ---
-
     @property
     def failure(self) -> StorageFailure | None:
         """Why the store refuses everything, or None while it keeps its promise."""
@@ -165,9 +135,8 @@ class SqliteStore:
             self.on_failure()
 
     async def close(self) -> None:
-        """See Store.close; after a failure the file is left as it is, for recovery to read at the next start."""
-        sound = self._group.failure is None
-        await self._group.close()
+        """See Store.close."""
+        sound = await self._group.close()
         self._files.shutdown()
         self._view.close()
         if sound:
@@ -179,7 +148,24 @@ def _queued(decision: Decision, outcome: Outcome) -> bool:
     return isinstance(outcome, Committed) and any(isinstance(effect, QueueJob) for effect in decision.effects)
 
 
-# --- opening ----------------------------------------------------------------------------------------------------------
+@contextmanager
+def owned(folder: Path, lock: str) -> Iterator[int]:
+    """A folder of this process alone, made when missing: the open lock file in it, closed only when the block fails.
+
+    Raises:
+        ConfigError: another process has it.
+        StorageFailure: the disk or a file is not sound.
+    """
+    try:
+        make_folder(folder)
+        descriptor = take_lock(folder / lock)
+        try:
+            yield descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise StorageFailure(f"{folder} can not be used: {error}") from error
 
 
 def take_lock(path: Path) -> int:
@@ -222,7 +208,7 @@ def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
     return connection
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
     """The connection that writes, with the tables up to date."""
     connection = connect(
         path,
@@ -235,13 +221,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
         "PRAGMA temp_store = MEMORY",  # a savepoint keeps copies of pages; not in a file
         "PRAGMA trusted_schema = OFF",
     )
-    migrate(connection)
+    migrate(connection, migrations)
     return connection
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Apply the migrations that are not in yet, each in its own transaction; ConfigError for a newer version's file."""
-    scripts = sorted(MIGRATIONS.glob("[0-9][0-9][0-9]_*.sql"))
+def migrate(connection: sqlite3.Connection, migrations: Path) -> None:
+    """Apply those that are not in yet, each in its own transaction; ConfigError for a newer version's file."""
+    scripts = sorted(migrations.glob("[0-9][0-9][0-9]_*.sql"))
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(scripts):
         raise ConfigError(f"the store has version {version}, this program knows {len(scripts)}: use a newer program")

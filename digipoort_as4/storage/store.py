@@ -9,19 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from digipoort_as4.hub.decision import (
-    Decision,
-    Delivery,
-    Job,
-    Listed,
-    Outcome,
-    Process,
-    Register,
-    ReturnMessage,
-    Search,
-    Status,
-    StoredReply,
-)
+from digipoort_as4.hub import decision as words
 from digipoort_as4.payload import Document, Payload
 
 
@@ -32,16 +20,15 @@ class Store(Protocol):
     failed must never be followed by one that seems to succeed.
     """
 
-    async def commit(self, decision: Decision) -> Outcome:
+    async def commit(self, decision: words.Decision) -> words.Outcome:
         """Carry out one decision; may share a transaction with others that wait (group commit).
 
         Returns only after the effects are on disk: file fsync, directory fsync, WAL commit with synchronous=FULL.
 
-        Raises:
-            StorageFailure: disk full, I/O error, engine closed.
+        Raises StorageFailure: disk full, I/O error, engine closed.
         """
 
-    async def commit_many(self, decisions: Sequence[Decision]) -> list[Outcome]:
+    async def commit_many(self, decisions: Sequence[words.Decision]) -> list[words.Outcome]:
         """One transaction, one outcome per decision in order; a duplicate or stale one never spoils its neighbours."""
 
     async def keep(self, document: Document) -> Document:
@@ -54,45 +41,45 @@ class Store(Protocol):
             The same document with a payload that the store can read again.
         """
 
-    async def find_reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
+    async def find_reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:
         """The answer given to this party's MessageID, unless its time to be kept is over."""
 
     async def find_duplicate(self, sender_oin: str, aanleverkenmerk: str, content: bytes) -> str | None:
         """kenmerk of the newest process of this sender with the same aanleverkenmerk and content digest (32 octets)."""
 
-    async def process(self, kenmerk: str) -> Process | None:
+    async def process(self, kenmerk: str) -> words.Process | None:
         """A process with its documents, payloads readable."""
 
-    async def statuses(self, kenmerk: str) -> list[Status]:
+    async def statuses(self, kenmerk: str) -> list[words.Status]:
         """All statuses of a process in order."""
 
     async def seen(self, asker_oin: str, kenmerk: str) -> int:
         """The last seq this asker was told by a getNieuwe operation; 0 when none."""
 
-    async def search_processes(self, search: Search) -> list[Listed]:
+    async def search_processes(self, search: words.Search) -> list[words.Listed]:
         """The newest processes that fit berichtsoort, belanghebbende and sender_oin, oldest of them first."""
 
-    async def search_statuses(self, search: Search) -> list[tuple[Listed, Status]]:
+    async def search_statuses(self, search: words.Search) -> list[tuple[words.Listed, words.Status]]:
         """Statuses of those processes that the asker was not told, within the window, oldest first."""
 
-    async def search_returned(self, search: Search) -> list[Listed]:
+    async def search_returned(self, search: words.Search) -> list[words.Listed]:
         """Return messages within the asker's reach that fit, in the order in which they became available."""
 
-    async def return_message(self, kenmerk: str) -> ReturnMessage | None:
+    async def return_message(self, kenmerk: str) -> words.ReturnMessage | None:
         """What can be collected under a kenmerk."""
 
-    async def delivery(self, berichtkenmerk: str) -> Delivery | None:
+    async def delivery(self, berichtkenmerk: str) -> words.Delivery | None:
         """One delivery."""
 
-    async def deliveries(self, kenmerk: str) -> list[Delivery]:
+    async def deliveries(self, kenmerk: str) -> list[words.Delivery]:
         """All deliveries of a process, the owner's first, then copies in the order made."""
 
-    async def register(self, name: str) -> list[Register]:
+    async def register(self, name: str) -> list[words.Register]:
         """All entries of a register, in the order made."""
 
     async def claim(
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int
-    ) -> list[Job]:
+    ) -> list[words.Job]:
         """Take due jobs under a lease, fair per destination.
 
         Args:
@@ -105,7 +92,7 @@ class Store(Protocol):
             Jobs, oldest due first within a destination, destinations taking turns.
         """
 
-    async def extend(self, job: Job, lease_until: datetime) -> bool:
+    async def extend(self, job: words.Job, lease_until: datetime) -> bool:
         """Heartbeat: lengthen a lease; False when it was lost."""
 
     async def next_due(self, now: datetime) -> datetime | None:

@@ -30,10 +30,9 @@ BACKLOG: Final = 1024  # connections that may wait to be accepted; asyncio's 100
 
 
 class Server:
-    """A listener and its connections."""
+    """A listener and its connections; made by `serve`."""
 
     def __init__(self, listener: asyncio.Server, door: Door) -> None:
-        """Made by `serve`."""
         self._listener, self._door = listener, door
         self.port: int = listener.sockets[0].getsockname()[1]
 

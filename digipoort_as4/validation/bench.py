@@ -53,10 +53,9 @@ def _step(aanlevering: Aanlevering, route: Route, names: tuple[str, ...]) -> Ste
 
 
 class Bench:
-    """Some places where an envelope is examined; each is a process that dies with its time limit."""
+    """At most so many places where an envelope is examined, each a process that dies with its time limit."""
 
     def __init__(self, places: int = PLACES, limit: timedelta = TIME_LIMIT) -> None:
-        """At most so many processes, each started by its first work; the limit is of one envelope."""
         self._limit = limit
         self._free: SimpleQueue[_Place] = SimpleQueue()
         self._places = [_Place() for _ in range(places)]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from digipoort_as4.errors import PeerError, findings_of, raise_all
+from digipoort_as4.errors import PeerError, check_all
 from digipoort_as4.hub import identities, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Effect, QueueJob, StartProcess, StoredReply
@@ -27,9 +27,9 @@ FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this
 
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
-    """Accept a verified aanleverRequest: read → look up facts → decide → build → commit.
+    """Accept a verified aanleverRequest: read → look up facts → decide → build → commit; returns what was committed.
 
-    Returns: The committed aanleverResponse. Source: design 2; digipoort 1.4, 1.11; decisions 2 to 15.
+    Source: design 2; digipoort 1.4, 1.11; decisions 2 to 15.
     """
     with intake.Quarantine(office.spool) as quarantine:
         sent = await intake.read_documents(AanleverRequest, opened, koppelvlak.Intake(quarantine, office.new_id))
@@ -86,13 +86,11 @@ def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlev
     Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it.
     """
     aanlevering = sent.aanlevering(sender_oin)
-    raise_all(
-        findings_of(
-            lambda: _check_kenmerk(sent.kenmerk),
-            lambda: _find_recipient(aanlevering, snapshot),
-            lambda: identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende),
-            lambda: ausp.check_address(sent.autorisatie_adres, snapshot.ausp),
-        )
+    check_all(
+        lambda: _check_kenmerk(sent.kenmerk),
+        lambda: _find_recipient(aanlevering, snapshot),
+        lambda: identities.check("identiteitBelanghebbende", sent.identiteit_belanghebbende),
+        lambda: ausp.check_address(sent.autorisatie_adres, snapshot.ausp),
     )
     return replace(aanlevering, ontvanger=_find_recipient(aanlevering, snapshot))
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError, findings_of, raise_all
+from digipoort_as4.errors import PeerError, check_all, raise_all
 from digipoort_as4.hub.decision import StoredReply
 from digipoort_as4.payload import FilePayload, Spool, sha256
 from digipoort_as4.pki.certificates import Purpose, load_certificate, read_oin
@@ -48,7 +48,8 @@ async def parse(request: HttpRequest, token: str, *, mtom: bool = False) -> Soap
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
 
     Raises PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it
-    is allowed), and all of soap.xop and soap.xml_guard. Source: digipoort 1.3, 1.7; decision 13.
+    is allowed), and all of soap.xop and soap.xml_guard.
+    Source: digipoort 1.3, 1.7; decision 13.
     """
     _check_http(request, mtom)
     content_type = request.headers.get("content-type", "")
@@ -61,11 +62,9 @@ def _check_http(request: HttpRequest, mtom: bool) -> None:
     if request.trouble:
         raise PeerError(request.trouble)
     headers = request.headers
-    raise_all(
-        findings_of(
-            lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
-            lambda: _check_content_type(headers.get("content-type", ""), mtom),
-        )
+    check_all(
+        lambda: _check_encoding(headers.get("content-encoding", "identity").strip().lower()),
+        lambda: _check_content_type(headers.get("content-type", ""), mtom),
     )
 
 
@@ -98,7 +97,8 @@ def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str
     """The OIN that the TLS connection proves, by the DER of the peer's certificate or None.
 
     Raises PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
-    revocation or purpose. Source: decision 9.
+    revocation or purpose.
+    Source: decision 9.
     """
     if certificate is None:
         raise PeerError("tls-certificate", detail="no client certificate")
@@ -116,8 +116,9 @@ async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot,
     """Verify who sent a request, by the TLS connection and by the signature, which must name the same organisation.
 
     Does not judge the age of the message: a verbatim repeat is answered also when it is old.
-    Raises PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message. Source: decisions
-    9 and 10; the certificates of the two may differ.
+
+    Raises PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message.
+    Source: decisions 9 and 10; the certificates of the two may differ.
     """
     tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
     opened = await open_request(message, request, snapshot.policy_of(tls_oin), snapshot.trust, now)
@@ -150,20 +151,18 @@ def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
 def read_operation(opened: Opened, request: HttpRequest, service: Service, profile: Profile, our_oin: str) -> Operation:
     """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, addresses be as agreed.
 
-    Raises PeerError: operation-unknown, soap-action, header-value, header-missing. Source: digipoort 1.3, 1.8; DK-WUS
-    WA001.
+    Raises PeerError: operation-unknown, soap-action, header-value, header-missing.
+    Source: digipoort 1.3, 1.8; DK-WUS WA001.
     """
     operation = service.by_element(opened.operation)
     if operation is None:
         offered = ", ".join(each.name for each in service.operations)
         found = local_name(opened.operation.tag)[:80]
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
-    raise_all(
-        findings_of(
-            lambda: _check_action("wsa:Action", opened.addressing.action, operation),
-            lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
-            lambda: raise_all(judge_addresses(opened.addressing, opened.oin, our_oin, service, profile)),
-        )
+    check_all(
+        lambda: _check_action("wsa:Action", opened.addressing.action, operation),
+        lambda: _check_action("SOAPAction", soap_action(request) or operation.request_action, operation),
+        lambda: raise_all(judge_addresses(opened.addressing, opened.oin, our_oin, service, profile)),
     )
     return operation
 
@@ -177,7 +176,8 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:
     """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
 
-    Raises PeerError: message-id-reused, for the same MessageID under another signature. Source: decision 8.
+    Raises PeerError: message-id-reused, for the same MessageID under another signature.
+    Source: decision 8.
     """
     earlier = await office.store.find_reply(opened.oin, opened.addressing.message_id, office.now())
     if earlier is None:

@@ -15,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from xml.sax.saxutils import unescape
 
 from lxml import etree
 
-from digipoort_as4 import limits
+from digipoort_as4 import codes, limits
 from digipoort_as4.errors import PeerError
+from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Status
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, base64_of
@@ -111,6 +113,36 @@ class StatusResultaat:
         """A stored status on its way out."""
         fout = None if status.foutcode is None else Fout(status.foutcode, status.foutbeschrijving or "")
         return cls(kenmerk, belanghebbende, status.code, status.at, status.omschrijving, fout, status.details)
+
+    @property
+    def is_end(self) -> bool:
+        """Nothing follows for this message, by the table of statuses."""
+        return (row := statuses.TABLE.get(self.statuscode)) is not None and row.end
+
+    @property
+    def is_good(self) -> bool:
+        """Neither an error nor a warning."""
+        return (row := statuses.TABLE.get(self.statuscode)) is not None and row.good
+
+    @property
+    def explanation(self) -> str:
+        """What it means, in English; `digipoort explain` has Dutch too. Empty for a code that the table lacks."""
+        return row.meaning["en"] if (row := codes.TABLES["status"].get(self.statuscode)) else ""
+
+    @property
+    def action(self) -> str:
+        """What the sender does now."""
+        return row.action["en"] if (row := codes.TABLES["status"].get(self.statuscode)) else ""
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong, each of the `results` text (digipoort 3.4) by itself; empty when nothing is."""
+        text = self.status_foutcode.foutbeschrijving if self.status_foutcode else ""
+        found = tuple(f"line {line}: {unescape(said).strip()}" for line, said in _MESSAGE.findall(text))
+        return found or ((text,) if text else ())
+
+
+_MESSAGE: Final = re.compile(r'<msg line="(\d+)"[^>]*>([^<]*)')
 
 
 @dataclass(frozen=True, slots=True)

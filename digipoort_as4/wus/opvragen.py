@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.errors import PeerError, findings_of, raise_all
+from digipoort_as4.errors import PeerError, check_all
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Effect, Search, StoredReply
@@ -140,7 +140,7 @@ def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:
         checks.append(lambda: snapshot.routes.require(berichtsoort))
     if (whom := asked.identiteit_belanghebbende) is not None:
         checks.append(lambda: identities.check("identiteitBelanghebbende", whom))
-    raise_all(findings_of(*checks))
+    check_all(*checks)
 
 
 def _check_window(since: datetime | None, until: datetime | None) -> None:

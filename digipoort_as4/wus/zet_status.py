@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from digipoort_as4.errors import PeerError
 from digipoort_as4.hub.decision import Effect, Process, StoredReply
-from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status
+from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status, unknown
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import koppelvlak
@@ -23,14 +22,14 @@ from digipoort_as4.wus.scenarios import AGENCY
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
 
-    Returns the committed zetStatusResponse. Source: decision 21; digipoort 1.4, 12.1.
+    Returns the committed zetStatusResponse; goes round when the delivery's own answer came in between.
+    Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
     status = await _play(asked, office)
 
     async def find_answer(now: datetime) -> Decided:
-        """Again when the delivery's own answer, the only rival, came in between."""
         effects = await _find_effects(asked, status, opened.oin, snapshot, office.store, now)
         told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
         return Decided(body, "status-set", told, effects, asked.kenmerk)
@@ -54,7 +53,8 @@ async def _find_effects(
 ) -> tuple[Effect, ...]:
     """What setting this status does; nothing when it stands already.
 
-    Raises PeerError: kenmerk-unknown, status-refused. Source: decision 21.
+    Raises PeerError: kenmerk-unknown, status-refused.
+    Source: decision 21.
     """
     process = await _find_process(asked.kenmerk, store)
     return judge_zet_status(
@@ -72,7 +72,5 @@ async def _find_effects(
 async def _find_process(kenmerk: str, store: Store) -> Process:
     process = await store.process(kenmerk)
     if process is None:
-        expected = "een kenmerk van een bericht dat aan u is afgeleverd"
-        fix, detail = "Neem kenmerk en berichtkenmerk over uit het afleververzoek.", f"{kenmerk} is not there"
-        raise PeerError("kenmerk-unknown", where="kenmerk", expected=expected, fix=fix, detail=detail)
+        raise unknown("kenmerk", f"{kenmerk} is not there")
     return process

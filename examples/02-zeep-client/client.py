@@ -1,4 +1,4 @@
-"""Hand over a document with zeep, and ask for its statuses. Usage: python client.py [post-office.json]"""
+"""Hand over a document with zeep, and ask for its statuses. Usage: python client.py [folder of the post office]"""
 
 import sys
 import time
@@ -6,20 +6,15 @@ from pathlib import Path
 
 import zeep
 
-from digipoort_as4.cli.common import default_dir
 from digipoort_as4.config import data_file
-from digipoort_as4.sdk import office
-from digipoort_as4.sdk.connection import connect
-from digipoort_as4.sdk.wus_transport import WusTransport
+from digipoort_as4.sdk.zeep import wus
 
-file = Path(sys.argv[1]) if len(sys.argv) > 1 else default_dir() / office.FILE
-place = office.read(file)
-connection = connect(place, place.party("bakkerij-jansen"))
+plug = wus("bakkerij-jansen", folder=Path(sys.argv[1]) if len(sys.argv) > 1 else None)
 
 
 def service(name: str, wsdl: str):
-    client = zeep.Client(str(data_file(f"schemas/{wsdl}")), transport=WusTransport(connection))
-    return client.create_service(next(iter(client.wsdl.bindings)), place.services[name])
+    client = zeep.Client(str(data_file(f"schemas/{wsdl}")), **plug)
+    return client.create_service(next(iter(client.wsdl.bindings)), plug["transport"].connection.services[name])
 
 
 aanleveren = service("aanleveren", "AanleverService_V1_2.wsdl")
@@ -44,3 +39,8 @@ for _ in range(100):
         break
     time.sleep(0.2)
 print(statuses[-1].statuscode, statuses[-1].statusomschrijving)
+
+try:
+    statusinformatie.getStatussenProces(kenmerk="unknown")
+except zeep.exceptions.Fault as fault:
+    print(fault.code, fault.message)

@@ -8,14 +8,19 @@ import pytest
 
 from digipoort_as4.cli import metro
 from digipoort_as4.errors import DocumentInvalid, Refused, TransportError
-from digipoort_as4.sdk.status import Melding
+from digipoort_as4.hub.aanlevering import Identiteit
+from digipoort_as4.sdk.client import conclude
+from digipoort_as4.wus.koppelvlak import StatusResultaat
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 12000, tzinfo=UTC)
 WAIT = timedelta(seconds=1)
 
 
-def seen(*codes: str) -> list[Melding]:
-    return [Melding(code, AT, f"tekst {code}", details="reden" if code == "510" else None) for code in codes]
+def seen(*codes: str) -> list[StatusResultaat]:
+    who = Identiteit("001000044B37", "BTW")
+    return [
+        StatusResultaat("k", who, code, AT, f"tekst {code}", None, "reden" if code == "510" else None) for code in codes
+    ]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +28,7 @@ def seen(*codes: str) -> list[Melding]:
 )
 def test_a_good_end_is_no_error(codes: tuple[str, ...], berichtsoort: str) -> None:
     """500 ends a tax flow, 400 an invoice flow (digipoort 3.2)."""
-    metro.judge(seen(*codes), metro.ends_at(berichtsoort), WAIT)
+    conclude(seen(*codes), metro.ends_at(berichtsoort), WAIT)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_a_good_end_is_no_error(codes: tuple[str, ...], berichtsoort: str) -> No
 def test_any_other_end_is_its_own_error(codes: tuple[str, ...], error: type[Exception]) -> None:
     """311: the document; other bad ends: refused; no end in time: network."""
     with pytest.raises(error):
-        metro.judge(seen(*codes), metro.ends_at("Omzetbelasting"), WAIT)
+        conclude(seen(*codes), metro.ends_at("Omzetbelasting"), WAIT)
 
 
 def test_a_stop_shows_time_text_end_and_details() -> None:

@@ -63,7 +63,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
         pytest.skip(f"not on this machine: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("node") / "client"
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1"]
     output = asyncio.run(shown_by(words, folder, INSTALL))
     if not (folder / "node_modules" / "xml-crypto").is_dir():
         offline = OFFLINE.search(output)

@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers_sdk import Peer, start
+from helpers_sdk import Make, Peer, blocking, connection, start
 
 from digipoort_as4.pki import test_pki
+from digipoort_as4.sdk.client import AsyncDigipoortClient, DigipoortClient
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,14 @@ def recorded() -> Path:
     if not (shared / "data" / "wus").is_dir():
         pytest.skip("no recorded messages: ../shared/data/wus is absent")
     return shared / "data"
+
+
+@pytest.fixture(params=[DigipoortClient, AsyncDigipoortClient])
+def client(request: pytest.FixtureRequest, sdk_pki: Path, peer: Peer) -> Make:
+    """Makes a client of either kind for the scripted post office, with other settings of its connection."""
+
+    def make(**changes: Any) -> Any:
+        made = connection(sdk_pki, "bakkerij-jansen", peer.url, **{"sleep": lambda _: None} | changes)
+        return blocking(request.param(made))
+
+    return make

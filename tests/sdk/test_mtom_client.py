@@ -19,17 +19,18 @@ from digipoort_as4.errors import Refused
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload, read_all
 from digipoort_as4.pki import test_pki
-from digipoort_as4.pki.keys import FileSigner
+from digipoort_as4.pki.keys import FileSigner, TlsFiles
+from digipoort_as4.sdk.client import DigipoortClient
 from digipoort_as4.sdk.connection import Connection
-from digipoort_as4.sdk.submit import Bericht, Bestand, submit
+from digipoort_as4.sdk.models import Bericht, Bestand
 from digipoort_as4.wus.operations import AANLEVEREN, STATUSINFORMATIE
 
 LARGE = os.urandom(2_000_000)
 BERICHT = Bericht(
-    "Omzetbelasting",
-    Identiteit("001000044B37", "BTW"),
-    Bestand("aangifte.xbrl", "text/xml", BytesPayload(LARGE)),
-    (Bestand("klein.pdf", "application/pdf", BytesPayload(b"%PDF")),),
+    berichtsoort="Omzetbelasting",
+    identiteit_belanghebbende=Identiteit("001000044B37", "BTW"),
+    bericht_inhoud=Bestand("aangifte.xbrl", "text/xml", BytesPayload(LARGE)),
+    bericht_bijlagen=(Bestand("klein.pdf", "application/pdf", BytesPayload(b"%PDF")),),
 )
 
 
@@ -44,9 +45,9 @@ def gateway(folder: Path, pki: Path) -> Iterator[Connection]:
     one = place.identity("bakkerij-jansen", 2048)
     services = {service.name: f"https://localhost:{port}{service.path}" for service in (AANLEVEREN, STATUSINFORMATIE)}
     signer = FileSigner.load(one.signing_cert, one.signing_key)
-    tls = one.tls_cert, one.tls_key
+    tls, trust = TlsFiles(one.tls_cert, one.tls_key), test_pki.trust(pki)
     with bench_world.running("gateway", settings, folder / "hub.log"):
-        yield Connection(services, test_pki.anchors(pki), tls, signer, test_pki.trust(pki), bench_world.HUB, mtom=True)
+        yield Connection(services, test_pki.anchors(pki), tls, signer, lambda: trust, bench_world.HUB, mtom=True)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def connection(hub: Path, sdk_pki: Path) -> Iterator[Connection]:
 
 def test_a_large_document_leaves_as_its_octets(connection: Connection) -> None:
     """A XOP package, as `email` reads it: the signed envelope and one part; the receipt, a package too, is verified."""
-    receipt = submit(connection, BERICHT)
+    receipt = DigipoortClient(connection).submit(BERICHT)
 
     sent = receipt.exchange
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
@@ -84,7 +85,9 @@ def test_a_large_document_leaves_as_its_octets(connection: Connection) -> None:
 
 def test_small_documents_stay_in_the_envelope(connection: Connection) -> None:
     """A package of one part: nothing to gain by moving them."""
-    receipt = submit(connection, replace(BERICHT, inhoud=Bestand("a.xbrl", "text/xml", BytesPayload(b"<xbrl/>"))))
+    receipt = DigipoortClient(connection).submit(
+        replace(BERICHT, bericht_inhoud=Bestand("a.xbrl", "text/xml", BytesPayload(b"<xbrl/>")))
+    )
 
     assert receipt.exchange.request_type.startswith("multipart/related")
     assert b"xop:Include" not in read_all(receipt.exchange.request)
@@ -93,13 +96,13 @@ def test_small_documents_stay_in_the_envelope(connection: Connection) -> None:
 def test_a_fault_is_read_as_ever(connection: Connection) -> None:
     """Faults come as text/xml, also to MTOM."""
     with pytest.raises(Refused, match="De berichtsoort is niet bekend"):
-        submit(connection, replace(BERICHT, berichtsoort="Onzin"))
+        DigipoortClient(connection).submit(replace(BERICHT, berichtsoort="Onzin"))
 
 
 def test_the_same_content_is_known_again(connection: Connection, hub: Path) -> None:
     """Sent as MTOM and sent as base64, the hub finds the same octets: the second is marked as a probable duplicate."""
     message = replace(BERICHT, aanleverkenmerk="twee-vormen")
-    first, second = [submit(replace(connection, mtom=mtom), message) for mtom in (True, False)]
+    first, second = [DigipoortClient(replace(connection, mtom=mtom)).submit(message) for mtom in (True, False)]
 
     lines = [json.loads(line) for line in (hub / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     (marked,) = [line for line in lines if line.get("kenmerk") == second.kenmerk]
