@@ -29,20 +29,11 @@ def extract(
 ) -> tuple[bytes, tuple[LargeText, ...]]:
     """Replace the text of each large inhoud by a placeholder.
 
-    Args:
-        body: the request or answer as received.
-        token: fresh and secret, at least 128 bits; placeholders are derived from it, so nobody can write one himself.
-        most: octets that may be left.
-        documents: large texts that may be taken out.
-
-    Returns:
-        The octets with placeholders, at most `most`, and the texts that were taken out, in order.
-
-    Raises:
-        PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
-            left), xml-limit (too many large texts).
-
-    Source: decision 13.
+    Args: body: the request or answer as received; token: fresh and secret, at least 128 bits; placeholders are derived
+    from it, so nobody can write one himself; most: octets that may be left; documents: large texts that may be taken
+    out. Returns: The octets with placeholders, at most `most`, and the texts that were taken out, in order. Raises
+    PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is left),
+    xml-limit (too many large texts). Source: decision 13.
     """
     if body.size <= limits.INHOUD_IN_TREE:
         return read_all(body), ()

@@ -38,17 +38,11 @@ def parse(
 ) -> SoapMessage:
     """Turn octets into the one tree that all later code reads.
 
-    Args:
-        octets: large texts already replaced by placeholders (soap.inhoud.extract).
-        large: the texts that were taken out.
-        headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header.
-        most: octets that are parsed.
-
-    Raises:
-        PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id
-            that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
-
-    Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
+    Args: octets: large texts already replaced by placeholders (soap.inhoud.extract); large: the texts that were taken
+    out; headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header; most: octets that
+    are parsed. Raises PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope,
+    signature-shape (an Id that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud). Source:
+    SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
     """
     _check_octets(octets, most)
     envelope = _build_tree(octets)
@@ -86,9 +80,6 @@ _HARDENED: Final = {
     "recover": False,
     "decompress": False,
 }
-
-
-# --- before the tree --------------------------------------------------------------------------------------------------
 
 
 def _check_octets(octets: bytes, most: int) -> None:
