@@ -93,9 +93,8 @@ class _Scanner:
             self._keep(text.held)
             return
         if len(self.large) == self.documents:
-            raise PeerError(
-                "xml-limit", where="inhoud", found="meer documenten", expected=f"hoogstens {self.documents}"
-            )
+            expected = f"hoogstens {self.documents}"
+            raise PeerError("xml-limit", where="inhoud", found="meer documenten", expected=expected)
         word = placeholder(f"{self.token}:{len(self.large)}")
         self.large.append(LargeText(word, slice_of(self.body, text.start, text.size)))
         self._keep(word.encode())

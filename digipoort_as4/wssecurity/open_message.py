@@ -40,14 +40,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_SECURITY: Final = q(WSSE, "Security")
-_TIMESTAMP: Final = q(WSU, "Timestamp")
-_CREATED: Final = q(WSU, "Created")
-_EXPIRES: Final = q(WSU, "Expires")
-_TOKEN: Final = q(WSSE, "BinarySecurityToken")
-_SIGNATURE: Final = q(DS, "Signature")
-_CONFIRMATION: Final = q(WSSE11, "SignatureConfirmation")
-_ACTOR: Final = q(SOAP11, "actor")
+_SECURITY, _TOKEN, _ACTOR = q(WSSE, "Security"), q(WSSE, "BinarySecurityToken"), q(SOAP11, "actor")
+_TIMESTAMP, _CREATED, _EXPIRES = (q(WSU, name) for name in ("Timestamp", "Created", "Expires"))
+_SIGNATURE, _CONFIRMATION = q(DS, "Signature"), q(WSSE11, "SignatureConfirmation")
 _OURS: Final = frozenset({None, "", SOAP_NEXT})
 """Actors whose headers are for us; a header for anybody else is never looked into (threats W07)."""
 

@@ -67,7 +67,8 @@ def seal(
     value = signer.sign(f'<SignedInfo xmlns="{DS}">{info}'.encode(), algorithms.signature)
     signature_value = base64.b64encode(value).decode()
     token = _token(signer.certificate.der, ids["Token"])
-    security = _security(timestamp, token, confirmation, _signature(info, signature_value, ids["Token"]))
+    parts = timestamp + token + confirmation + _signature(info, signature_value, ids["Token"])
+    security = f'<wsse:Security xmlns:wsse="{WSSE}" soapenv:mustUnderstand="1">{parts}</wsse:Security>'
     start = _start(security + "".join(text for _, text in headers)).encode()
     return Sealed(joined([BytesPayload(start), *pieces, BytesPayload(_END)]), start + body + _END, signature_value)
 
@@ -96,10 +97,6 @@ def _body(operation: bytes, body_id: str) -> bytes:
     """The Body in canonical form, whatever form the operation was written in."""
     start = f'<soapenv:Body xmlns:soapenv="{SOAP11}" xmlns:wsu="{WSU}" wsu:Id="{body_id}">'
     return canonical(parse_own(start.encode() + operation + b"</soapenv:Body>"))
-
-
-def _security(*parts: str) -> str:
-    return f'<wsse:Security xmlns:wsse="{WSSE}" soapenv:mustUnderstand="1">{"".join(parts)}</wsse:Security>'
 
 
 def _timestamp(identity: str, created: datetime, life: timedelta) -> str:

@@ -20,32 +20,14 @@ from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError
 from digipoort_as4.pki.certificates import Certificate
 from digipoort_as4.soap.message import LargeText
-from digipoort_as4.soap.names import (
-    BASE64_BINARY,
-    DS,
-    EC,
-    WHITE_SPACE,
-    WSSE,
-    WSSE11,
-    WSU,
-    X509V3,
-    has_text,
-    local_name,
-    q,
-)
+from digipoort_as4.soap.names import BASE64_BINARY, DS, WHITE_SPACE, WSSE, WSSE11, WSU, X509V3, has_text, local_name, q
 from digipoort_as4.wssecurity.algorithms import DIGESTS, EXCLUSIVE, SIGNATURES, WEAK, hash_of
 from digipoort_as4.wssecurity.c14n import DEFAULT, canonical, hash_canonical
 
-_SIGNED_INFO: Final = q(DS, "SignedInfo")
-_SIGNATURE_VALUE: Final = q(DS, "SignatureValue")
-_KEY_INFO: Final = q(DS, "KeyInfo")
-_METHODS: Final = [q(DS, "CanonicalizationMethod"), q(DS, "SignatureMethod")]
-_REFERENCE: Final = q(DS, "Reference")
-_REFERENCE_PARTS: Final = [q(DS, "Transforms"), q(DS, "DigestMethod"), q(DS, "DigestValue")]
-_TRANSFORM: Final = q(DS, "Transform")
-_INCLUSIVE: Final = q(EC, "InclusiveNamespaces")
-_TOKEN_REFERENCE: Final = q(WSSE, "SecurityTokenReference")
-_TOKEN_LINK: Final = q(WSSE, "Reference")
+_SIGNATURE_PARTS: Final = [q(DS, name) for name in ("SignedInfo", "SignatureValue", "KeyInfo")]
+_METHODS: Final = [q(DS, name) for name in ("CanonicalizationMethod", "SignatureMethod")]
+_REFERENCE_PARTS: Final = [q(DS, name) for name in ("Transforms", "DigestMethod", "DigestValue")]
+_INCLUSIVE: Final = q(EXCLUSIVE, "InclusiveNamespaces")  # the URI of the algorithm is its namespace too
 
 _IDS: Final = frozenset({"Id", q(WSU, "Id")})
 """Toolkits put either on Signature, KeyInfo and SecurityTokenReference (digipoort 2.7)."""
@@ -88,7 +70,7 @@ def read_signature(element: etree._Element) -> Signature:
     5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4.
     """
     _allow(element, _IDS)
-    signed_info, value, key_info = _children(element, [_SIGNED_INFO, _SIGNATURE_VALUE, _KEY_INFO])
+    signed_info, value, key_info = _children(element, _SIGNATURE_PARTS)
     prefixes, hash_name, references = _read_signed_info(signed_info)
     token_uri, token_reference = _read_key_info(key_info)
     return Signature(signed_info, prefixes, hash_name, references, _base64(value, _IDS), token_uri, token_reference)
@@ -99,7 +81,7 @@ def _read_signed_info(element: etree._Element) -> tuple[tuple[str, ...], str, tu
     count = len(element) - len(_METHODS)
     if not 1 <= count <= limits.REFERENCES:
         raise _shape("SignedInfo", f"{max(count, 0)} keer Reference", f"1 tot {limits.REFERENCES} keer")
-    method, signature_method, *references = _children(element, _METHODS + [_REFERENCE] * count)
+    method, signature_method, *references = _children(element, _METHODS + [q(DS, "Reference")] * count)
     prefixes = _exclusive(method)
     _allow(signature_method, frozenset({"Algorithm"}))
     _children(signature_method, [])
@@ -114,7 +96,7 @@ def _read_reference(element: etree._Element) -> Reference:
     if not uri.startswith("#") or uri.startswith("#xpointer(") or len(uri) == 1:
         raise _shape("Reference", f"URI={uri[:60]!r}", 'URI="#id" van een element in dit bericht')
     _allow(transforms, frozenset())
-    (transform,) = _children(transforms, [_TRANSFORM])
+    (transform,) = _children(transforms, [q(DS, "Transform")])
     prefixes = _exclusive(transform)
     _allow(digest_method, frozenset({"Algorithm"}))
     _children(digest_method, [])
@@ -147,9 +129,9 @@ def _read_key_info(element: etree._Element) -> tuple[str, etree._Element]:
     """The one allowed form: a SecurityTokenReference that refers directly to the token (DK-WUS WB010)."""
     try:
         _allow(element, _IDS)
-        (token_reference,) = _children(element, [_TOKEN_REFERENCE])
+        (token_reference,) = _children(element, [q(WSSE, "SecurityTokenReference")])
         _allow(token_reference, _IDS | {q(WSSE11, "TokenType")})
-        (link,) = _children(token_reference, [_TOKEN_LINK])
+        (link,) = _children(token_reference, [q(WSSE, "Reference")])
         _allow(link, frozenset({"URI", "ValueType"}))
         _children(link, [])
     except PeerError as error:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from lxml import etree
-
 from digipoort_as4.codes import CODES
 from digipoort_as4.errors import CAUSES, MOST, Cause, ConfigError, DigipoortError, PeerError
 from digipoort_as4.journal import Journal
@@ -57,7 +55,8 @@ class FaultTable:
 
         Raises ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
         """
-        rows = [(service, *line) for service, lines in table.items() for line in _items(lines)]
+        tables = {name: lines if isinstance(lines, Mapping) else {"": lines} for name, lines in table.items()}
+        rows = [(service, *line) for service, lines in tables.items() for line in lines.items()]
         mistakes = [mistake for row in rows for mistake in _mistakes(*row)]
         if mistakes:
             raise ConfigError("\n".join(mistakes))
@@ -67,10 +66,6 @@ class FaultTable:
         """The foutcode (decision 4; digipoort 3.3)."""
         default = f"{service.prefix}{'400' if cause.technical else '100'}"
         return self.codes.get((service.name, cause.name), default)
-
-
-def _items(lines: object) -> list[tuple[str, object]]:
-    return list(lines.items()) if isinstance(lines, Mapping) else [("", lines)]
 
 
 def _mistakes(service: str, cause: str, code: object) -> list[str]:
@@ -106,18 +101,14 @@ class Hint:
         operation = self.operation
         if operation is None and len(message.body):
             operation = self.service.by_element(message.body[0])
-        return replace(self, operation=operation, message_id=_message_id(message.header))
+        found = message.header.findall(q(WSA, "MessageID"))
+        text = (found[0].text or "").strip() if len(found) == 1 else ""
+        return replace(self, operation=operation, message_id=text if len(text) <= LONGEST_ID else "")
 
 
 def soap_action(request: HttpRequest) -> str:
     """The SOAPAction header, quoted or not; empty when it is missing or says nothing (digipoort 1.3)."""
     return request.headers.get("soapaction", "").strip().removeprefix('"').removesuffix('"').strip()
-
-
-def _message_id(header: etree._Element) -> str:
-    found = header.findall(q(WSA, "MessageID"))
-    text = (found[0].text or "").strip() if len(found) == 1 else ""
-    return text if len(text) <= LONGEST_ID else ""
 
 
 def public_text(refusal: PeerError, journal_number: str) -> str:
@@ -169,28 +160,23 @@ def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, me
     Returns: UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security. Source:
     digipoort 1.11, 2.6; real faults of the Aansluit Suite.
     """
+    headers = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
+    if hint.operation is not None:
+        headers += f"<wsa:Action>{hint.operation.fault_action}</wsa:Action>"
+        headers += f"<wsa:RelatesTo>{escape(hint.message_id)}</wsa:RelatesTo>" if hint.message_id else ""
     side = "Server" if refusal.cause.technical else "Client"
     element = hint.service.fault
     text = escape(foutbeschrijving(refusal, journal_number, hint.service))
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<soapenv:Envelope xmlns:soapenv="{SOAP11}" xmlns:wsa="{WSA}"><soapenv:Header>'
-        f"{_headers(hint, message_id)}</soapenv:Header><soapenv:Body><soapenv:Fault>"
+        f"{headers}</soapenv:Header><soapenv:Body><soapenv:Fault>"
         f"<faultcode>soapenv:{side}</faultcode><faultstring>Algemene fout</faultstring>"
         "<faultactor>Verantwoordingsplichtige</faultactor>"
         f'<detail><fault:{element} xmlns:fault="{KV}"><fault:foutcode>{escape(foutcode)}</fault:foutcode>'
         f"<fault:foutbeschrijving>{text}</fault:foutbeschrijving></fault:{element}></detail>"
         "</soapenv:Fault></soapenv:Body></soapenv:Envelope>"
     ).encode()
-
-
-def _headers(hint: Hint, message_id: str) -> str:
-    written = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
-    if hint.operation is not None:
-        written += f"<wsa:Action>{hint.operation.fault_action}</wsa:Action>"
-        if hint.message_id:
-            written += f"<wsa:RelatesTo>{escape(hint.message_id)}</wsa:RelatesTo>"
-    return written
 
 
 def refuse(

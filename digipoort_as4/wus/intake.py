@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, check_all, raise_all
@@ -32,8 +32,6 @@ from digipoort_as4.wus.operations import ZET_STATUS, Operation, Service
 from digipoort_as4.wus.profiles import Profile, judge_addresses
 
 T = TypeVar("T")
-
-_CHARSETS: Final = frozenset({"", "utf-8", "utf8"})
 
 
 async def off_loop(size: int, work: Callable[[], T]) -> T:
@@ -83,7 +81,7 @@ def _check_content_type(header: str, mtom: bool) -> None:
         expected = "text/xml; charset=utf-8"
         raise PeerError("content-type", where="Content-Type", found=found, expected=expected, fix=fix)
     charset = parameters.get("charset", "").lower()
-    if charset.strip("\"'") not in _CHARSETS:
+    if charset.strip("\"'") not in {"", "utf-8", "utf8"}:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
 
 

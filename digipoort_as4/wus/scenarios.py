@@ -163,12 +163,8 @@ class _Set:
 class Scenarios:
     """The rules of one post office. Those set by command are asked first, the newest before the others."""
 
-    def __init__(
-        self,
-        *,
-        enabled: bool = True,  # False: nothing is played, nothing can be set
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, *, enabled: bool = True, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """`enabled` False: nothing is played, nothing can be set."""
         self.named = NAMED if enabled else {}
         self._enabled, self._sleep = enabled, sleep
         self._set: tuple[_Set, ...] = ()
