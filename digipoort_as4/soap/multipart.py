@@ -184,11 +184,10 @@ def _broken(
 
 
 def write(parts: Sequence[tuple[Mapping[str, str], Payload]], boundary: str, **parameters: str) -> Written:
-    """Write a multipart/related body.
+    """Write a multipart/related body of parts (headers, octets), the root first.
 
-    Args: parts: headers and octets of each, the root first; boundary: unguessable, or of octets that nobody else chose,
-    so that it occurs in no part; 1 to 70 characters; parameters: of the Content-Type, e.g. type; an underscore stands
-    for a hyphen.
+    The boundary, 1 to 70 characters, is unguessable, or of octets that nobody else chose, so that it occurs in no part.
+    Parameters are those of the Content-Type, e.g. type; an underscore stands for a hyphen.
     """
     pieces: list[Payload] = []
     for headers, payload in parts:

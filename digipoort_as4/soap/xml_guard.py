@@ -36,11 +36,10 @@ _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namesp
 def parse(
     octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False, most: int = limits.TREE
 ) -> SoapMessage:
-    """Turn octets into the one tree that all later code reads.
+    """Turn octets, large texts replaced by placeholders (soap.inhoud.extract), into the one tree that all code reads.
 
-    Args: octets: large texts already replaced by placeholders (soap.inhoud.extract); large: the texts that were taken
-    out; headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header; most: octets that
-    are parsed. Raises PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope,
+    `large`: the texts that were taken out. `headless`: an envelope without Header (SOAP 1.1 4.2) gets an empty one.
+    Raises PeerError: body-too-large (above `most`), not-utf8, doctype, not-xml, xml-limit, comment, envelope,
     signature-shape (an Id that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud). Source:
     SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
     """
@@ -216,16 +215,12 @@ def _header_and_body(envelope: etree._Element) -> tuple[etree._Element, etree._E
         found = ", ".join(_name(part) for part in parts[:5]) or "niets"
         raise _envelope(envelope, found, "een Header en daarna een Body")
     header, body = parts
-    _check_no_text(envelope, "Envelope")
-    _check_no_text(header, "Header")
+    for parent, name in ((envelope, "Envelope"), (header, "Header")):
+        if has_text(parent, list(parent)):
+            raise _envelope(parent, f"tekst in {name}", "alleen elementen")
     if envelope.getnext() is not None:
         raise _envelope(envelope, "commentaar of een processing instruction achter de Envelope", "niets")
     return header, body
-
-
-def _check_no_text(parent: etree._Element, name: str) -> None:
-    if has_text(parent, list(parent)):
-        raise _envelope(parent, f"tekst in {name}", "alleen elementen")
 
 
 def _check_placeholders(octets: bytes, body: etree._Element, large: Sequence[LargeText]) -> None:

@@ -117,7 +117,7 @@ class Examination:
 
 
 def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime) -> Opened:
-    """Verify a signed message and return what was signed.
+    """Verify a signed message and return what was signed, with a certificate that is valid at this moment.
 
     The steps, cheapest and most decisive first (design 7), as `_steps` takes them:
 
@@ -131,9 +131,9 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
     7. path, policy, revocation, OIN
     8. digests
     9. reading of the signed Timestamp, addressing and operation
-    Args: message: guarded tree of one message; policy: of the connection; trust: anchors and revocation of this moment;
-    at: moment at which the certificate must be valid. Raises PeerError: what the first step that refuses found, all of
-    it at once (errors.PeerError.others). Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
+
+    Raises PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others). Source:
+    digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
     """
     steps = _steps(message, policy, trust, at)
     try:
@@ -148,10 +148,9 @@ def open_unsigned(
 ) -> Opened:
     """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
 
-    Args: tls: DER of the certificate that the other end of the connection proved, and what it must be good for; digest:
-    SHA-256 of the message as it came, 32 octets. Raises PeerError: the first finding; a signature that nobody verifies
-    must not look verified, so it is one. TypeError: the policy asks for a signature; our own mistake. Source: DK-WUS
-    3.8.1, profile Digikoppeling 2W-be.
+    `tls`: DER of the certificate that the other end proved, and what it must be good for. `digest`: SHA-256 of the
+    message. Raises PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
+    TypeError: the policy asks for a signature; our own mistake. Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
     """
     if policy.signed:
         raise TypeError("this connection asks for a signature")
@@ -176,8 +175,7 @@ def open_unsigned(
 def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
     """Take the same steps, but go on after a finding as far as the message allows, and judge the Timestamp as well.
 
-    Args: message: guarded tree; policy: of the connection; trust: None leaves the certificate's path unjudged; at:
-    moment for certificate and Timestamp.
+    Without `trust` the certificate's path is left unjudged.
     """
     steps = _steps(message, policy, trust, at)
     findings: list[PeerError] = []
@@ -193,10 +191,7 @@ def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, 
 
 
 def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> None:
-    """Judge the freshness of a message; one of a connection without WS-Security has no Timestamp.
-
-    Raises PeerError: timestamp. Source: decision 7; DK-WUS WB002.
-    """
+    """Judge the freshness, where there is a Timestamp. Raises PeerError: timestamp (decision 7; DK-WUS WB002)."""
     if opened.created is not None:
         raise_all(_untimely(opened.created, opened.expires, policy, now))
 

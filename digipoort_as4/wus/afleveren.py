@@ -73,9 +73,8 @@ class Result:
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
     """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
 
-    Returns: True when the agency answered, or nothing had to be asked; False when its answer was not learnt. Raises
-    StorageFailure: the store refuses; the process must end. Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400,
-    410 and 420.
+    True when the agency answered, or nothing had to be asked; False when its answer was not learnt. Raises
+    StorageFailure: the process must end. Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
     """
     facts = await look_up(job, dispatch)  # 1 facts
     early = dispatch.office.now()
@@ -211,10 +210,9 @@ def evidence(facts: Facts, call: Question, result: Result, now: datetime) -> tup
 
 
 async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispatch: Dispatch) -> None:
-    """Decide and commit; when facts changed meanwhile, look up and decide again.
+    """Decide (None: nothing to commit any more) and commit; when facts changed meanwhile, look up and decide again.
 
-    Args: facts: what to decide on first; decide: None when there is nothing to commit (any more). Raises RuntimeError:
-    it stays stale; another worker has the job, and this one's work on it counts for nothing.
+    Raises RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.
     """
     for _ in range(ROUNDS):
         decision = decide(facts)

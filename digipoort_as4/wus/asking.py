@@ -85,10 +85,10 @@ def headers_of(operation: Operation) -> dict[str, str]:
 
 
 def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
-    """The TLS certificate of the other end (DER; empty when it showed none) holds and is of the party meant.
+    """The TLS certificate of the other end (DER; empty when it showed none) is good for this, and the party's.
 
-    Args: purpose: TLS_SERVER when we called, TLS_CLIENT when we were called. Raises PeerError: certificate-…,
-    oin-missing, oin-differs. Source: decision 9: the same OIN, the certificate may differ from the signing one.
+    Raises PeerError: tls-certificate, certificate-…, oin-missing, oin-differs. Source: decision 9: the same OIN, the
+    certificate may differ from the signing one.
     """
     if not der:
         raise PeerError("tls-certificate", where="TLS", found="geen certificaat", expected=f"een certificaat van {oin}")
@@ -109,12 +109,12 @@ def open_answer(
     *,
     repeated: bool = False,
 ) -> Opened | FaultAnswer:
-    """Verify an answer.
+    """Verify an answer: what its signature covers, of the kind that was asked for; or the fault.
 
-    Args: at: the moment for its certificate; `wire`: the one for its Timestamp, which a moved clock leaves alone;
-    repeated: the question may have been answered before, so the answer may be old; it names our question. Returns: What
-    the signature covers, of the kind of answer that was asked for; or the fault. Raises TransportError: an HTTP status
-    other than 200 and 500. PeerError: everything else that does not hold. Source: DK-WUS WB013; digipoort 2.5, 2.6.
+    `at`: the moment for its certificate; `wire`: for its Timestamp, which a moved clock leaves alone. `repeated`: the
+    question may have been answered before, so the answer may be old; it names our question. Raises TransportError: an
+    HTTP status other than 200 and 500; PeerError: all else that does not hold. Source: DK-WUS WB013; digipoort 2.5,
+    2.6.
     """
     if answer.status not in (200, FAULT_STATUS):
         raise TransportError(f"HTTP {answer.status}", sent=True)

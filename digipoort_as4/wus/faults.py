@@ -112,11 +112,9 @@ def soap_action(request: HttpRequest) -> str:
 
 
 def public_text(refusal: PeerError, journal_number: str) -> str:
-    """What the peer hears: never empty, never more than it may know.
+    """What the peer hears: never empty, never more than it may know (decision 5); several findings on numbered lines.
 
-    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up. Several findings
-    stand on numbered lines.
-    Source: decision 5.
+    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up.
     """
     if not _is_told(refusal):
         return f"{refusal.cause.text} Vermeld bij navraag journaalnummer {journal_number}.{_dk_bp(refusal.cause)}"
@@ -189,8 +187,7 @@ def refuse(
 ) -> HttpAnswer:
     """Write the one journal line of a refusal and answer with the fault.
 
-    Args: trouble: why; anything but a PeerError is ours and becomes cause `storage`; message_id: a fresh UUID; oin: of
-    the sender, when it was verified.
+    Any trouble but a PeerError is ours and becomes cause `storage`; message_id is a fresh UUID, the OIN a verified one.
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause

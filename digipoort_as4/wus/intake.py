@@ -35,10 +35,7 @@ T = TypeVar("T")
 
 
 async def off_loop(size: int, work: Callable[[], T]) -> T:
-    """Do something that waits for nothing: in a thread when the body it works on is large.
-
-    Up to limits.INLINE_BODY octets the event loop does it faster itself.
-    """
+    """Do work without waiting: up to limits.INLINE_BODY octets at once, which is faster; above that in a thread."""
     return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
@@ -92,11 +89,9 @@ async def locate(trouble: Exception, message: SoapMessage | None, request: HttpR
 
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
-    """The OIN that the TLS connection proves, by the DER of the peer's certificate or None.
+    """The OIN that the TLS connection proves, by the DER of the peer's certificate or None (decision 9).
 
-    Raises PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
-    revocation or purpose.
-    Source: decision 9.
+    Raises PeerError: tls-certificate, why is in its detail. The handshake knew nothing of revocation or purpose.
     """
     if certificate is None:
         raise PeerError("tls-certificate", detail="no client certificate")
@@ -172,10 +167,9 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
 
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:
-    """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
+    """The answer given before to this very request; None when it is new. Comes before any judgement of freshness.
 
-    Raises PeerError: message-id-reused, for the same MessageID under another signature.
-    Source: decision 8.
+    Raises PeerError: message-id-reused, for the same MessageID under another signature (decision 8).
     """
     earlier = await office.store.find_reply(opened.oin, opened.addressing.message_id, office.now())
     if earlier is None:

@@ -25,7 +25,7 @@ from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Status
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, base64_of
-from digipoort_as4.soap import inhoud
+from digipoort_as4.soap import addressing, inhoud
 from digipoort_as4.soap.message import LargeText, SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WHITE_SPACE, local_name, q
 from digipoort_as4.wssecurity.open_message import Opened
@@ -350,11 +350,10 @@ class Intake:
 
 
 def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
-    """Read a message of one kind, and nothing else.
+    """Read a message of one kind, and nothing else; large documents become files of the intake's quarantine.
 
-    Args: model: AanleverRequest, …; opened: what the signature was found to cover; intake: where the documents go, for
-    models that have them; large ones become files of its quarantine. Raises PeerError: schema (all errors at once),
-    inhoud, inhoud-too-large, xml-limit for too many documents. Source: digipoort 1.4 to 1.6.
+    Raises PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents. Source:
+    digipoort 1.4 to 1.6.
     """
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
@@ -519,21 +518,16 @@ INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
 
 
 def write(message: object, token: str = "", *, element: str = "") -> Written:
-    """Write one message, identiteitAanleveraar as the XSD wants it.
+    """Write one message, a model, identiteitAanleveraar as the XSD wants it.
 
-    Args: message: a model, its documents as payloads; token: fresh and unguessable, for the placeholders of documents;
-    element: what the body element is called, where the model can stand in more than one.
+    `token`, fresh and unguessable, for the placeholders of documents; `element` where the model can stand in several.
     """
     writer = _Writer([message], token)
     return writer.body(element or _names(type(message))[0], writer.content(message))
 
 
 def write_results(operation: str, rows: Sequence[object], token: str = "") -> Written:
-    """Write the answer that holds a list of rows, e.g. statuses, oldest first.
-
-    Args: operation: getStatussenProces, …; rows: models, called on the wire as they are here, or berichtsoorten; token:
-    as for `write`.
-    """
+    """Write an answer of rows: models, called on the wire as here, or berichtsoorten; `token` as for `write`."""
     writer = _Writer(rows, token)
     content = "".join(
         writer.element("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows
@@ -579,5 +573,4 @@ def write_moment(at: datetime) -> str:
 
 def escape(text: str) -> str:
     """Text content in canonical form: what XML 1.0 forbids is dropped."""
-    text = _FORBIDDEN.sub("", text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
+    return addressing.escape(_FORBIDDEN.sub("", text))

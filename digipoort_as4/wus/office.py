@@ -100,11 +100,7 @@ class Office:
 def note(
     event: str, opened: Opened, operation: Operation, office: Office, facts: Mapping[str, Any] | None = None
 ) -> None:
-    """The one journal line of an answered request; SHA-1 is a warning each time (decision 10).
-
-    Args: event: accepted, told, status-set or repeated; opened: the request; operation: of the request; office: its
-    journal; facts: what else the operator wants to see; never a payload or a file name.
-    """
+    """The one journal line of an answered request, with no payload or file name; SHA-1 is a warning (decision 10)."""
     office.journal.write(
         event,
         level=logging.WARNING if opened.algorithms.weak else logging.INFO,

@@ -16,7 +16,6 @@ from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.hub.decision import Effect, Search, StoredReply
 from digipoort_as4.hub.mandates import Authority, Party
-from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
 from digipoort_as4.wus import ausp, koppelvlak
 from digipoort_as4.wus.answers import Decided, conclude
@@ -39,14 +38,9 @@ class Question:
     now: datetime
 
     @property
-    def oin(self) -> str:
-        """Of the asker."""
-        return self.opened.oin
-
-    @property
     def party(self) -> Party | None:
         """The asker in the party table; None for a body that only sends."""
-        return self.snapshot.parties.knows(self.oin)
+        return self.snapshot.parties.knows(self.opened.oin)
 
     @property
     def belanghebbende(self) -> Identiteit:
@@ -54,11 +48,6 @@ class Question:
         if self.asked.identiteit_belanghebbende is None:
             raise TypeError(f"{self.operation.name} without identiteitBelanghebbende")
         return self.asked.identiteit_belanghebbende
-
-    @property
-    def store(self) -> Store:
-        """Where the answer is found."""
-        return self.office.store
 
     async def settle(self, belanghebbende: Identiteit, berichtsoort: str | None, kind: str) -> Authority | PeerError:
         """May the asker see this; the refusal when not. Raises PeerError: as ausp.settle, else."""
@@ -75,7 +64,7 @@ class Question:
         belanghebbende = self.asked.identiteit_belanghebbende
         return Search(
             limit=limits.ANSWER_ROWS,
-            asker_oin=self.oin,
+            asker_oin=self.opened.oin,
             kenmerk=self.asked.kenmerk,
             only_new=self.operation.only_new,
             berichtsoort=self.asked.berichtsoort,
@@ -95,7 +84,7 @@ class Question:
         """The one refusal for a kenmerk that is not there and one that is not the asker's."""
         expected = "een kenmerk dat u in een antwoord van ons heeft gekregen"
         fix = "Neem het kenmerk over uit het antwoord op uw aanlevering of uit een lijst."
-        detail = f"{self.asked.kenmerk} asked by {self.oin}: {why}"
+        detail = f"{self.asked.kenmerk} asked by {self.opened.oin}: {why}"
         return PeerError("kenmerk-unknown", where="kenmerk", expected=expected, fix=fix, detail=detail)
 
 
@@ -111,10 +100,10 @@ Find = Callable[[Question], Awaitable[Told]]
 
 
 async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
-    """Answer a verified question: read → look up facts, decide → build → commit; again when facts changed meanwhile.
+    """Answer a verified question: read → look up facts, decide (`find`) → build → commit; again when facts changed.
 
-    Args: find: looks up and decides for this operation. Raises PeerError: schema, window, autorisatie-adres,
-    berichtsoort-unknown, and what `find` refuses. Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
+    Raises PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses. Source:
+    digipoort 1.4, 1.11; decisions 5, 8, 16.
     """
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)

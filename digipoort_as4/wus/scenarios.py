@@ -211,10 +211,7 @@ class Scenarios:
         return True
 
     async def meet(self, stage: str, berichtsoort: str, aanleverkenmerk: str | None) -> Rule | None:
-        """Wait as long as the rule of this moment says; what else it asks is returned.
-
-        Raises Played: it asks for a fault or an HTTP status.
-        """
+        """Wait as the rule of this moment says, and return it. Raises Played: it asks for a fault or an HTTP status."""
         rule = self.find(stage, berichtsoort, aanleverkenmerk)
         if rule is not None:
             await self._sleep(rule.delay.total_seconds())

@@ -44,11 +44,10 @@ def compiled(name: str = XSD) -> etree.XMLSchema:
 
 
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
-    """Validate a body element.
+    """Validate a request, response or fault element; lines are those of the message as sent, `large` texts in it.
 
-    Args: operation: request, response or fault element; placeholders stand for large texts; large: the texts taken out,
-    so that line numbers are those of the message as sent. Raises PeerError: schema, with all errors found, each with
-    where, found and expected. Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
+    Raises PeerError: schema, with all errors found, each with where, found and expected. Source: digipoort 1.4 to 1.6;
+    issue 10.1 asks for all errors at once.
     """
     entries = _validate(operation)
     if not entries:

@@ -46,10 +46,10 @@ SERVED: Final = MappingProxyType({path: service for path, (service, _) in PATHS.
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
-    """Answer a request to any path: parse → verify → find a repeat → the service's handler.
+    """Answer a request to any path with a committed answer, or a fault, after which nothing is stored.
 
-    Returns: The signed answer, or a fault, after which nothing is stored; for an unknown path 404 in plain text, since
-    no service means no fault element. Source: design 2; decisions 2 to 16, 21.
+    An unknown path gets 404 in plain text, since no service means no fault element. Source: design 2; decisions 2 to
+    16, 21.
     """
     found = PATHS.get(request.path)
     if found is None:

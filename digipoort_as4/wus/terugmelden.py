@@ -27,10 +27,9 @@ TECHNICAL: Final = "400"  # how the foutcode of a passing trouble ends (digipoor
 
 
 async def tell(wish: Wish, desk: Desk) -> Wish:
-    """Make one attempt.
+    """Make one attempt: settled (due None) when the hub took or refused it, else due again.
 
-    Returns: The same with its attempt counted: settled (due None) when the hub took or refused it, else due again. The
-    same status twice is no harm: the hub answers it the same (decision 21).
+    The same status twice is no harm: the hub answers it the same (decision 21).
     """
     wish, url = replace(wish, attempts=wish.attempts + 1), desk.url()
     try:

@@ -30,11 +30,9 @@ _TYPES: Final = re.compile(r"(?<=<wsdl:types>).*(?=</wsdl:types>)", re.DOTALL)
 
 
 def answer(request: HttpRequest, services: Mapping[str, Service], public_url: str) -> HttpAnswer | None:
-    """The description that a GET or HEAD asks for; None when it asks for none.
+    """What a GET or HEAD asks for by wsdl or singleWsdl, in any case, and profile=sha1 or sha256; else None.
 
-    Args: request: its query decides: wsdl or singleWsdl in any case, and profile=sha1 or sha256; services: path to
-    service, of this process; public_url: what peers call us, without a path; empty: as this request called us
-    (HttpRequest.origin).
+    `services`: path to service. `public_url`: what peers call us, without a path; empty: as this request did.
     """
     if request.method not in ("GET", "HEAD"):
         return None

@@ -20,10 +20,9 @@ from digipoort_as4.wus.scenarios import AGENCY
 
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
-    """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
+    """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit; returns what was committed.
 
-    Returns the committed zetStatusResponse; goes round when the delivery's own answer came in between.
-    Source: decision 21; digipoort 1.4, 12.1.
+    Decides again when the delivery's own answer came in between. Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
@@ -51,11 +50,7 @@ async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
 async def _find_effects(
     asked: ZetStatusRequest, status: AgencyStatus, setter_oin: str, snapshot: Snapshot, store: Store, now: datetime
 ) -> tuple[Effect, ...]:
-    """What setting this status does; nothing when it stands already.
-
-    Raises PeerError: kenmerk-unknown, status-refused.
-    Source: decision 21.
-    """
+    """What setting this status does; nothing when it stands already (decision 21). Raises PeerError."""
     process = await _find_process(asked.kenmerk, store)
     return judge_zet_status(
         process,
