@@ -45,7 +45,9 @@ def parse(
     """
     _check_octets(octets, most)
     envelope = _build_tree(octets)
-    _check_root(envelope)
+    if envelope.tag != _ENVELOPE:
+        found = "een SOAP 1.2-envelop" if envelope.tag == q(SOAP12, "Envelope") else f"element {_name(envelope)}"
+        raise _envelope(envelope, found, f"Envelope in {SOAP11}")
     ids = _check_nodes(envelope)
     if headless and [part.tag for part in envelope] == [_BODY]:
         envelope.insert(0, envelope.makeelement(_HEADER))
@@ -169,13 +171,6 @@ def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
     name = "xml-limit" if getattr(error, "code", 0) in _RESOURCE_ERRORS else "not-xml"
     where, found, fix = f"regel {error.lineno}", str(error.msg)[:120], "Controleer het bericht met een XML-parser."
     return PeerError(name, where=where, found=found, expected="welgevormde XML 1.0", fix=fix)
-
-
-def _check_root(envelope: etree._Element) -> None:
-    if envelope.tag == _ENVELOPE:
-        return
-    found = "een SOAP 1.2-envelop" if envelope.tag == q(SOAP12, "Envelope") else f"element {_name(envelope)}"
-    raise _envelope(envelope, found, f"Envelope in {SOAP11}")
 
 
 def _check_nodes(envelope: etree._Element) -> dict[str, etree._Element]:

@@ -71,12 +71,10 @@ async def _find_duplicate(sent: AanleverRequest, sender_oin: str, store: Store) 
 
 def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
     """The refusal of a probable duplicate, to the one who sent the earlier one (kenmerk) as well."""
-    found, fix = (
-        accepted.aanleverkenmerk or "",
-        f"Vraag de statussen van kenmerk {earlier} op; het bericht is al aangenomen.",
-    )
+    where, found = "aanleverkenmerk", accepted.aanleverkenmerk or ""
     expected = f"een ander aanleverkenmerk of andere documenten dan het bericht met kenmerk {earlier}"
-    return PeerError("duplicate", where="aanleverkenmerk", found=found, expected=expected, fix=fix)
+    fix = f"Vraag de statussen van kenmerk {earlier} op; het bericht is al aangenomen."
+    return PeerError("duplicate", where=where, found=found, expected=expected, fix=fix)
 
 
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:

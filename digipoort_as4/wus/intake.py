@@ -131,10 +131,7 @@ async def open_request(
 
 
 def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
-    """The sender is in the party table, or a body that has an endpoint here; only the latter sets statuses.
-
-    Raises PeerError: party-unknown.
-    """
+    """The sender is a party, or a body with an endpoint here; only that sets statuses. PeerError: party-unknown."""
     if opened.oin in snapshot.agencies:
         return
     if service == ZET_STATUS or snapshot.parties.knows(opened.oin) is None:

@@ -49,21 +49,14 @@ def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     Raises PeerError: schema, with all errors found, each with where, found and expected. Source: digipoort 1.4 to 1.6;
     issue 10.1 asks for all errors at once.
     """
-    entries = _validate(operation)
-    if not entries:
-        return
-    shift = _shift(operation, large)
-    raise_all(_explain(shift(line), kind, message) for line, kind, message in entries)
-
-
-def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
-    """Line, kind and message of each error of libxml2."""
     schema = compiled()
     with _validating:
         if schema.validate(operation):
-            return []
+            return
         log: Any = schema.error_log  # iterable, which its stub does not say
-        return [(int(entry.line), str(entry.type_name), str(entry.message)) for entry in log]
+        entries = [(int(entry.line), str(entry.type_name), str(entry.message)) for entry in log]
+    shift = _shift(operation, large)
+    raise_all(_explain(shift(line), kind, message) for line, kind, message in entries)
 
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:

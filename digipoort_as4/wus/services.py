@@ -26,18 +26,13 @@ Handler = Callable[[Opened, Operation, Snapshot, Office], Awaitable[StoredReply]
 """From a verified, fresh and new request to the committed answer: look up facts, decide, build, commit."""
 
 
-def _at(service: Service, handler: Handler) -> dict[str, tuple[Service, Handler]]:
-    return dict.fromkeys(service.paths, (service, handler))
-
-
-PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
-    {
-        **_at(AANLEVEREN, aanleveren.accept),
-        **_at(STATUSINFORMATIE, statusinformatie.tell),
-        **_at(OPHALEN, ophalen.fetch),
-        **_at(ZET_STATUS, zet_status.accept),
-    }
-)
+_HANDLERS: Final[Mapping[Service, Handler]] = {
+    AANLEVEREN: aanleveren.accept,
+    STATUSINFORMATIE: statusinformatie.tell,
+    OPHALEN: ophalen.fetch,
+    ZET_STATUS: zet_status.accept,
+}
+PATHS: Final = MappingProxyType({path: row for row in _HANDLERS.items() for path in row[0].paths})
 """Exact paths: those of production, and those of the Aansluit Suite for clients that were built against it.
 
 Source: digipoort 1.9; zetstatusservice is ours.
