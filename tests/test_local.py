@@ -86,7 +86,7 @@ def test_post_office_json_has_its_shape(office: tuple[Path, dict[str, Any]]) -> 
     assert {"ca", "crl", "services", "identities", "agencies", "hub", "processes"} <= set(record)
     assert {"aanleveren", "statusinformatie", "zet_status"} <= set(record["services"])
     assert {"name", "role", "oin", "tls", "signing", "p12", "p12_password"} <= set(record["identities"][0])
-    assert {"name", "oin", "url", "inbox"} == set(record["agencies"][0])
+    assert {"name", "oin", "url", "inbox", "outbox"} == set(record["agencies"][0])
     assert {"oin", "tls_cert", "signing_cert"} == set(record["hub"])
     assert {"name", "pid", "started"} == set(record["processes"][0])
     files = [record["ca"], *record["crl"], record["hub"]["tls_cert"], record["hub"]["signing_cert"]]

@@ -43,18 +43,15 @@ def demo(folder: Path | None, keep: bool) -> int:
     finally:
         if not (keep or was_up):
             local.down(place)
-    return conclude(wrong, place, time.monotonic() - started)
-
-
-def conclude(wrong: list[str], place: Path, seconds: float) -> int:
-    """The last lines, and the exit code."""
     for line in wrong:
         streams.note(f"{streams.paint('not as told', 'red', bold=True)}  {line}")
     if wrong:
         streams.note(f"logs and journal: {place / 'logs'}, {place / 'data' / 'journal.jsonl'}")
         return 1
     document = short(place / story.DOCUMENTS / "omzetbelasting.xbrl")
-    streams.out(f"All five went as told, in {seconds:.1f} s. Next, a post office that keeps running:")
+    streams.out(
+        f"All five went as told, in {time.monotonic() - started:.1f} s. Next, a post office that keeps running:"
+    )
     streams.out(f"  {typed()} up\n  {typed()} send {document} \\")
     streams.out("    --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow")
     return 0
@@ -84,7 +81,7 @@ def tell_all(place: PostOffice, started: float) -> Iterator[str]:
     for number, one in enumerate(story.STORIES, 1):
         try:
             played = story.play(one, place, documents)
-            show(number, one, played, place)
+            _show(number, one, played, place)
             yield from (f"step {number}: {text}" for text in story.differences(one, played))
             first = first or played
         except DigipoortError as error:
@@ -99,12 +96,11 @@ def tell_all(place: PostOffice, started: float) -> Iterator[str]:
             yield f"step 5: {type(error).__name__}: {error}"
 
 
-def title(number: int, text: str, sender: str) -> None:
-    """One line above a message."""
+def _title(number: int, text: str, sender: str) -> None:
     streams.out(f"\n{streams.paint(f'{number}  {text}', 'cyan', bold=True)}   ({sender})")
 
 
-def fact(name: str, text: str, code: str = "") -> None:
+def _fact(name: str, text: str, code: str = "") -> None:
     """One fact about a message, further lines indented; a code in front of it is red."""
     words = " ".join([code, *text.split()]).strip()
     first, *more = textwrap.wrap(words, WIDTH - 14, break_long_words=False, break_on_hyphens=False)
@@ -112,19 +108,18 @@ def fact(name: str, text: str, code: str = "") -> None:
     streams.out("\n".join([f"   {name:<10} {first}", *(" " * 14 + line for line in more)]))
 
 
-def show(number: int, one: Story, played: Played, place: PostOffice) -> None:
-    """Three to five lines for one message."""
-    title(number, one.title, one.sender)
+def _show(number: int, one: Story, played: Played, place: PostOffice) -> None:
+    _title(number, one.title, one.sender)
     streams.out(f"   {metro_line(played.statuses)}")
     for melding in played.statuses:
         if not melding.is_good:
             fout = melding.status_foutcode or Fout("", melding.statusdetails or "no cause is given")
             told = " ".join([fout.foutcode, melding.statusomschrijving, fout.foutbeschrijving])
-            fact("refused", told, melding.statuscode)
+            _fact("refused", told, melding.statuscode)
     for folder in played.delivered.values():
         names = ", ".join(story.documents_of(folder))
-        fact("delivered", f"{os.path.relpath(folder, place.folder / story.AGENCIES)}: {names}")
-    fact("xmlsec", f"on the signed answer: {story.verdict_of(played.answer)}")
+        _fact("delivered", f"{os.path.relpath(folder, place.folder / story.AGENCIES)}: {names}")
+    _fact("xmlsec", f"on the signed answer: {story.verdict_of(played.answer)}")
 
 
 def metro_line(statuses: tuple[StatusResultaat, ...]) -> str:
@@ -138,16 +133,16 @@ def metro_line(statuses: tuple[StatusResultaat, ...]) -> str:
 
 def tell_tampered_request(place: PostOffice, first: Played) -> Iterator[str]:
     """The fifth: the fault, and that nothing was stored."""
-    title(5, story.TAMPERED, "bakkerij-jansen")
-    before = stored(place)
+    _title(5, story.TAMPERED, "bakkerij-jansen")
+    before = _stored(place)
     fault = story.post_tampered(connect(place, place.party("bakkerij-jansen")), first.receipt.exchange)
-    more = stored(place) - before
+    more = _stored(place) - before
     if fault is None:
         yield "a tampered message was accepted"
         return
-    fact("fault", str(fault), fault.code)
-    cause, where = refused_for(place, str(fault))
-    fact("journal", f"says why: {cause}, {where}; {more} processes were stored")
+    _fact("fault", str(fault), fault.code)
+    cause, where = _refused_for(place, str(fault))
+    _fact("journal", f"says why: {cause}, {where}; {more} processes were stored")
     if cause != "digest" or "Body" not in where:
         yield f"the journal says {cause} {where}, expected the digest of the Body"
     if fault.code != "ALS100" or story.FIXED_TEXT not in str(fault):
@@ -160,14 +155,14 @@ def tell_tampered_answer(place: PostOffice, first: Played) -> Iterator[str]:
     """The second engine on a tampered copy of the first answer, so that its line can fail."""
     copy = story.tampered(first.receipt.raw_response)
     report = story.judged(connect(place, place.party("bakkerij-jansen")), copy)
-    fact("xmlsec", f"answer 1 with a letter changed: {story.verdict_of(report)}")
+    _fact("xmlsec", f"answer 1 with a letter changed: {story.verdict_of(report)}")
     streams.out("")
     broken = [part.part for part in report.examination.references if not part.ok]
     if report.opinion is None or report.opinion.whole or not report.agrees or broken != ["Body"]:
         yield f"on the tampered answer xmlsec says: {story.verdict_of(report)}"
 
 
-def refused_for(place: PostOffice, text: str) -> tuple[str, str]:
+def _refused_for(place: PostOffice, text: str) -> tuple[str, str]:
     """Cause and place that the operator's journal has under the number a fault names; empty when it has none."""
     for line in (place.folder / "data" / "journal.jsonl").read_text(encoding="utf-8").splitlines():
         told = json.loads(line)
@@ -176,7 +171,6 @@ def refused_for(place: PostOffice, text: str) -> tuple[str, str]:
     return "", ""
 
 
-def stored(place: PostOffice) -> int:
-    """How many processes the post office has."""
+def _stored(place: PostOffice) -> int:
     with open_view(place.folder / "data") as view:
         return len(view.processes(limit=1_000_000))

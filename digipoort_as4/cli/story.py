@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.cli import metro
+from digipoort_as4.cli.common import identity_of
 from digipoort_as4.errors import ExpectationNotMet, Refused
 from digipoort_as4.hub.aanlevering import Identiteit
 from digipoort_as4.payload import BytesPayload, read_all
@@ -33,58 +35,21 @@ DOCUMENTS: Final = "documents"  # Folder of the samples in the demo's folder: wh
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One message and what must become of it."""
+    """One message and what must become of it; a table of stories.toml."""
 
     title: str
     sender: str  # Name of the identity in post-office.json
     berichtsoort: str
-    belanghebbende: Identiteit
+    belanghebbende: str  # TYPE:NUMBER
     inhoud: str  # Name of a sample
     codes: str  # Statuses in order
-    delivered: Mapping[str, tuple[str, ...]]  # Agency to the documents it must get, and no others
-    bijlagen: tuple[str, ...] = ()
-    ontvanger: Identiteit | None = None
+    delivered: Mapping[str, Sequence[str]]  # Agency to the documents it must get, and no others
+    bijlagen: Sequence[str] = ()
+    ontvanger: str = ""  # TYPE:NUMBER
 
 
-STORIES: Final = (
-    Story(
-        "A VAT return goes to the Belastingdienst, which finds it good",
-        "bakkerij-jansen",
-        "Omzetbelasting",
-        Identiteit("001000044B37", "BTW"),
-        "omzetbelasting.xbrl",
-        "105 100 110 200 301 301 405 400 500",
-        {"belastingdienst": ("omzetbelasting.xbrl",)},
-    ),
-    Story(
-        "An e-factuur goes to the body that identiteitOntvanger names",
-        "installatie-deboer",
-        "e-factuur",
-        Identiteit("90001102", "KvK"),
-        "factuur.xml",
-        "105 100 110 301 405 400",
-        {"gemeente-voorbeeld": ("factuur.xml",)},
-        ontvanger=Identiteit("00000099000000020000", "OIN"),
-    ),
-    Story(
-        "Statistics go to CBS whole, and as CBS consented, one bijlage to HBAG",
-        "bakkerij-jansen",
-        "Statistiek_Groothandel",
-        Identiteit("90001101", "KvK"),
-        "statistiek.xbrl",
-        "105 100 110 200 301 301 405 400",
-        {"cbs": ("statistiek.xbrl", "cbs-omzet.csv", "hbag-bloemen.csv"), "hbag": ("hbag-bloemen.csv",)},
-        bijlagen=("cbs-omzet.csv", "hbag-bloemen.csv"),
-    ),
-    Story(
-        "A business without mandate sends somebody else's VAT return",
-        "zonder-machtiging",
-        "Omzetbelasting",
-        Identiteit("001000044B37", "BTW"),
-        "omzetbelasting.xbrl",
-        "105 100 110 210",
-        {},
-    ),
+STORIES: Final = tuple(
+    Story(**row) for row in tomllib.loads((SAMPLES.parent / "stories.toml").read_text(encoding="utf-8"))["story"]
 )
 TAMPERED: Final = "The first message again, with one letter of its Body changed on the way"
 FIXED_TEXT: Final = "De beveiliging van het bericht kon niet worden vastgesteld."
@@ -106,10 +71,10 @@ def play(story: Story, place: PostOffice, documents: Path) -> Played:
     client = DigipoortClient.local(place.folder, identity=story.sender)
     bericht = Bericht(
         berichtsoort=story.berichtsoort,
-        identiteit_belanghebbende=story.belanghebbende,
+        identiteit_belanghebbende=Identiteit(*identity_of(story.belanghebbende)),
         bericht_inhoud=Bestand.of(documents / story.inhoud),
         bericht_bijlagen=tuple(Bestand.of(documents / name) for name in story.bijlagen),
-        identiteit_ontvanger=story.ontvanger,
+        identiteit_ontvanger=Identiteit(*identity_of(story.ontvanger)) if story.ontvanger else None,
         aanleverkenmerk="demo",
     )
     receipt = client.submit(bericht)

@@ -14,16 +14,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
 
 from digipoort_as4.config import KeyFiles
 from digipoort_as4.errors import ConfigError, PeerError
@@ -134,7 +128,8 @@ class TlsP12:
         """
         signer, password = FileSigner.load_p12(self.path, self.password), secrets.token_hex(16).encode()
         others = pkcs12.load_pkcs12(_read(self.path), self.password).additional_certs
-        secret = signer._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+        sealed = serialization.BestAvailableEncryption(password)
+        secret = signer._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealed)
         chain = [signer.certificate.x509, *(one.certificate for one in others)]
         with tempfile.TemporaryDirectory(prefix="digipoort-") as folder:  # made with mode 0700
             pem = Path(folder) / "tls.pem"
@@ -153,7 +148,7 @@ _TLS_HINT: Final = "check that both files are PEM, that they belong together, an
 @lru_cache(maxsize=32)
 def _open_key(octets: bytes, password: bytes | None) -> PrivateKeyTypes:
     """A private key, checked once in a process: that takes OpenSSL a tenth of a second for RSA."""
-    return load_pem_private_key(octets, password)
+    return serialization.load_pem_private_key(octets, password)
 
 
 def _read(path: Path) -> bytes:

@@ -64,17 +64,12 @@ class Inbox:
         sync(folder.parent)
 
     def stage(self, envelope: Mapping[str, object], documents: Sequence[Document]) -> str:
-        """Write one hand-over where nobody looks yet, durable when this returns.
+        """Write one hand-over where nobody looks yet, durable when this returns; `hand_over` knows it by this name.
 
-        Args:
-            envelope: elements of the afleverRequest by their XSD names, `documents` not among them.
-            documents: the berichtInhoud first, then the bijlagen.
-
-        Returns:
-            The name under which `hand_over` and `discard` know it.
-
-        Raises:
-            StorageFailure: the disk did not take it, or a document has other octets than it promised; nothing is left.
+        The envelope has the elements of the afleverRequest by their XSD names, without documents; these are the
+        berichtInhoud, then the bijlagen.
+        Raises StorageFailure: the disk did not take it, or a document has other octets than it promised; nothing is
+        left.
         """
         name = secrets.token_hex(16)
         place = self._staging / name
@@ -95,11 +90,8 @@ class Inbox:
     def hand_over(self, staged: str, folder: str) -> bool:
         """Show one staged hand-over to the back end by a single rename; safe to do again after a crash.
 
-        Returns:
-            True when it is, or was before, handed over; False when something else occupies the folder.
-
-        Raises:
-            StorageFailure: the rename or its fsync failed.
+        Returns True when it is, or was before, handed over; False when something else occupies the folder.
+        Raises StorageFailure: the rename or its fsync failed.
         """
         try:
             with suppress(FileNotFoundError):  # renamed before a crash; the back end may have taken it away since
@@ -117,11 +109,7 @@ class Inbox:
         shutil.rmtree(self._staging / staged, ignore_errors=True)
 
     def sweep(self, keep: Iterable[str]) -> list[str]:
-        """At start: remove what was staged and is not in `keep`, the names that a committed row knows.
-
-        Returns:
-            The names removed.
-        """
+        """At start: remove what was staged and no committed row knows (`keep`); returns the names removed."""
         orphans = sorted({entry.name for entry in self._staging.iterdir()} - set(keep))
         for name in orphans:
             self.discard(name)

@@ -72,11 +72,8 @@ class Outbox:
     def settle(self, name: str, where: str, told: str, answer: bytes, mark: str) -> None:
         """Move a folder to `where` with answer.json and the answer itself; safe to do again after a crash.
 
-        Args:
-            mark: unique; ends the name when the place has a folder of this name already.
-
-        Raises:
-            StorageFailure: the disk did not take it.
+        The mark, unique, ends the name when the place has a folder of this name already.
+        Raises StorageFailure: the disk did not take it.
         """
         place, target = self._taken / name, self.folder.parent / where / name
         if not place.exists():  # moved before a crash

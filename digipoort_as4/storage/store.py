@@ -35,10 +35,8 @@ class Store(Protocol):
         """Make a document's octets durable under its key, before the decision that names it.
 
         Octets up to limits.INLINE_PAYLOAD stay in the handle and enter the row at commit; larger ones are moved or
-        copied to their final name (write, fsync, rename, fsync of the folder).
-
-        Returns:
-            The same document with a payload that the store can read again.
+        copied to their final name (write, fsync, rename, fsync of the folder). Returns the same document with a payload
+        that the store can read again.
         """
 
     async def find_reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:
@@ -80,16 +78,10 @@ class Store(Protocol):
     async def claim(
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int
     ) -> list[words.Job]:
-        """Take due jobs under a lease, fair per destination.
+        """Take due jobs under a lease: oldest due first within a destination, destinations taking turns.
 
-        Args:
-            now: a job is due when its due time is at or before this and no lease on it is running.
-            lease_until: when the claim lapses.
-            limit: at most this many in all.
-            per_destination: at most this many of one destination, those under a running lease included.
-
-        Returns:
-            Jobs, oldest due first within a destination, destinations taking turns.
+        A job is due when its due time is at or before `now` and no lease on it is running. At most `limit` in all, and
+        `per_destination` of one destination, those under a running lease included.
         """
 
     async def extend(self, job: words.Job, lease_until: datetime) -> bool:

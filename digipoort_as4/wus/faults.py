@@ -153,10 +153,9 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
 
 
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
-    """Write the fault.
+    """The fault in UTF-8 with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
 
-    Returns: UTF-8 octets with XML declaration; header order To, MessageID, Action, RelatesTo; no Security. Source:
-    digipoort 1.11, 2.6; real faults of the Aansluit Suite.
+    Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite.
     """
     headers = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
     if hint.operation is not None:
@@ -185,7 +184,7 @@ def refuse(
     message_id: str,
     oin: str | None = None,
 ) -> HttpAnswer:
-    """Write the one journal line of a refusal and answer with the fault.
+    """Write the one journal line of a refusal and answer with the fault, under message_id, a fresh UUID.
 
     Any trouble but a PeerError is ours and becomes cause `storage`; message_id is a fresh UUID, the OIN a verified one.
     """

@@ -41,10 +41,10 @@ SERVED: Final = MappingProxyType({path: service for path, (service, _) in PATHS.
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
-    """Answer a request to any path with a committed answer, or a fault, after which nothing is stored.
+    """Answer a request to any path: parse → verify → find a repeat → the service's handler; or with a fault.
 
-    An unknown path gets 404 in plain text, since no service means no fault element. Source: design 2; decisions 2 to
-    16, 21.
+    After a fault nothing is stored. An unknown path gets 404 in plain text, since no service means no fault element.
+    Source: design 2; decisions 2 to 16, 21.
     """
     found = PATHS.get(request.path)
     if found is None:
