@@ -43,8 +43,7 @@ _T = TypeVar("_T")
 _SECURITY, _TOKEN, _ACTOR = q(WSSE, "Security"), q(WSSE, "BinarySecurityToken"), q(SOAP11, "actor")
 _TIMESTAMP, _CREATED, _EXPIRES = (q(WSU, name) for name in ("Timestamp", "Created", "Expires"))
 _SIGNATURE, _CONFIRMATION = q(DS, "Signature"), q(WSSE11, "SignatureConfirmation")
-_OURS: Final = frozenset({None, "", SOAP_NEXT})
-"""Actors whose headers are for us; a header for anybody else is never looked into (threats W07)."""
+_OURS: Final = frozenset({None, "", SOAP_NEXT})  # actors; a header for another is never looked into (W07)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,7 @@ _METHODS: Final = [q(DS, name) for name in ("CanonicalizationMethod", "Signature
 _REFERENCE_PARTS: Final = [q(DS, name) for name in ("Transforms", "DigestMethod", "DigestValue")]
 _INCLUSIVE: Final = q(EXCLUSIVE, "InclusiveNamespaces")  # the URI of the algorithm is its namespace too
 
-_IDS: Final = frozenset({"Id", q(WSU, "Id")})
-"""Toolkits put either on Signature, KeyInfo and SecurityTokenReference (digipoort 2.7)."""
+_IDS: Final = frozenset({"Id", q(WSU, "Id")})  # either, on Signature, KeyInfo and SecurityTokenReference (2.7)
 
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha1": hashes.SHA1(),

@@ -30,8 +30,7 @@ from digipoort_as4.wus.operations import AFLEVEREN
 
 OPERATION: Final = AFLEVEREN.operations[0]
 
-ROUNDS: Final = 5
-"""Times that a decision is taken anew because facts changed; a zetStatus can do that once, a lost lease always does."""
+ROUNDS: Final = 5  # decisions on changed facts: a zetStatus changes them once, a lost lease always does
 
 
 @dataclass(frozen=True, slots=True)

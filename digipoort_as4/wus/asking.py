@@ -30,8 +30,7 @@ from digipoort_as4.wus.profiles import Profile, address_request
 Post = Callable[[str, str, Payload, Mapping[str, str]], Awaitable[HttpAnswer]]
 """(OIN, url, body, headers): transport.peers.Peers.post, which shows the octets to nobody else than that OIN."""
 
-FAULT_STATUS: Final = 500
-"""SOAP 1.1 6.2: a fault comes with HTTP 500. Any other status is trouble on the way, whatever the body says."""
+FAULT_STATUS: Final = 500  # SOAP 1.1 6.2: of a fault; any other is trouble on the way, whatever the body says
 
 
 @dataclass(frozen=True, slots=True)

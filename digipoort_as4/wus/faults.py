@@ -32,15 +32,12 @@ FAILED: Final = (
 )
 """Ours: no real fault with code x400 is public."""
 FOLLOWS: Final = "De volgende fout is opgetreden:"
-LABELS: Final = {"where": "Waar", "found": "Gevonden", "expected": "Verwacht", "fix": "Oplossing"}
-"""What stands before each part of a cause."""
+LABELS: Final = {"where": "Waar", "found": "Gevonden", "expected": "Verwacht", "fix": "Oplossing"}  # parts of a cause
 LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
 LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
 XML_TYPE: Final = "text/xml; charset=utf-8"
-RETRY_AFTER: Final = 5
-"""Seconds, in an agency's answer to trouble of its own: HTTP 503, so that the hub tries again. A fault with HTTP 500
-would end the delivery with 410 (decision 19)."""
+RETRY_AFTER: Final = 5  # seconds: an agency in trouble says 503; 500 would end the delivery with 410 (decision 19)
 
 
 @dataclass(frozen=True, slots=True)

@@ -479,8 +479,7 @@ def _collapse(text: str | None) -> str:
     return _SPACES.sub(" ", text or "").strip(" ")
 
 
-WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")
-"""Elements whose moment decides what is told: an hour off would lose messages, so they must name their zone."""
+WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")  # an hour off would lose messages: they must name a zone
 
 
 def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
@@ -513,8 +512,7 @@ class Written:
     keys: tuple[str, ...] = ()  # Document.key of each of `large`
 
 
-INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
-"""Octets whose base64 is at most limits.INHOUD_IN_TREE: the reader at the other end keeps those in its tree too."""
+INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3  # octets whose base64 the reader at the other end keeps in its tree
 
 
 def write(message: object, token: str = "", *, element: str = "") -> Written:
