@@ -527,9 +527,8 @@ def write(message: object, token: str = "", *, element: str = "") -> Written:
 def write_results(operation: str, rows: Sequence[object], token: str = "") -> Written:
     """Write an answer of rows: models, called on the wire as here, or berichtsoorten; `token` as for `write`."""
     writer = _Writer(rows, token)
-    content = "".join(
-        writer.element("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows
-    )
+    named = (("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows)
+    content = "".join(writer.element(name, row) for name, row in named)
     return writer.body(f"{operation}Response", f"<{operation}Return>{content}</{operation}Return>")
 
 
