@@ -123,6 +123,14 @@ def _start_missing(folder: Path, places: Sequence[Place], processes: dict[str, R
     return _write_record(folder, places, processes)
 
 
+def lay_out(folder: Path) -> list[Place]:
+    """Choose ports, and write digipoort.toml and post-office.json, for parts that somebody else runs; the hub first."""
+    places = _places(folder)
+    _write_config(folder, places)
+    _write_record(folder, places, {})
+    return places
+
+
 def down(folder: Path) -> list[str]:
     """Stop the processes that post-office.json names, and no others; returns their names. UsageError: none ever was."""
     folder = folder.absolute()
@@ -320,7 +328,7 @@ def _await(folder: Path, places: Sequence[Place], processes: Mapping[str, Record
     context = ssl.create_default_context(cafile=test_pki.anchors(folder / PKI))
     until = time.monotonic() + READY.total_seconds()
     for place in places:
-        while not _answers(place, context):
+        while not answers(place, context):
             if not _alive([processes[place.name]]):
                 return place.name
             if time.monotonic() > until:
@@ -329,7 +337,8 @@ def _await(folder: Path, places: Sequence[Place], processes: Mapping[str, Record
     return ""
 
 
-def _answers(place: Place, context: ssl.SSLContext) -> bool:
+def answers(place: Place, context: ssl.SSLContext) -> bool:
+    """True when it is ready for requests."""
     connection = http.client.HTTPSConnection("localhost", place.port, timeout=5, context=context)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/readyz")
@@ -378,7 +387,11 @@ async def serve(folder: Path) -> None:
 
 
 async def run(
-    settings: config.Settings, stop: asyncio.Event, clock: Clock | None = None, scenarios: Scenarios | None = None
+    settings: config.Settings,
+    stop: asyncio.Event,
+    clock: Clock | None = None,
+    scenarios: Scenarios | None = None,
+    bench: Bench | None = None,  # of somebody who closes it
 ) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
@@ -394,13 +407,14 @@ async def run(
     tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
     peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
     office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
-    bench = Bench()
+    own = Bench()
     try:
-        await bench.start()
-        await _run(settings, Paths(office, settings, peers, bench), store, server_context(tls, settings.ca), stop)
+        await own.start() if bench is None else None
+        paths = Paths(office, settings, peers, bench or own)
+        await _run(settings, paths, store, server_context(tls, settings.ca), stop)
     finally:
         await peers.close()
-        await bench.close()
+        await own.close()
         await store.close()
         journal.close()
 

@@ -63,6 +63,7 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "PYTEST_PLUGINS": "digipoort_as4.pytest_plugin",  # found by itself where the package is installed
         "DIGIPOORT_DIR": str(tmp_path / "office"),
         "CHECKOUT": str(CHECKOUT),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
