@@ -36,10 +36,9 @@ _TYPES: Final = re.compile(r"(?<=<wsdl:types>).*(?=</wsdl:types>)", re.DOTALL)
 def answer(
     request: HttpRequest, services: Mapping[str, Service], public_url: str, usual: str = "sha256"
 ) -> HttpAnswer | None:
-    """The description that a GET or HEAD asks for by its query: wsdl or singleWsdl in any case, profile=… of SUITES.
+    """What a GET or HEAD asks for by wsdl or singleWsdl, in any case, and profile=… of SUITES; else None.
 
-    None when it asks for none. Services of this process by path; public_url is what peers call us, without a path, or
-    empty: as this request called us (HttpRequest.origin).
+    `services`: path to service. `public_url`: what peers call us, without a path; empty: as this request did.
     """
     if request.method not in ("GET", "HEAD"):
         return None
