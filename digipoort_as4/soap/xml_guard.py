@@ -40,8 +40,8 @@ def parse(
 
     `large`: the texts that were taken out. `headless`: an envelope without Header (SOAP 1.1 4.2) gets an empty one.
     Raises PeerError: body-too-large (above `most`), not-utf8, doctype, not-xml, xml-limit, comment, envelope,
-    signature-shape (an Id that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud). Source:
-    SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
+    signature-shape (an Id that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
+    Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
     """
     _check_octets(octets, most)
     envelope = _build_tree(octets)

@@ -128,7 +128,8 @@ def pack(skeleton: bytes, large: Mapping[str, Payload], mark: str) -> multipart.
     """Make a XOP package of a Sealed.skeleton and its decoded payloads by placeholder.
 
     The mark, 1 to 60 letters and digits, occurs in no payload (multipart.write). What is signed does not change: it is
-    the base64 that XOP restores. Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2.
+    the base64 that XOP restores.
+    Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2.
     """
     parts: list[tuple[Mapping[str, str], Payload]] = []
     for number, (placeholder, payload) in enumerate(large.items(), 1):

@@ -35,8 +35,8 @@ class Store(Protocol):
         """Make a document's octets durable under its key, before the decision that names it.
 
         Octets up to limits.INLINE_PAYLOAD stay in the handle and enter the row at commit; larger ones are moved or
-        copied to their final name (write, fsync, rename, fsync of the folder). Returns the same document with a payload
-        that the store can read again.
+        copied to their final name (write, fsync, rename, fsync of the folder).
+        Returns the same document with a payload that the store can read again.
         """
 
     async def find_reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:

@@ -131,8 +131,8 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
     8. digests
     9. reading of the signed Timestamp, addressing and operation
 
-    Raises PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others). Source:
-    digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
+    Raises PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others).
+    Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
     """
     steps = _steps(message, policy, trust, at)
     try:
@@ -148,8 +148,10 @@ def open_unsigned(
     """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
 
     `tls`: DER of the certificate that the other end proved, and what it must be good for. `digest`: SHA-256 of the
-    message. Raises PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
-    TypeError: the policy asks for a signature; our own mistake. Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
+    message.
+    Raises PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
+    TypeError: the policy asks for a signature; our own mistake.
+    Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
     """
     if policy.signed:
         raise TypeError("this connection asks for a signature")

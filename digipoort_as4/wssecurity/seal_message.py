@@ -49,8 +49,8 @@ def seal(
     Every signed element is written in its exclusive canonical form and declares its own namespaces, so the octets sent
     are the octets hashed. In `operation`, the element for the Body as UTF-8, a placeholder stands where a payload of
     `large` goes, in the same order. `life`: from Created to Expires. `new_id`, called once: a fresh NCName part.
-    `confirms`: SignatureValue of the request, for a signed SignatureConfirmation; None writes none. Source: digipoort
-    2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014.
+    `confirms`: SignatureValue of the request, for a signed SignatureConfirmation; None writes none.
+    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014.
     """
     mark = new_id()
     ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Confirmation", "Body", *wsa.HEADERS)}

@@ -72,8 +72,9 @@ class Result:
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
     """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
 
-    True when the agency answered, or nothing had to be asked; False when its answer was not learnt. Raises
-    StorageFailure: the process must end. Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
+    True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
+    Raises StorageFailure: the process must end.
+    Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
     """
     facts = await look_up(job, dispatch)  # 1 facts
     early = dispatch.office.now()

@@ -74,8 +74,8 @@ async def conclude(
 ) -> StoredReply:
     """Find what to answer, seal it, commit both, and say which answer may leave; again when facts changed meanwhile.
 
-    Returns the decided answer, or the stored one when the same request was answered meanwhile. Raises PeerError:
-    message-id-reused, unavailable, what `find` refuses. StorageFailure: nothing was committed.
+    Returns the decided answer, or the stored one when the same request was answered meanwhile.
+    Raises PeerError: message-id-reused, unavailable, what `find` refuses. StorageFailure: nothing was committed.
     """
     for _ in range(ROUNDS):
         now = office.now()

@@ -86,8 +86,8 @@ def headers_of(operation: Operation) -> dict[str, str]:
 def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
     """The TLS certificate of the other end (DER; empty when it showed none) is good for this, and the party's.
 
-    Raises PeerError: tls-certificate, certificate-…, oin-missing, oin-differs. Source: decision 9: the same OIN, the
-    certificate may differ from the signing one.
+    Raises PeerError: tls-certificate, certificate-…, oin-missing, oin-differs.
+    Source: decision 9: the same OIN, the certificate may differ from the signing one.
     """
     if not der:
         raise PeerError("tls-certificate", where="TLS", found="geen certificaat", expected=f"een certificaat van {oin}")
@@ -111,9 +111,9 @@ def open_answer(
     """Verify an answer: what its signature covers, of the kind that was asked for; or the fault.
 
     `at`: the moment for its certificate; `wire`: for its Timestamp, which a moved clock leaves alone. `repeated`: the
-    question may have been answered before, so the answer may be old; it names our question. Raises TransportError: an
-    HTTP status other than 200 and 500; PeerError: all else that does not hold. Source: DK-WUS WB013; digipoort 2.5,
-    2.6.
+    question may have been answered before, so the answer may be old; it names our question.
+    Raises TransportError: an HTTP status other than 200 and 500; PeerError: all else that does not hold.
+    Source: DK-WUS WB013; digipoort 2.5, 2.6.
     """
     if answer.status not in (200, FAULT_STATUS):
         raise TransportError(f"HTTP {answer.status}", sent=True)

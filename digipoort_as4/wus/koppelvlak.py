@@ -352,8 +352,8 @@ class Intake:
 def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
     """Read a message of one kind, and nothing else; large documents become files of the intake's quarantine.
 
-    Raises PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents. Source:
-    digipoort 1.4 to 1.6.
+    Raises PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents.
+    Source: digipoort 1.4 to 1.6.
     """
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 

@@ -102,8 +102,8 @@ Find = Callable[[Question], Awaitable[Told]]
 async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
     """Answer a verified question: read → look up facts, decide (`find`) → build → commit; again when facts changed.
 
-    Raises PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses. Source:
-    digipoort 1.4, 1.11; decisions 5, 8, 16.
+    Raises PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
+    Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
     """
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)

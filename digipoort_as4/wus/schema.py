@@ -46,8 +46,8 @@ def compiled(name: str = XSD) -> etree.XMLSchema:
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     """Validate a request, response or fault element; lines are those of the message as sent, `large` texts in it.
 
-    Raises PeerError: schema, with all errors found, each with where, found and expected. Source: digipoort 1.4 to 1.6;
-    issue 10.1 asks for all errors at once.
+    Raises PeerError: schema, with all errors found, each with where, found and expected.
+    Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
     """
     schema = compiled()
     with _validating:

@@ -22,7 +22,8 @@ from digipoort_as4.wus.scenarios import AGENCY
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit; returns what was committed.
 
-    Decides again when the delivery's own answer came in between. Source: decision 21; digipoort 1.4, 12.1.
+    Decides again when the delivery's own answer came in between.
+    Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
