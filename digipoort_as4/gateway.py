@@ -43,9 +43,7 @@ from digipoort_as4.wus.scenarios import Scenarios
 LIVE: Final = "/livez"  # answers while the process can answer at all
 READY: Final = "/readyz"  # answers 200 while requests can be accepted: the store holds, the tables are read
 TABLES: Final = ("routes", "parties", "consents")  # names of the operator's tables, in Settings and as files
-SERVICES: Final = {
-    service.name: service.path for service in operations.SERVICES if service.offered and service.name != "afleveren"
-}
+SERVICES: Final = {service.name: service.path for service in operations.SERVICES if service != operations.AFLEVEREN}
 """The hub's services and where they answer."""
 AFLEVEREN: Final = operations.AFLEVEREN.path  # where an agency's AfleverService answers
 LOOK_AGAIN: Final = timedelta(seconds=1)  # at most this old is what we know of the files' times

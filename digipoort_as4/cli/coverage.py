@@ -14,11 +14,10 @@ from digipoort_as4.wus.operations import AFLEVEREN, SERVICES, ZET_STATUS, Servic
 PAGE: Final = """# Coverage
 
 Independent, not Logius.
-This page is written by `make pages` from the table of operations (`wus/operations.py`), as `digipoort coverage` is.
+This page is written by `make pages` from the table of operations (`wus/operations.toml`), as `digipoort coverage` is.
 
 *done*: every element of the request counts, and every answer validates against the schema.
 *partial*: answered, but for what stands beside it.
-*not*: in the WSDL; a request gets a fault that names what is offered.
 """
 OURS: Final = (AFLEVEREN, ZET_STATUS)
 """Their WSDLs are not public: names by analogy."""
@@ -28,7 +27,7 @@ OURS: Final = (AFLEVEREN, ZET_STATUS)
 @json_option
 @click.option("--page", is_flag=True, help="As docs/coverage.md.")
 def coverage(as_json: bool, page: bool) -> None:
-    """Say which operations are done, partial or not there yet."""
+    """Say which operations are done, and which in part."""
     if page:
         streams.out("\n".join([PAGE, summary(), *(_section(service) for service in SERVICES)]))
         return
@@ -53,4 +52,4 @@ def _section(service: Service) -> str:
 def summary() -> str:
     """How many operations are how far."""
     count = Counter(operation.state for service in SERVICES for operation in service.operations)
-    return f"{sum(count.values())} operations: {count['done']} done, {count['partial']} partial, {count['not']} not."
+    return f"{sum(count.values())} operations: {count['done']} done, {count['partial']} partial."

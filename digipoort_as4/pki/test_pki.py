@@ -104,7 +104,8 @@ def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetim
     """Give a party certificates, in place of those that it had; the old ones stay valid.
 
     `name`, `oin`, `shape` and `role` as in `Identity`, the OIN of shape g4 in the TRIAL pattern; `now`: start of the
-    certificates' lives; `broken`: fields of `Broken`. Raises UsageError: one makes no sense, or no PKI is here.
+    certificates' lives; `broken`: fields of `Broken`.
+    Raises UsageError: one makes no sense, or no PKI is here.
     """
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)

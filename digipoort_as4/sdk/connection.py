@@ -6,7 +6,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from digipoort_as4.clock import Clock
 from digipoort_as4.errors import UsageError, failure
+from digipoort_as4.hub.mandates import BEDRIJVEN
 from digipoort_as4.pki import test_pki
 from digipoort_as4.pki.keys import FileSigner, Signer, TlsFiles, TlsIdentity, TlsP12
 from digipoort_as4.pki.path import Trust
@@ -24,7 +25,9 @@ from digipoort_as4.sdk import anchors
 from digipoort_as4.sdk.office import CLOCK, FILE, PKI, Party, PostOffice, default_dir, read
 from digipoort_as4.transport.tls import client_context
 from digipoort_as4.wssecurity.algorithms import Algorithms
+from digipoort_as4.wus import profiles
 from digipoort_as4.wus.operations import AANLEVEREN, OPHALEN, STATUSINFORMATIE
+from digipoort_as4.wus.profiles import Profile
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=10)
 READ_TIMEOUT: Final = timedelta(seconds=60)
@@ -57,6 +60,7 @@ class Connection:
     anchors: Callable[[], Trust]  # For the signature of answers, as it is now: revocation lists are renewed
     hub_oin: str  # Only answers signed by this OIN are read
     algorithms: Algorithms = SHA256
+    profile: Profile = field(default_factory=lambda: profiles.load().find(BEDRIJVEN))  # Signed ones only
     mtom: bool = False  # Aanleveren as MTOM: large documents travel as octets, a quarter smaller than base64
     patience: timedelta = PATIENCE
     timeout: timedelta = READ_TIMEOUT  # Without an octet of the answer

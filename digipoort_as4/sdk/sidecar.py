@@ -26,6 +26,7 @@ from digipoort_as4.soap import inhoud, xml_guard
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WSA, WSSE, local_name, q
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.wus import wsdl
 from digipoort_as4.wus.operations import SERVICES, Operation, Service
 
 MUST_UNDERSTAND: Final = q(SOAP11, "mustUnderstand")
@@ -44,10 +45,13 @@ class Sidecar:
     api_key: str = ""  # what callers must show; empty: whoever reaches the port may call
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
-        """One request: door → parse → sign and send → the verified answer, plain."""
-        service = next((one for one in SERVICES if request.path in paths_of(one)), None)
+        """One request: door → parse → sign and send → the verified answer, plain. GET `?wsdl` needs no door."""
+        services = {path: one for one in SERVICES if one.name in self.connection.services for path in one.paths}
+        if (described := wsdl.answer(request, services, "", "plain")) is not None:
+            return described
+        service = services.get(request.path)
         try:
-            if service is None or service.name not in self.connection.services:
+            if service is None:
                 raise PeerError("unknown-path", found=request.path[:200], expected=" of ".join(self.paths()))
             check_door(request, self.api_key)
             return await asyncio.to_thread(self._relay, request, service)
@@ -85,11 +89,6 @@ class Sidecar:
             exchange, status, action = refused.exchange, 500, operation.fault_action
         self.journal.write("relayed", operation=operation.name, message_id=exchange.message_id, status=status)
         return HttpAnswer(status, {"content-type": XML_TYPE}, BytesPayload(plain(exchange.message, message, action)))
-
-
-def paths_of(service: Service) -> tuple[str, str]:
-    """The paths of the real hosts, and those of the Aansluit Suite (digipoort 1.9)."""
-    return service.path, service.path.replace("/wus/2.0/", "/cpl/")
 
 
 # --- the door ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -40,15 +40,16 @@ from digipoort_as4.errors import (
     failure,
 )
 from digipoort_as4.payload import BytesPayload, FilePayload, Payload, Spool, read_all
+from digipoort_as4.pki.certificates import read_oin
 from digipoort_as4.sdk.connection import CONNECT_TIMEOUT, LIFE, Connection
 from digipoort_as4.soap import inhoud, xml_guard, xop
-from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.message import SoapMessage
 from digipoort_as4.soap.multipart import Written
 from digipoort_as4.soap.names import KV, SOAP11, WSA, local_name, q
-from digipoort_as4.wssecurity.open_message import Opened, SignaturePolicy, check_timestamp, open_message
+from digipoort_as4.wssecurity.open_message import Opened, check_timestamp, open_message
 from digipoort_as4.wssecurity.seal_message import seal
 from digipoort_as4.wus.operations import AANLEVEREN
+from digipoort_as4.wus.profiles import address_request
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 8.0  # Seconds between attempts: doubled each time up to this
@@ -67,6 +68,7 @@ class AnswerLost(OutcomeUnknown):
 
     def __init__(self, request: Payload, why: str) -> None:
         self.request, self.message_id, self.content_type = request, "", XML_TYPE  # Signed, as it was sent
+        self.signature_value = ""
         super().__init__(f"no answer came: {why}", sent=True)
         self.add_note("found: the request was sent, so it may have been accepted")
         self.add_note(
@@ -191,18 +193,19 @@ class WusTransport(Transport):
         """
         sent_at, message_id = self.connection.clock(), self.connection.new_id()
         if self.again is None:
-            request = self._seal(address, envelope, action, sent_at, message_id)
+            request, value = self._seal(address, envelope, action, sent_at, message_id)
         else:
             request, message_id = Written(self.again.content_type, self.again.request), self.again.message_id
+            value = self.again.signature_value
         try:
             raw = post(self.connection, address, request.body, action, sent_at + LIFE, request.content_type)
             message = parse_answer(raw, request.body)
         except AnswerLost as lost:
-            lost.message_id, lost.content_type = message_id, request.content_type
+            lost.message_id, lost.content_type, lost.signature_value = message_id, request.content_type, value
             raise
         fault = message.body.find(q(SOAP11, "Fault"))
-        fresh = self.again is None
-        opened = None if fault is not None else verify(self.connection, message, message_id, action, fresh=fresh)
+        asked = (message_id, action, value)
+        opened = verify(self.connection, message, *asked, fresh=self.again is None) if fault is None else None
         self.last = exchange = Exchange(
             request.body, message_id, raw.body, message, opened, request.content_type, raw.content_type
         )
@@ -220,17 +223,22 @@ class WusTransport(Transport):
             url = str(data_file(f"schemas/{XSD}"))
         return bytes(super().load(url))  # type: ignore[no-untyped-call]
 
-    def _seal(self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str) -> Written:
-        operation = envelope.find(f"{q(SOAP11, 'Body')}/*")
+    def _seal(
+        self, address: str, envelope: etree._Element, action: str, at: datetime, message_id: str
+    ) -> tuple[Written, str]:
+        """The signed request, and its SignatureValue."""
+        operation, c = envelope.find(f"{q(SOAP11, 'Body')}/*"), self.connection
         if operation is None:
             raise UsageError("the Body is empty")
-        addressing = Addressing(to=address, action=action, message_id=message_id)
+        if not c.profile.policy.signed:
+            raise UsageError("this client signs every request; the profile of this connection knows no signatures")
+        addressing = address_request(c.profile, address, c.hub_oin, read_oin(c.signer.certificate), action, message_id)
         mark, large = message_id.rpartition(":")[2], self.large or take_out(operation)
-        c, octets = self.connection, xml_guard.serialise(operation)
+        octets = xml_guard.serialise(operation)
         sealed = seal(octets, addressing, c.signer, c.algorithms, at, LIFE, lambda: mark, large)
         if c.mtom and AANLEVEREN.by_action(action):
-            return xop.pack(sealed.skeleton, large, secrets.token_hex(16))
-        return Written(XML_TYPE, sealed.payload)
+            return xop.pack(sealed.skeleton, large, secrets.token_hex(16)), sealed.signature_value
+        return Written(XML_TYPE, sealed.payload), sealed.signature_value
 
 
 def put_back(message: SoapMessage) -> bytes:
@@ -352,10 +360,18 @@ def parse_answer(raw: Raw, request: Payload | None = None) -> SoapMessage:
         raise failure(TransportError, what, found=str(reason)) from reason
 
 
-def verify(connection: Connection, message: SoapMessage, message_id: str, action: str, *, fresh: bool = True) -> Opened:
+def verify(
+    connection: Connection,
+    message: SoapMessage,
+    message_id: str,
+    action: str,
+    confirms: str | None = None,
+    *,
+    fresh: bool = True,
+) -> Opened:
     """Everything that must hold before an answer is read.
 
-    1. signature, coverage, certificate path and revocation; 2. Timestamp; 3. signed by the post office;
+    1. signature, coverage, confirmation, certificate path and revocation; 2. Timestamp; 3. signed by the post office;
     4. it answers this request; 5. it is the response that this action has.
 
     Args:
@@ -363,13 +379,15 @@ def verify(connection: Connection, message: SoapMessage, message_id: str, action
         message: the answer.
         message_id: of the request.
         action: of the request.
+        confirms: its SignatureValue; None asks for no confirmation.
         fresh: False for a request that was posted again: the answer is then as old as the first one.
 
     Raises:
         CertificateError: a SignatureError about the signer's certificate.
         SignatureError: one does not hold; the answer must not be used (DK-WUS WB013).
     """
-    policy, now = SignaturePolicy(sha1=connection.algorithms.weak, to_required=False), connection.clock()
+    policy = replace(connection.profile.policy, sha1=connection.algorithms.weak, to_required=False, confirms=confirms)
+    now = connection.clock()
     try:
         opened = open_message(message, policy, connection.trust, now)  # 1
         if fresh:

@@ -54,19 +54,13 @@ def find(header: etree._Element) -> tuple[dict[str, etree._Element], list[PeerEr
 
 
 def missing(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> list[PeerError]:
-    """Which headers must be there and are not: to-missing, action-missing, message-id-missing.
-
-    To is not required in an answer, where a missing one means anonymous (DK-WUS WA001).
-    """
+    """Which headers must be there and are not (…-missing); an answer without To is for anonymous (DK-WUS WA001)."""
     names = [name for name in _REQUIRED if name not in elements and (to_required or name != "To")]
     return [PeerError(_REQUIRED[name]) for name in names]
 
 
 def read(elements: Mapping[str, etree._Element], *, to_required: bool = True) -> Addressing:
-    """Read the headers that `find` found, each one covered by the signature when that matters.
-
-    Raises PeerError: all that is wrong at once: to-missing, action-missing, message-id-missing, header-value.
-    """
+    """Read what `find` found. Raises PeerError: all that is wrong: to-, action-, message-id-missing, header-value."""
     wrong, values = missing(elements, to_required=to_required), dict[str, str]()
     for name, element in elements.items():
         try:
@@ -106,11 +100,10 @@ def _value(name: str, found: str, expected: str, fix: str = "") -> PeerError:
 
 
 def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-    """Write the headers in the order of the real answers: To, MessageID, Action, RelatesTo, then the others.
+    """Write the headers in the order of the real answers; an empty action and a None are left out.
 
-    An empty action and a None are left out. Ids: wsu:Id by local name, or None for a message that is not signed.
-    Returns local names, and elements in exclusive canonical form that declare their own namespaces: octets sent are
-    octets hashed.
+    Each, by local name, is in exclusive canonical form and declares its own namespaces: octets sent are octets hashed.
+    `ids` are wsu:Ids by local name; None for a message that is not signed.
     """
     values = {
         "To": escape(addressing.to),

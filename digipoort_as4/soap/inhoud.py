@@ -27,22 +27,12 @@ _MOST_CHARACTERS: Final = 4 * ((limits.INHOUD + 2) // 3)  # Base64 characters, w
 def extract(
     body: Payload, token: str, *, most: int = limits.TREE, documents: int = limits.DOCUMENTS
 ) -> tuple[bytes, tuple[LargeText, ...]]:
-    """Replace the text of each large inhoud by a placeholder.
+    """Replace the text of each large inhoud by a placeholder, and return the texts too, in order (decision 13).
 
-    Args:
-        body: the request or answer as received.
-        token: fresh and secret, at least 128 bits; placeholders are derived from it, so nobody can write one himself.
-        most: octets that may be left.
-        documents: large texts that may be taken out.
-
-    Returns:
-        The octets with placeholders, at most `most`, and the texts that were taken out, in order.
-
-    Raises:
-        PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
-            left), xml-limit (too many large texts).
-
-    Source: decision 13.
+    Placeholders are derived from `token`, which is fresh and secret, at least 128 bits: nobody can write one himself.
+    At most `most` octets are left, at most `documents` texts taken out.
+    Raises PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
+    left), xml-limit (too many large texts).
     """
     if body.size <= limits.INHOUD_IN_TREE:
         return read_all(body), ()
@@ -102,9 +92,8 @@ class _Scanner:
             self._keep(text.held)
             return
         if len(self.large) == self.documents:
-            raise PeerError(
-                "xml-limit", where="inhoud", found="meer documenten", expected=f"hoogstens {self.documents}"
-            )
+            expected = f"hoogstens {self.documents}"
+            raise PeerError("xml-limit", where="inhoud", found="meer documenten", expected=expected)
         word = placeholder(f"{self.token}:{len(self.large)}")
         self.large.append(LargeText(word, slice_of(self.body, text.start, text.size)))
         self._keep(word.encode())
@@ -173,8 +162,8 @@ def octets_of(text: LargeText) -> Iterator[bytes]:
 def decode(text: Payload) -> Iterator[bytes]:
     """Decode base64 text strictly, in chunks; nothing may stand behind the padding.
 
-    Raises PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out. Source: XSD
-    base64Binary: white space is allowed, the unused bits of the last group are zero.
+    Raises PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out.
+    Source: XSD base64Binary: white space is allowed, the unused bits of the last group are zero.
     """
     rest, size = b"", 0
     for chunk in text.open():

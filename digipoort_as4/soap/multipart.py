@@ -143,11 +143,8 @@ def _lines(body: Payload, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
         while (found := window.find(delimiter, at)) >= 0 and (ended or found + longest <= len(window)):
             end = _LINE_END.match(window, found + len(delimiter), found + longest)
             if end is None or (end[2] == b"" and not (end[1] and ended and end.end() == len(window))):
-                raise _broken(
-                    "MIME",
-                    "een regel die met de boundary begint en verder gaat",
-                    "een boundary die nergens anders staat",
-                )
+                found_text = "een regel die met de boundary begint en verder gaat"
+                raise _broken("MIME", found_text, "een boundary die nergens anders staat")
             yield offset + found, offset + end.end(), bool(end[1])
             at = end.end()
         keep = found if found >= 0 else max(at, len(window) - len(delimiter) + 1)
@@ -187,7 +184,7 @@ def _broken(
 
 
 def write(parts: Sequence[tuple[Mapping[str, str], Payload]], boundary: str, **parameters: str) -> Written:
-    """Write a multipart/related body of headers and octets of each part, the root first.
+    """Write a multipart/related body of parts (headers, octets), the root first.
 
     The boundary, 1 to 70 characters, is unguessable, or of octets that nobody else chose, so that it occurs in no part.
     Parameters are those of the Content-Type, e.g. type; an underscore stands for a hyphen.

@@ -9,8 +9,7 @@ from lxml import etree
 
 SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP12: Final = "http://www.w3.org/2003/05/soap-envelope"
-SOAP_NEXT: Final = "http://schemas.xmlsoap.org/soap/actor/next"
-"""The actor that every receiver plays, so a header for it is for us too (SOAP 1.1 4.2.2)."""
+SOAP_NEXT: Final = "http://schemas.xmlsoap.org/soap/actor/next"  # actor that all play: for us too (SOAP 1.1 4.2.2)
 WSA: Final = "http://www.w3.org/2005/08/addressing"
 WSA_ANONYMOUS: Final = "http://www.w3.org/2005/08/addressing/anonymous"
 WSA_NONE: Final = "http://www.w3.org/2005/08/addressing/none"

@@ -36,23 +36,18 @@ _FEED: Final = 4 * limits.KIB  # Octets between two looks at the count of namesp
 def parse(
     octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False, most: int = limits.TREE
 ) -> SoapMessage:
-    """Turn octets into the one tree that all later code reads.
+    """Turn octets, large texts replaced by placeholders (soap.inhoud.extract), into the one tree that all code reads.
 
-    Args:
-        octets: large texts already replaced by placeholders (soap.inhoud.extract).
-        large: the texts that were taken out.
-        headless: True takes an envelope without Header (SOAP 1.1 4.2) for one with an empty Header.
-        most: octets that are parsed.
-
-    Raises:
-        PeerError: body-too-large, not-utf8, doctype, not-xml, xml-limit, comment, envelope, signature-shape (an Id
-            that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
-
+    `large`: the texts that were taken out. `headless`: an envelope without Header (SOAP 1.1 4.2) gets an empty one.
+    Raises PeerError: body-too-large (above `most`), not-utf8, doctype, not-xml, xml-limit, comment, envelope,
+    signature-shape (an Id that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
     Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
     """
     _check_octets(octets, most)
     envelope = _build_tree(octets)
-    _check_root(envelope)
+    if envelope.tag != _ENVELOPE:
+        found = "een SOAP 1.2-envelop" if envelope.tag == q(SOAP12, "Envelope") else f"element {_name(envelope)}"
+        raise _envelope(envelope, found, f"Envelope in {SOAP11}")
     ids = _check_nodes(envelope)
     if headless and [part.tag for part in envelope] == [_BODY]:
         envelope.insert(0, envelope.makeelement(_HEADER))
@@ -86,9 +81,6 @@ _HARDENED: Final = {
     "recover": False,
     "decompress": False,
 }
-
-
-# --- before the tree --------------------------------------------------------------------------------------------------
 
 
 def _check_octets(octets: bytes, most: int) -> None:
@@ -164,7 +156,9 @@ def _build_tree(octets: bytes) -> etree._Element:
         raise _not_xml(error) from error
     except ValueError as error:
         raise PeerError("not-xml", found=str(error)[:100]) from error
-    _check_warnings(parser)
+    for entry in parser.error_log:  # XML 1.1 has another alphabet, a relative URI no canonical form: only warnings
+        where, found, fix = f"regel {entry.line}", entry.message[:120], "Herstel de declaratie die hier genoemd wordt."
+        raise PeerError("not-xml", where=where, found=found, expected="XML 1.0 met absolute naamruimte-URI's", fix=fix)
     document = envelope.getroottree().docinfo
     if document.internalDTD is not None:
         raise PeerError("doctype", found="<!DOCTYPE", expected="geen DOCTYPE")
@@ -173,24 +167,10 @@ def _build_tree(octets: bytes) -> etree._Element:
     return envelope
 
 
-def _check_warnings(parser: etree.XMLParser) -> None:
-    """XML 1.1 has another alphabet, a relative namespace URI no canonical form: libxml2 only warns of them."""
-    for entry in parser.error_log:
-        where, found, fix = f"regel {entry.line}", entry.message[:120], "Herstel de declaratie die hier genoemd wordt."
-        raise PeerError("not-xml", where=where, found=found, expected="XML 1.0 met absolute naamruimte-URI's", fix=fix)
-
-
 def _not_xml(error: etree.XMLSyntaxError) -> PeerError:
     name = "xml-limit" if getattr(error, "code", 0) in _RESOURCE_ERRORS else "not-xml"
     where, found, fix = f"regel {error.lineno}", str(error.msg)[:120], "Controleer het bericht met een XML-parser."
     return PeerError(name, where=where, found=found, expected="welgevormde XML 1.0", fix=fix)
-
-
-def _check_root(envelope: etree._Element) -> None:
-    if envelope.tag == _ENVELOPE:
-        return
-    found = "een SOAP 1.2-envelop" if envelope.tag == q(SOAP12, "Envelope") else f"element {_name(envelope)}"
-    raise _envelope(envelope, found, f"Envelope in {SOAP11}")
 
 
 def _check_nodes(envelope: etree._Element) -> dict[str, etree._Element]:
@@ -199,7 +179,10 @@ def _check_nodes(envelope: etree._Element) -> dict[str, etree._Element]:
         raise _limit("diepere nesting", f"hoogstens {limits.DEPTH} diep")
     ids: dict[str, etree._Element] = {}
     for node in envelope.iter(etree.Comment, etree.PI, etree.Entity):
-        raise _comment(node)
+        kind = "commentaar" if isinstance(node, etree._Comment) else "een processing instruction of entiteit"
+        where, expected = f"regel {node.sourceline}", "alleen elementen en tekst in de Envelope"
+        fix = "Laat commentaar en processing instructions weg."
+        raise PeerError("comment", where=where, found=kind, expected=expected, fix=fix)
     for element in envelope.iter():
         names = element.keys()
         if not names:
@@ -227,16 +210,12 @@ def _header_and_body(envelope: etree._Element) -> tuple[etree._Element, etree._E
         found = ", ".join(_name(part) for part in parts[:5]) or "niets"
         raise _envelope(envelope, found, "een Header en daarna een Body")
     header, body = parts
-    _check_no_text(envelope, "Envelope")
-    _check_no_text(header, "Header")
+    for parent, name in ((envelope, "Envelope"), (header, "Header")):
+        if has_text(parent, list(parent)):
+            raise _envelope(parent, f"tekst in {name}", "alleen elementen")
     if envelope.getnext() is not None:
         raise _envelope(envelope, "commentaar of een processing instruction achter de Envelope", "niets")
     return header, body
-
-
-def _check_no_text(parent: etree._Element, name: str) -> None:
-    if has_text(parent, list(parent)):
-        raise _envelope(parent, f"tekst in {name}", "alleen elementen")
 
 
 def _check_placeholders(octets: bytes, body: etree._Element, large: Sequence[LargeText]) -> None:
@@ -266,13 +245,6 @@ def _limit(found: str, expected: str) -> PeerError:
 
 def _not_utf8(where: str, found: str) -> PeerError:
     return PeerError("not-utf8", where=where, found=found, expected="UTF-8", fix="Verstuur het bericht in UTF-8.")
-
-
-def _comment(node: etree._Element) -> PeerError:
-    kind = "commentaar" if isinstance(node, etree._Comment) else "een processing instruction of entiteit"
-    where, expected = f"regel {node.sourceline}", "alleen elementen en tekst in de Envelope"
-    fix = "Laat commentaar en processing instructions weg."
-    return PeerError("comment", where=where, found=kind, expected=expected, fix=fix)
 
 
 def _envelope(element: etree._Element, found: str, expected: str) -> PeerError:

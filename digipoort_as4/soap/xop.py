@@ -44,10 +44,8 @@ def extract(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[
 def unpack(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Restore the envelope of a XOP package: each xop:Include becomes the canonical base64 of the part it names.
 
-    Returns the envelope, and the texts that are too large to stand in it, in the order of the document. Their octets
-    stay where they are and their base64 is made while it is read.
-    Raises PeerError: content-type, multipart, xop, inhoud-too-large, and what soap.inhoud and soap.xml_guard say of the
-    root.
+    Texts too large to stand in it come beside it, in the order of the document; their base64 is made while it is read.
+    Raises PeerError: content-type, multipart, xop, inhoud-too-large, and what soap.inhoud and soap.xml_guard refuse.
     Source: XOP 1.0 3.2; MTOM SOAP 1.1 binding 2; digipoort 1.7.
     """
     package = multipart.read(body, content_type)
@@ -127,11 +125,11 @@ def _broken(where: str, found: str, expected: str) -> PeerError:
 
 
 def pack(skeleton: bytes, large: Mapping[str, Payload], mark: str) -> multipart.Written:
-    """Make a XOP package of a message: a skeleton with a placeholder where a large payload's base64 stands.
+    """Make a XOP package of a Sealed.skeleton and its decoded payloads by placeholder.
 
-    Large: decoded payloads by placeholder. Mark: 1 to 60 letters and digits that occur in no payload, as
-    `multipart.write` asks of a boundary.
-    Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2. What is signed does not change: it is the base64 that XOP restores.
+    The mark, 1 to 60 letters and digits, occurs in no payload (multipart.write). What is signed does not change: it is
+    the base64 that XOP restores.
+    Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2.
     """
     parts: list[tuple[Mapping[str, str], Payload]] = []
     for number, (placeholder, payload) in enumerate(large.items(), 1):

@@ -125,7 +125,8 @@ class Payloads:
     def sweep(self, known: Callable[[str], bool], older_than: datetime) -> int:
         """Remove files whose key is not `known` to a row: left by an upload that died before its commit.
 
-        Younger files stay, but an unfinished one goes whatever its age: its writer is gone. Returns how many went.
+        Younger files stay, but an unfinished one goes whatever its age: its writer is gone.
+        Returns how many went.
         """
         gone = 0
         for path in list(self.folder.glob("*/*")):

@@ -24,7 +24,8 @@ def origin(scheme: str, peer: str, header: Header, trusted: Sequence[Network]) -
     """E.g. https://localhost:8443; empty when the request names no host that could be one.
 
     `scheme` is the connection's, `peer` the IP address at its other end; the Forwarded, or else X-Forwarded-Proto,
-    -Host and -Port of `trusted` proxies count. Source: RFC 7239, from the nearest outwards until one is not trusted.
+    -Host and -Port of `trusted` proxies count.
+    Source: RFC 7239, from the nearest outwards until one is not trusted.
     """
     host = "".join(header("Host")[:1])
     for said in _hops(header) if trusted and _within(peer, trusted) else ():

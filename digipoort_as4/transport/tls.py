@@ -6,6 +6,7 @@ Trusts only the bundle it is given; does not look at revocation, which the servi
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,14 +19,19 @@ SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; all suites of 1.3 are of this kind. "Goed" in the Dutch NCSC TLS guidelines."""
 
 
-def server_context(identity: TlsIdentity, ca: Path) -> ssl.SSLContext:
+def server_context(identity: TlsIdentity, ca: Path, between: Iterable[Path] = ()) -> ssl.SSLContext:
     """The listening side: asks for a certificate and takes none for an answer.
+
+    CAs in `between` complete the chain of a client that sends its own certificate alone; they are not trusted by that.
 
     GET of WSDL, XSD and health needs none, every POST does (decision 9): the service checks that. A certificate that
     does not lead to the PEM bundle `ca` ends in a handshake alert (decision 5).
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ca)
     context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN  # a path ends at a root of `ca` only
+    for bundle in between:
+        context.load_verify_locations(cafile=str(bundle))
     return context
 
 

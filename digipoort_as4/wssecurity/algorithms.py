@@ -52,19 +52,6 @@ def hash_of(uri: str, table: dict[str, str], where: str) -> str:
     """The hash name of an algorithm URI. Raises PeerError: algorithm, for every URI that the table does not have."""
     if uri not in table:
         strong = ", ".join(name for name in table.values() if name not in WEAK)
-        raise PeerError(
-            "algorithm", where=where, found=uri[:120], expected=strong, fix="Onderteken met RSA en SHA-256 of sterker."
-        )
+        fix = "Onderteken met RSA en SHA-256 of sterker."
+        raise PeerError("algorithm", where=where, found=uri[:120], expected=strong, fix=fix)
     return table[uri]
-
-
-def check_strength(hash_name: str, where: str, *, sha1: bool) -> None:
-    """Refuse SHA-1 unless the policy allows it. Raises PeerError: algorithm."""
-    if hash_name in WEAK and not sha1:
-        raise PeerError(
-            "algorithm",
-            where=where,
-            found="SHA-1",
-            expected="SHA-256, SHA-384 of SHA-512",
-            fix="Onderteken met SHA-256, of laat SHA-1 voor deze aansluiting aanzetten.",
-        )

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lxml import etree
 
@@ -39,16 +40,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_SECURITY: Final = q(WSSE, "Security")
-_TIMESTAMP: Final = q(WSU, "Timestamp")
-_CREATED: Final = q(WSU, "Created")
-_EXPIRES: Final = q(WSU, "Expires")
-_TOKEN: Final = q(WSSE, "BinarySecurityToken")
-_SIGNATURE: Final = q(DS, "Signature")
-_CONFIRMATION: Final = q(WSSE11, "SignatureConfirmation")
-_ACTOR: Final = q(SOAP11, "actor")
-_OURS: Final = frozenset({None, "", SOAP_NEXT})
-"""Actors whose headers are for us; a header for anybody else is never looked into (threats W07)."""
+_SECURITY, _TOKEN, _ACTOR = q(WSSE, "Security"), q(WSSE, "BinarySecurityToken"), q(SOAP11, "actor")
+_TIMESTAMP, _CREATED, _EXPIRES = (q(WSU, name) for name in ("Timestamp", "Created", "Expires"))
+_SIGNATURE, _CONFIRMATION = q(DS, "Signature"), q(WSSE11, "SignatureConfirmation")
+_OURS: Final = frozenset({None, "", SOAP_NEXT})  # actors; a header for another is never looked into (W07)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +76,7 @@ class Opened:
     signer: Certificate  # Who signed; of an unsigned message who connected
     certificate_path: tuple[Certificate, ...]  # Leaf to anchor
     oin: str  # OIN or HRN of the signer, 20 positions
-    signature_value: (
-        str  # Base64 without white space, however it was wrapped; unsigned: `sha256:` and the digest in hex
-    )
+    signature_value: str  # Base64 without white space; unsigned: `sha256:` and the digest in hex
     algorithms: Algorithms  # The family in which the answer is signed
     coverage: str  # JSON for the evidence: which reference covered which part, with what, and whose certificate
     proof: object = field(repr=False, compare=False)
@@ -123,7 +116,7 @@ class Examination:
 
 
 def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime) -> Opened:
-    """Verify a signed message and return what was signed.
+    """Verify a signed message and return what was signed, with a certificate that is valid at this moment.
 
     The steps, cheapest and most decisive first (design 7), as `_steps` takes them:
 
@@ -137,9 +130,9 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
     7. path, policy, revocation, OIN
     8. digests
     9. reading of the signed Timestamp, addressing and operation
-    Args: message: guarded tree of one message; policy: of the connection; trust: anchors and revocation of this moment;
-    at: moment at which the certificate must be valid. Raises PeerError: what the first step that refuses found, all of
-    it at once (errors.PeerError.others). Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
+
+    Raises PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others).
+    Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
     """
     steps = _steps(message, policy, trust, at)
     try:
@@ -154,10 +147,11 @@ def open_unsigned(
 ) -> Opened:
     """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
 
-    Args: tls: DER of the certificate that the other end of the connection proved, and what it must be good for; digest:
-    SHA-256 of the message as it came, 32 octets. Raises PeerError: the first finding; a signature that nobody verifies
-    must not look verified, so it is one. TypeError: the policy asks for a signature; our own mistake. Source: DK-WUS
-    3.8.1, profile Digikoppeling 2W-be.
+    `tls`: DER of the certificate that the other end proved, and what it must be good for. `digest`: SHA-256 of the
+    message.
+    Raises PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
+    TypeError: the policy asks for a signature; our own mistake.
+    Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
     """
     if policy.signed:
         raise TypeError("this connection asks for a signature")
@@ -182,8 +176,7 @@ def open_unsigned(
 def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
     """Take the same steps, but go on after a finding as far as the message allows, and judge the Timestamp as well.
 
-    Args: message: guarded tree; policy: of the connection; trust: None leaves the certificate's path unjudged; at:
-    moment for certificate and Timestamp.
+    Without `trust` the certificate's path is left unjudged.
     """
     steps = _steps(message, policy, trust, at)
     findings: list[PeerError] = []
@@ -199,10 +192,7 @@ def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, 
 
 
 def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> None:
-    """Judge the freshness of a message; one of a connection without WS-Security has no Timestamp.
-
-    Raises PeerError: timestamp. Source: decision 7; DK-WUS WB002.
-    """
+    """Judge the freshness, where there is a Timestamp. Raises PeerError: timestamp (decision 7; DK-WUS WB002)."""
     if opened.created is not None:
         raise_all(_untimely(opened.created, opened.expires, policy, now))
 
@@ -227,7 +217,8 @@ def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, a
     value_ok = (yield from _judged(lambda: check_value(signature, signer))) if signer else None
     yield from _all_of([] if weak else uncovered)
     yield from _all_of(_confirmed(security.confirmations, parts, policy))
-    oin, path = (yield from _trusted(signer, trust, at)) if signer else (None, ())
+    trusted = (yield from _found(lambda: trust.judge(signer, at, Purpose.SIGNING))) if signer and trust else None
+    oin = (yield from _found(lambda: read_oin(signer))) if signer else None
     verdicts = yield from _digests(message, parts)
     created, expires = (yield from _found(lambda: _read_timestamp(security.timestamp))) or (None, None)
     return Examination(
@@ -243,7 +234,7 @@ def _steps(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, a
         algorithms=_family(signature, parts),
         signature_value=base64.b64encode(signature.value).decode(),
         operation=(yield from _found(lambda: _read_operation(message.body))),
-        certificate_path=path,
+        certificate_path=trusted.path if trusted else (),
     )
 
 
@@ -408,32 +399,15 @@ def _confirmed(
             yield _shape(name, "een andere Value", "de SignatureValue van het verzoek")
 
 
-# 7: trust
-def _trusted(
-    signer: Certificate, trust: Trust | None, at: datetime
-) -> _Steps[tuple[str | None, tuple[Certificate, ...]]]:
-    path: tuple[Certificate, ...] = ()
-    if trust is not None:
-        verdict = yield from _found(lambda: trust.judge(signer, at, Purpose.SIGNING))
-        path = verdict.path if verdict else ()
-    oin = yield from _found(lambda: read_oin(signer))
-    return oin, path
-
-
 # 8: digests
 def _digests(message: SoapMessage, parts: tuple[_Part, ...]) -> _Steps[tuple[ReferenceVerdict, ...]]:
     """A verdict on each reference, also on one that leads nowhere."""
     verdicts = []
     for part in parts:
-        ok = part.node is not None and (
-            yield from _judged(_digest_check(part.reference, part.node, part.name, message))
-        )
-        verdicts.append(ReferenceVerdict(part.reference.uri, part.name, part.reference.hash_name, ok))
+        reference, node = part.reference, part.node
+        ok = node is not None and (yield from _judged(partial(check_digest, reference, node, part.name, message.large)))
+        verdicts.append(ReferenceVerdict(reference.uri, part.name, reference.hash_name, ok))
     return tuple(verdicts)
-
-
-def _digest_check(reference: Reference, node: etree._Element, name: str, message: SoapMessage) -> Callable[[], None]:
-    return lambda: check_digest(reference, node, name, message.large)
 
 
 def _family(signature: Signature, parts: tuple[_Part, ...]) -> Algorithms:
@@ -516,32 +490,14 @@ def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) ->
 
 
 def _made(message: SoapMessage, policy: SignaturePolicy, seen: Examination, covered: Mapping[str, object]) -> Opened:
-    if (
-        seen.operation is None
-        or seen.addressing is None
-        or seen.signer is None
-        or seen.oin is None
-        or seen.signature_value is None
-        or seen.algorithms is None
-        or not seen.certificate_path
-    ):
+    names = ("operation", "addressing", "signer", "oin", "signature_value", "algorithms", "certificate_path")
+    verified: dict[str, Any] = {name: getattr(seen, name) for name in names}
+    if any(value is None or value == () for value in verified.values()):
         raise TypeError("a step let through what it had not verified")
-    record = {"certificate": seen.signer.sha256.hex(), **covered}
-    return Opened(
-        message=message,
-        policy=policy,
-        operation=seen.operation,
-        addressing=seen.addressing,
-        created=seen.created,
-        expires=seen.expires,
-        signer=seen.signer,
-        certificate_path=seen.certificate_path,
-        oin=seen.oin,
-        signature_value=seen.signature_value,
-        algorithms=seen.algorithms,
-        coverage=json.dumps(record, ensure_ascii=False, separators=(",", ":")),
-        proof=_PROOF,
-    )
+    record = {"certificate": verified["signer"].sha256.hex(), **covered}
+    coverage = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    verified |= {"created": seen.created, "expires": seen.expires}  # None in a message without WS-Security
+    return Opened(message=message, policy=policy, coverage=coverage, proof=_PROOF, **verified)
 
 
 def _missing(what: str) -> PeerError:

@@ -47,12 +47,10 @@ def seal(
     """Sign a message: Timestamp, every WS-Addressing header and Body, each by its own reference.
 
     Every signed element is written in its exclusive canonical form and declares its own namespaces, so the octets sent
-    are the octets hashed.
-    Args: operation: the element for the Body, as UTF-8, placeholders in it where a large payload goes; algorithms: of
-    the request that is answered (digipoort 2.5), or the default; life: from Created to Expires; new_id: gives a fresh
-    NCName part; called once; large: decoded payloads by placeholder, in the order of the document; confirms:
-    SignatureValue of the request, for a signed SignatureConfirmation; None writes none. Source: digipoort 2.1, 2.2,
-    2.5; DK-WUS WB002-WB010, WB014.
+    are the octets hashed. In `operation`, the element for the Body as UTF-8, a placeholder stands where a payload of
+    `large` goes, in the same order. `life`: from Created to Expires. `new_id`, called once: a fresh NCName part.
+    `confirms`: SignatureValue of the request, for a signed SignatureConfirmation; None writes none.
+    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014.
     """
     mark = new_id()
     ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Confirmation", "Body", *wsa.HEADERS)}
@@ -67,7 +65,8 @@ def seal(
     value = signer.sign(f'<SignedInfo xmlns="{DS}">{info}'.encode(), algorithms.signature)
     signature_value = base64.b64encode(value).decode()
     token = _token(signer.certificate.der, ids["Token"])
-    security = _security(timestamp, token, confirmation, _signature(info, signature_value, ids["Token"]))
+    parts = timestamp + token + confirmation + _signature(info, signature_value, ids["Token"])
+    security = f'<wsse:Security xmlns:wsse="{WSSE}" soapenv:mustUnderstand="1">{parts}</wsse:Security>'
     start = _start(security + "".join(text for _, text in headers)).encode()
     return Sealed(joined([BytesPayload(start), *pieces, BytesPayload(_END)]), start + body + _END, signature_value)
 
@@ -96,10 +95,6 @@ def _body(operation: bytes, body_id: str) -> bytes:
     """The Body in canonical form, whatever form the operation was written in."""
     start = f'<soapenv:Body xmlns:soapenv="{SOAP11}" xmlns:wsu="{WSU}" wsu:Id="{body_id}">'
     return canonical(parse_own(start.encode() + operation + b"</soapenv:Body>"))
-
-
-def _security(*parts: str) -> str:
-    return f'<wsse:Security xmlns:wsse="{WSSE}" soapenv:mustUnderstand="1">{"".join(parts)}</wsse:Security>'
 
 
 def _timestamp(identity: str, created: datetime, life: timedelta) -> str:

@@ -20,37 +20,17 @@ from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError
 from digipoort_as4.pki.certificates import Certificate
 from digipoort_as4.soap.message import LargeText
-from digipoort_as4.soap.names import (
-    BASE64_BINARY,
-    DS,
-    EC,
-    WHITE_SPACE,
-    WSSE,
-    WSSE11,
-    WSU,
-    X509V3,
-    has_text,
-    local_name,
-    q,
-)
-from digipoort_as4.wssecurity.algorithms import DIGESTS, EXCLUSIVE, SIGNATURES, check_strength, hash_of
+from digipoort_as4.soap.names import BASE64_BINARY, DS, WHITE_SPACE, WSSE, WSSE11, WSU, X509V3, has_text, local_name, q
+from digipoort_as4.wssecurity.algorithms import DIGESTS, EXCLUSIVE, SIGNATURES, WEAK, hash_of
 from digipoort_as4.wssecurity.c14n import DEFAULT, canonical, hash_canonical
 
-_SIGNED_INFO: Final = q(DS, "SignedInfo")
-_SIGNATURE_VALUE: Final = q(DS, "SignatureValue")
-_KEY_INFO: Final = q(DS, "KeyInfo")
-_METHODS: Final = [q(DS, "CanonicalizationMethod"), q(DS, "SignatureMethod")]
-_REFERENCE: Final = q(DS, "Reference")
-_REFERENCE_PARTS: Final = [q(DS, "Transforms"), q(DS, "DigestMethod"), q(DS, "DigestValue")]
-_TRANSFORM: Final = q(DS, "Transform")
-_INCLUSIVE: Final = q(EC, "InclusiveNamespaces")
-_TOKEN_REFERENCE: Final = q(WSSE, "SecurityTokenReference")
-_TOKEN_LINK: Final = q(WSSE, "Reference")
+_SIGNATURE_PARTS: Final = [q(DS, name) for name in ("SignedInfo", "SignatureValue", "KeyInfo")]
+_METHODS: Final = [q(DS, name) for name in ("CanonicalizationMethod", "SignatureMethod")]
+_REFERENCE_PARTS: Final = [q(DS, name) for name in ("Transforms", "DigestMethod", "DigestValue")]
+_INCLUSIVE: Final = q(EXCLUSIVE, "InclusiveNamespaces")  # the URI of the algorithm is its namespace too
 
-_IDS: Final = frozenset({"Id", q(WSU, "Id")})
-"""Toolkits put either on Signature, KeyInfo and SecurityTokenReference (digipoort 2.7)."""
+_IDS: Final = frozenset({"Id", q(WSU, "Id")})  # either, on Signature, KeyInfo and SecurityTokenReference (2.7)
 
-_DIGEST_SIZES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha1": hashes.SHA1(),
     "sha256": hashes.SHA256(),
@@ -85,11 +65,11 @@ class Signature:
 def read_signature(element: etree._Element) -> Signature:
     """Read a ds:Signature, refusing whatever the allow-list does not have.
 
-    Raises PeerError: signature-shape, algorithm (one that WUS does not know), key-reference. Source: threats 1.1 step
-    5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4.
+    Raises PeerError: signature-shape, algorithm (one that WUS does not know), key-reference.
+    Source: threats 1.1 step 5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4.
     """
     _allow(element, _IDS)
-    signed_info, value, key_info = _children(element, [_SIGNED_INFO, _SIGNATURE_VALUE, _KEY_INFO])
+    signed_info, value, key_info = _children(element, _SIGNATURE_PARTS)
     prefixes, hash_name, references = _read_signed_info(signed_info)
     token_uri, token_reference = _read_key_info(key_info)
     return Signature(signed_info, prefixes, hash_name, references, _base64(value, _IDS), token_uri, token_reference)
@@ -100,7 +80,7 @@ def _read_signed_info(element: etree._Element) -> tuple[tuple[str, ...], str, tu
     count = len(element) - len(_METHODS)
     if not 1 <= count <= limits.REFERENCES:
         raise _shape("SignedInfo", f"{max(count, 0)} keer Reference", f"1 tot {limits.REFERENCES} keer")
-    method, signature_method, *references = _children(element, _METHODS + [_REFERENCE] * count)
+    method, signature_method, *references = _children(element, _METHODS + [q(DS, "Reference")] * count)
     prefixes = _exclusive(method)
     _allow(signature_method, frozenset({"Algorithm"}))
     _children(signature_method, [])
@@ -115,14 +95,14 @@ def _read_reference(element: etree._Element) -> Reference:
     if not uri.startswith("#") or uri.startswith("#xpointer(") or len(uri) == 1:
         raise _shape("Reference", f"URI={uri[:60]!r}", 'URI="#id" van een element in dit bericht')
     _allow(transforms, frozenset())
-    (transform,) = _children(transforms, [_TRANSFORM])
+    (transform,) = _children(transforms, [q(DS, "Transform")])
     prefixes = _exclusive(transform)
     _allow(digest_method, frozenset({"Algorithm"}))
     _children(digest_method, [])
     hash_name = hash_of(digest_method.get("Algorithm", ""), DIGESTS, f"DigestMethod van {uri[:60]}")
     value = _base64(digest_value, frozenset())
-    if len(value) != _DIGEST_SIZES[hash_name]:
-        raise _shape(f"DigestValue van {uri[:60]}", f"{len(value)} octetten", f"{_DIGEST_SIZES[hash_name]} octetten")
+    if len(value) != (size := _HASHES[hash_name].digest_size):
+        raise _shape(f"DigestValue van {uri[:60]}", f"{len(value)} octetten", f"{size} octetten")
     return Reference(uri, prefixes, hash_name, value)
 
 
@@ -148,9 +128,9 @@ def _read_key_info(element: etree._Element) -> tuple[str, etree._Element]:
     """The one allowed form: a SecurityTokenReference that refers directly to the token (DK-WUS WB010)."""
     try:
         _allow(element, _IDS)
-        (token_reference,) = _children(element, [_TOKEN_REFERENCE])
+        (token_reference,) = _children(element, [q(WSSE, "SecurityTokenReference")])
         _allow(token_reference, _IDS | {q(WSSE11, "TokenType")})
-        (link,) = _children(token_reference, [_TOKEN_LINK])
+        (link,) = _children(token_reference, [q(WSSE, "Reference")])
         _allow(link, frozenset({"URI", "ValueType"}))
         _children(link, [])
     except PeerError as error:
@@ -161,20 +141,16 @@ def _read_key_info(element: etree._Element) -> tuple[str, etree._Element]:
 
 
 def _key_reference(found: str) -> PeerError:
-    return PeerError(
-        "key-reference",
-        where="KeyInfo",
-        found=found,
-        expected="SecurityTokenReference/Reference naar het BinarySecurityToken (X509v3)",
-        fix="Stuur het certificaat mee als BinarySecurityToken en verwijs er direct naar.",
-    )
+    expected = "SecurityTokenReference/Reference naar het BinarySecurityToken (X509v3)"
+    fix = "Stuur het certificaat mee als BinarySecurityToken en verwijs er direct naar."
+    return PeerError("key-reference", where="KeyInfo", found=found, expected=expected, fix=fix)
 
 
 def read_token(element: etree._Element) -> bytes:
     """The DER octets of a BinarySecurityToken.
 
-    Raises PeerError: key-reference for another type, signature-shape for text that is not base64. Source: WSS X.509
-    Token Profile 1.0 3.1; threats S27.
+    Raises PeerError: key-reference for another type, signature-shape for text that is not base64.
+    Source: WSS X.509 Token Profile 1.0 3.1; threats S27.
     """
     value_type, encoding = element.get("ValueType"), element.get("EncodingType")
     if value_type != X509V3 or encoding != BASE64_BINARY:
@@ -184,34 +160,27 @@ def read_token(element: etree._Element) -> bytes:
 
 def weaknesses(signature: Signature, *, sha1: bool) -> Iterator[PeerError]:
     """SHA-1 in a signature, where the policy does not allow it: a finding per kind of use."""
-    yield from _weak("SignatureMethod", {signature.hash_name}, sha1=sha1)
-    yield from _weak("DigestMethod", {reference.hash_name for reference in signature.references}, sha1=sha1)
-
-
-def _weak(where: str, hash_names: set[str], *, sha1: bool) -> Iterator[PeerError]:
-    for hash_name in hash_names:
-        try:
-            check_strength(hash_name, where, sha1=sha1)
-        except PeerError as finding:
-            yield finding
+    uses = {("SignatureMethod", signature.hash_name): None}
+    uses |= {("DigestMethod", reference.hash_name): None for reference in signature.references}
+    for where, hash_name in uses:
+        if hash_name in WEAK and not sha1:
+            expected = "SHA-256, SHA-384 of SHA-512"
+            fix = "Onderteken met SHA-256, of laat SHA-1 voor deze aansluiting aanzetten."
+            yield PeerError("algorithm", where=where, found="SHA-1", expected=expected, fix=fix)
 
 
 def check_value(signature: Signature, certificate: Certificate) -> None:
     """Verify SignatureValue over SignedInfo with the key of the token.
 
-    Raises PeerError: algorithm for a key that is not RSA, signature-value. Source: XMLDSig 3.2.2; before any digest, so
-    that a forger buys no hashing (threats S28).
+    Raises PeerError: algorithm for a key that is not RSA, signature-value.
+    Source: XMLDSig 3.2.2; before any digest, so that a forger buys no hashing (threats S28).
     """
     key = certificate.public_key
     if not isinstance(key, rsa.RSAPublicKey):
         raise PeerError("algorithm", where="BinarySecurityToken", found="geen RSA-sleutel", expected="RSA")
+    signed, hash_algorithm = canonical(signature.signed_info, signature.prefixes), _HASHES[signature.hash_name]
     try:
-        key.verify(
-            signature.value,
-            canonical(signature.signed_info, signature.prefixes),
-            padding.PKCS1v15(),
-            _HASHES[signature.hash_name],
-        )
+        key.verify(signature.value, signed, padding.PKCS1v15(), hash_algorithm)
     except InvalidSignature as error:
         raise PeerError("signature-value", where="SignatureValue", found="een andere waarde") from error
 

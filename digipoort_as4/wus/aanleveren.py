@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, check_all
 from digipoort_as4.hub import identities, statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
@@ -18,9 +17,10 @@ from digipoort_as4.hub.routes import resolve_recipient
 from digipoort_as4.payload import content_digest
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, ausp, intake, koppelvlak
-from digipoort_as4.wus.koppelvlak import AanleverRequest, AanleverResponse
-from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus import ausp, intake, koppelvlak
+from digipoort_as4.wus.answers import Decided, conclude
+from digipoort_as4.wus.koppelvlak import AanleverRequest, AanleverResponse, Written
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import Operation
 
 FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this order (digipoort 3.2)
@@ -38,18 +38,15 @@ async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, offic
         if earlier and snapshot.refuses_duplicates(opened.oin):
             raise duplicate(accepted, earlier)
         await office.scenarios.meet("aanleveren", accepted.berichtsoort, accepted.aanleverkenmerk)
-        accepted = await _keep(accepted, office.store)
-        kenmerk, now = office.new_id(), office.now()
-        body = build(accepted, kenmerk, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
-        effects = build_effects(accepted, kenmerk, now, earlier)
-        decision = answers.build_decision(effects, operation, opened, sealed, now, kenmerk)
-        reply = answers.still(await answers.conclude(decision, opened, office.store))
-    if reply.octets is decision.reply:
-        note("accepted", opened, operation, office, _told(accepted, kenmerk, earlier))
-    else:
-        note("repeated", opened, operation, office)
-    return reply
+        # large documents become durable before the decision that names them
+        kept = tuple([await office.store.keep(document) for document in accepted.documents])
+        accepted, kenmerk = replace(accepted, documents=kept), office.new_id()
+
+        async def find_answer(now: datetime) -> Decided:
+            body, effects = build(accepted, kenmerk, now), build_effects(accepted, kenmerk, now, earlier)
+            return Decided(body, "accepted", _told(accepted, kenmerk, earlier), effects, kenmerk)
+
+        return await conclude(find_answer, opened, operation, office)
 
 
 def _told(accepted: Aanlevering, kenmerk: str, duplicate_of: str | None) -> dict[str, str | int | None]:
@@ -74,13 +71,10 @@ async def _find_duplicate(sent: AanleverRequest, sender_oin: str, store: Store) 
 
 def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
     """The refusal of a probable duplicate, to the one who sent the earlier one (kenmerk) as well."""
-    return PeerError(
-        "duplicate",
-        where="aanleverkenmerk",
-        found=accepted.aanleverkenmerk or "",
-        expected=f"een ander aanleverkenmerk of andere documenten dan het bericht met kenmerk {earlier}",
-        fix=f"Vraag de statussen van kenmerk {earlier} op; het bericht is al aangenomen.",
-    )
+    where, found = "aanleverkenmerk", accepted.aanleverkenmerk or ""
+    expected = f"een ander aanleverkenmerk of andere documenten dan het bericht met kenmerk {earlier}"
+    fix = f"Vraag de statussen van kenmerk {earlier} op; het bericht is al aangenomen."
+    return PeerError("duplicate", where=where, found=found, expected=expected, fix=fix)
 
 
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:
@@ -108,26 +102,10 @@ def _find_recipient(aanlevering: Aanlevering, snapshot: Snapshot) -> Identiteit:
     return resolve_recipient(snapshot.routes.require(aanlevering.berichtsoort), aanlevering, snapshot.agencies)
 
 
-async def _keep(accepted: Aanlevering, store: Store) -> Aanlevering:
-    """Large documents become durable before the decision that names them."""
-    return replace(accepted, documents=tuple([await store.keep(document) for document in accepted.documents]))
-
-
-def build(accepted: Aanlevering, kenmerk: str, now: datetime) -> bytes:
-    """The aanleverResponse: what was sent, kenmerk, tijdstempelAangeleverd, the resolved recipient (digipoort 1.11)."""
-    response = AanleverResponse(
-        kenmerk=kenmerk,
-        berichtsoort=accepted.berichtsoort,
-        aanleverkenmerk=accepted.aanleverkenmerk,
-        eerder_aanleverkenmerk=accepted.eerder_aanleverkenmerk,
-        tijdstempel_aangeleverd=now,
-        identiteit_belanghebbende=accepted.belanghebbende,
-        rol_belanghebbende=accepted.rol_belanghebbende,
-        identiteit_ontvanger=accepted.ontvanger,
-        rol_ontvanger=accepted.rol_ontvanger,
-        autorisatie_adres=accepted.autorisatie_adres,
-    )
-    return koppelvlak.write(response).octets
+def build(accepted: Aanlevering, kenmerk: str, now: datetime) -> Written:
+    """The aanleverResponse: what was sent, kenmerk, tijdstempelAangeleverd, resolved recipient (digipoort 1.11)."""
+    response = koppelvlak.about(AanleverResponse, accepted, kenmerk=kenmerk, tijdstempel_aangeleverd=now)
+    return koppelvlak.write(response)
 
 
 def build_effects(accepted: Aanlevering, kenmerk: str, now: datetime, earlier: str | None) -> tuple[Effect, ...]:

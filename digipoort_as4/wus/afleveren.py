@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, TransportError
@@ -30,8 +30,7 @@ from digipoort_as4.wus.operations import AFLEVEREN
 
 OPERATION: Final = AFLEVEREN.operations[0]
 
-ROUNDS: Final = 5
-"""Times that a decision is taken anew because facts changed; a zetStatus can do that once, a lost lease always does."""
+ROUNDS: Final = 5  # decisions on changed facts: a zetStatus changes them once, a lost lease always does
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,7 @@ class Facts:
     @property
     def agency_validates(self) -> bool:
         """True when 500 or 510 follows 400 on this route."""
-        route = self.view.routes.find(self.process.aanlevering.berichtsoort)
-        return route is not None and route.agency_validates
+        return self.view.agency_validates(self.process.aanlevering.berichtsoort)
 
     @property
     def url(self) -> str:
@@ -74,12 +72,14 @@ class Result:
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
     """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
 
-    Returns True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
-    Raises StorageFailure: the store refuses; the process must end.
+    True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
+    Raises StorageFailure: the process must end.
     Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
     """
     facts = await look_up(job, dispatch)  # 1 facts
-    if await end_early(facts, dispatch):
+    early = dispatch.office.now()
+    if decide_early(facts, early) is not None:
+        await commit(facts, lambda latest: decide_early(latest, early), dispatch)
         return True
     facts = await start(facts, dispatch)  # 2 start: 405 is durable before an octet leaves
     call = await seal_call(facts, dispatch)  # 3 build
@@ -96,15 +96,6 @@ async def look_up(job: Job, dispatch: Dispatch) -> Facts:
     if delivery is None or process is None:
         raise LookupError(f"job {job.id}: no delivery {job.subject}")
     return Facts(job, process, delivery, dispatch.office.snapshot())
-
-
-async def end_early(facts: Facts, dispatch: Dispatch) -> bool:
-    """End the job when there is nothing to ask."""
-    now = dispatch.office.now()
-    if decide_early(facts, now) is None:
-        return False
-    await commit(facts, lambda latest: decide_early(latest, now), dispatch)
-    return True
 
 
 def decide_early(facts: Facts, now: datetime) -> Decision | None:
@@ -132,20 +123,18 @@ def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     The first document that the delivery names becomes berichtInhoud (decision 18).
     Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
     """
-    aanlevering = process.aanlevering
-    by_key = {document.key: document for document in aanlevering.documents}
-    return AfleverRequest(
+    unit = process.aanlevering
+    by_key = {document.key: document for document in unit.documents}
+    return koppelvlak.about(
+        AfleverRequest,
+        unit,
         kenmerk=process.kenmerk,
-        berichtsoort=aanlevering.berichtsoort,
         berichtkenmerk=delivery.berichtkenmerk,
-        aanleverkenmerk=aanlevering.aanleverkenmerk,
         tijdstempel_aangeleverd=process.received_at,
-        identiteit_belanghebbende=aanlevering.belanghebbende,
-        rol_belanghebbende=aanlevering.rol_belanghebbende,
-        identiteit_aanleveraar=aanlevering.sender_oin,
+        identiteit_aanleveraar=unit.sender_oin,
         identiteit_ontvanger=Identiteit(delivery.recipient_oin, "OIN"),
         # the role was written for the recipient that the sender knows of
-        rol_ontvanger=None if delivery.copy else aanlevering.rol_ontvanger,
+        rol_ontvanger=None if delivery.copy else unit.rol_ontvanger,
         documents=tuple(by_key[key] for key in delivery.documents),
     )
 
@@ -221,9 +210,8 @@ def evidence(facts: Facts, call: Question, result: Result, now: datetime) -> tup
 
 
 async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispatch: Dispatch) -> None:
-    """Decide and commit, first on these facts; when they changed meanwhile, look up and decide again.
+    """Decide (None: nothing to commit any more) and commit; when facts changed meanwhile, look up and decide again.
 
-    What is decided is None when there is nothing to commit (any more).
     Raises RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.
     """
     for _ in range(ROUNDS):
@@ -239,14 +227,9 @@ async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispa
 
 def note(facts: Facts, result: Result, journal: Journal) -> None:
     """One line for the operator."""
-    attempt = result.attempt
+    attempt, delivery = result.attempt, facts.delivery
     detail = attempt.reason if isinstance(attempt, NotLearnt) else getattr(attempt, "foutcode", "")
-    journal.write(
-        f"deliver-{type(attempt).__name__.lower()}",
-        kenmerk=facts.process.kenmerk,
-        berichtkenmerk=facts.delivery.berichtkenmerk,
-        recipient=facts.delivery.recipient_oin,
-        copy=facts.delivery.copy,
-        attempt=facts.delivery.attempts + 1,
-        detail=detail,
-    )
+    event = f"deliver-{type(attempt).__name__.lower()}"
+    told: dict[str, Any] = {"kenmerk": delivery.kenmerk, "berichtkenmerk": delivery.berichtkenmerk, "detail": detail}
+    told |= {"recipient": delivery.recipient_oin, "copy": delivery.copy, "attempt": delivery.attempts + 1}
+    journal.write(event, **told)

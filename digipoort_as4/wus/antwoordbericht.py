@@ -18,10 +18,7 @@ VERDICTS: Final = {
 
 
 def write(statuscode: str, kenmerk: str, berichtkenmerk: str, own_id: str, at: datetime) -> str:
-    """The text of statusdetails, on one line: the XSD collapses white space.
-
-    By own_id, the agency's own number for the message, which it got `at` that moment.
-    """
+    """The statusdetails, on one line, since the XSD collapses white space; `own_id` is the agency's own number."""
     response_type, class_, code, description = VERDICTS[statuscode]
     return (
         '<Responsemessage version="2006.1"><Identification>'

@@ -30,8 +30,7 @@ from digipoort_as4.wus.profiles import Profile, address_request
 Post = Callable[[str, str, Payload, Mapping[str, str]], Awaitable[HttpAnswer]]
 """(OIN, url, body, headers): transport.peers.Peers.post, which shows the octets to nobody else than that OIN."""
 
-FAULT_STATUS: Final = 500
-"""SOAP 1.1 6.2: a fault comes with HTTP 500. Any other status is trouble on the way, whatever the body says."""
+FAULT_STATUS: Final = 500  # SOAP 1.1 6.2: of a fault; any other is trouble on the way, whatever the body says
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +71,10 @@ def build_question(
     message_id, written = f"urn:uuid:{new_id()}", koppelvlak.write(message, token=new_id().replace("-", ""))
     ours, life = read_oin(signer.certificate), limits.TIMESTAMP_LIFE
     addressing = address_request(profile, url, oin, ours, operation.request_action, message_id)
-    if not profile.policy.signed:
-        return Question(
-            oin, operation, message_id, plain(written.octets, addressing, written.large), profile, written.large
-        )
-    sealed = seal(written.octets, addressing, signer, profile.algorithms, now, life, new_id, written.large)
+    if profile.policy.signed:
+        sealed = seal(written.octets, addressing, signer, profile.algorithms, now, life, new_id, written.large)
+    else:
+        sealed = plain(written.octets, addressing, written.large)
     return Question(oin, operation, message_id, sealed, profile, written.large)
 
 
@@ -86,10 +84,9 @@ def headers_of(operation: Operation) -> dict[str, str]:
 
 
 def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
-    """The TLS certificate of the other end (DER; empty when it showed none) holds and is of the party meant.
+    """The TLS certificate of the other end (DER; empty when it showed none) is good for this, and the party's.
 
-    Its purpose is TLS_SERVER when we called, TLS_CLIENT when we were called.
-    Raises PeerError: certificate-…, oin-missing, oin-differs.
+    Raises PeerError: tls-certificate, certificate-…, oin-missing, oin-differs.
     Source: decision 9: the same OIN, the certificate may differ from the signing one.
     """
     if not der:
@@ -111,14 +108,12 @@ def open_answer(
     *,
     repeated: bool = False,
 ) -> Opened | FaultAnswer:
-    """Verify an answer: what the signature covers, of the kind of answer that was asked for; or the fault.
+    """Verify an answer: what its signature covers, of the kind that was asked for; or the fault.
 
-    The moment `at` is for its certificate, `wire` for its Timestamp, which a moved clock leaves alone. `repeated`: the
+    `at`: the moment for its certificate; `wire`: for its Timestamp, which a moved clock leaves alone. `repeated`: the
     question may have been answered before, so the answer may be old; it names our question.
-
-    Raises:
-        TransportError: an HTTP status other than 200 and 500.
-        PeerError: everything else that does not hold. Source: DK-WUS WB013; digipoort 2.5, 2.6.
+    Raises TransportError: an HTTP status other than 200 and 500; PeerError: all else that does not hold.
+    Source: DK-WUS WB013; digipoort 2.5, 2.6.
     """
     if answer.status not in (200, FAULT_STATUS):
         raise TransportError(f"HTTP {answer.status}", sent=True)

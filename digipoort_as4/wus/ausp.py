@@ -50,7 +50,8 @@ async def settle(
     Without berichtsoort: for whatever berichtsoorten there are, of which `Authority.covers` says whether each is in.
 
     Raises PeerError: identity-number; autorisatie-adres for one that is not registered, whoever asks; not-authorised;
-    ausp-unavailable. Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3.
+    ausp-unavailable.
+    Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3.
     """
     identities.check("identiteitBelanghebbende", belanghebbende)
     check_address(autorisatie_adres, office.snapshot().ausp)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from lxml import etree
-
 from digipoort_as4.codes import CODES
 from digipoort_as4.errors import CAUSES, MOST, Cause, ConfigError, DigipoortError, PeerError
 from digipoort_as4.journal import Journal
@@ -34,17 +32,12 @@ FAILED: Final = (
 )
 """Ours: no real fault with code x400 is public."""
 FOLLOWS: Final = "De volgende fout is opgetreden:"
-LABELS: Final = {"where": "Waar", "found": "Gevonden", "expected": "Verwacht", "fix": "Oplossing"}
-"""What stands before each part of a cause."""
+LABELS: Final = {"where": "Waar", "found": "Gevonden", "expected": "Verwacht", "fix": "Oplossing"}  # parts of a cause
 LONGEST: Final = 1_048_576  # characters of a foutbeschrijving (digipoort 1.6)
 LONGEST_CODE: Final = 20
 LONGEST_ID: Final = 2_048  # characters of a MessageID that RelatesTo repeats
 XML_TYPE: Final = "text/xml; charset=utf-8"
-
-
-RETRY_AFTER: Final = 5
-"""Seconds, in an agency's answer to trouble of its own: HTTP 503, so that the hub tries again. A fault with HTTP 500
-would end the delivery with 410 (decision 19)."""
+RETRY_AFTER: Final = 5  # seconds: an agency in trouble says 503; 500 would end the delivery with 410 (decision 19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,8 @@ class FaultTable:
 
         Raises ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
         """
-        rows = [(service, *line) for service, lines in table.items() for line in _items(lines)]
+        tables = {name: lines if isinstance(lines, Mapping) else {"": lines} for name, lines in table.items()}
+        rows = [(service, *line) for service, lines in tables.items() for line in lines.items()]
         mistakes = [mistake for row in rows for mistake in _mistakes(*row)]
         if mistakes:
             raise ConfigError("\n".join(mistakes))
@@ -69,10 +63,6 @@ class FaultTable:
         """The foutcode (decision 4; digipoort 3.3)."""
         default = f"{service.prefix}{'400' if cause.technical else '100'}"
         return self.codes.get((service.name, cause.name), default)
-
-
-def _items(lines: object) -> list[tuple[str, object]]:
-    return list(lines.items()) if isinstance(lines, Mapping) else [("", lines)]
 
 
 def _mistakes(service: str, cause: str, code: object) -> list[str]:
@@ -108,7 +98,9 @@ class Hint:
         operation = self.operation
         if operation is None and len(message.body):
             operation = self.service.by_element(message.body[0])
-        return replace(self, operation=operation, message_id=_message_id(message.header))
+        found = message.header.findall(q(WSA, "MessageID"))
+        text = (found[0].text or "").strip() if len(found) == 1 else ""
+        return replace(self, operation=operation, message_id=text if len(text) <= LONGEST_ID else "")
 
 
 def soap_action(request: HttpRequest) -> str:
@@ -116,18 +108,10 @@ def soap_action(request: HttpRequest) -> str:
     return request.headers.get("soapaction", "").strip().removeprefix('"').removesuffix('"').strip()
 
 
-def _message_id(header: etree._Element) -> str:
-    found = header.findall(q(WSA, "MessageID"))
-    text = (found[0].text or "").strip() if len(found) == 1 else ""
-    return text if len(text) <= LONGEST_ID else ""
-
-
 def public_text(refusal: PeerError, journal_number: str) -> str:
-    """What the peer hears: never empty, never more than it may know.
+    """What the peer hears: never empty, never more than it may know (decision 5); several findings on numbered lines.
 
-    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up. Several findings
-    stand on numbered lines.
-    Source: decision 5.
+    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up.
     """
     if not _is_told(refusal):
         return f"{refusal.cause.text} Vermeld bij navraag journaalnummer {journal_number}.{_dk_bp(refusal.cause)}"
@@ -170,28 +154,23 @@ def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, me
 
     Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite.
     """
+    headers = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
+    if hint.operation is not None:
+        headers += f"<wsa:Action>{hint.operation.fault_action}</wsa:Action>"
+        headers += f"<wsa:RelatesTo>{escape(hint.message_id)}</wsa:RelatesTo>" if hint.message_id else ""
     side = "Server" if refusal.cause.technical else "Client"
     element = hint.service.fault
     text = escape(foutbeschrijving(refusal, journal_number, hint.service))
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<soapenv:Envelope xmlns:soapenv="{SOAP11}" xmlns:wsa="{WSA}"><soapenv:Header>'
-        f"{_headers(hint, message_id)}</soapenv:Header><soapenv:Body><soapenv:Fault>"
+        f"{headers}</soapenv:Header><soapenv:Body><soapenv:Fault>"
         f"<faultcode>soapenv:{side}</faultcode><faultstring>Algemene fout</faultstring>"
         "<faultactor>Verantwoordingsplichtige</faultactor>"
         f'<detail><fault:{element} xmlns:fault="{KV}"><fault:foutcode>{escape(foutcode)}</fault:foutcode>'
         f"<fault:foutbeschrijving>{text}</fault:foutbeschrijving></fault:{element}></detail>"
         "</soapenv:Fault></soapenv:Body></soapenv:Envelope>"
     ).encode()
-
-
-def _headers(hint: Hint, message_id: str) -> str:
-    written = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
-    if hint.operation is not None:
-        written += f"<wsa:Action>{hint.operation.fault_action}</wsa:Action>"
-        if hint.message_id:
-            written += f"<wsa:RelatesTo>{escape(hint.message_id)}</wsa:RelatesTo>"
-    return written
 
 
 def refuse(
@@ -204,26 +183,17 @@ def refuse(
 ) -> HttpAnswer:
     """Write the one journal line of a refusal and answer with the fault, under message_id, a fresh UUID.
 
-    Trouble that is no PeerError is ours and becomes cause `storage`; the sender's oin is known once it was verified.
+    Any trouble but a PeerError is ours and becomes cause `storage`; message_id is a fresh UUID, the OIN a verified one.
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))
     cause = refusal.cause
     foutcode = refusal.foutcode or table.code(hint.service, cause)
-    number = journal.write(
-        "refused",
-        level=logging.ERROR if cause.technical else logging.WARNING,
-        service=hint.service.name,
-        operation=hint.operation.name if hint.operation else None,
-        cause=cause.name,
-        foutcode=foutcode,
-        where=refusal.where,
-        found=refusal.found,
-        expected=refusal.expected,
-        detail=refusal.detail,
-        others="; ".join(f"{other.cause.name} {other.where}" for other in refusal.others[:MOST]) or None,
-        message_id=hint.message_id,
-        oin=oin,
-    )
+    about: dict[str, Any] = {"service": hint.service.name, "operation": hint.operation.name if hint.operation else None}
+    told = {name: getattr(refusal, name) for name in ("where", "found", "expected", "detail")}
+    others = "; ".join(f"{other.cause.name} {other.where}" for other in refusal.others[:MOST]) or None
+    about |= {"cause": cause.name, "foutcode": foutcode, **told, "others": others}
+    level = logging.ERROR if cause.technical else logging.WARNING
+    number = journal.write("refused", level=level, **about, message_id=hint.message_id, oin=oin)
     octets = build(refusal, hint, foutcode, number, f"urn:uuid:{message_id}")
     status, headers = refusal.http or cause.http, {"content-type": XML_TYPE}
     if status == 405:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from digipoort_as4 import limits
 from digipoort_as4.errors import PeerError, check_all, raise_all
@@ -33,14 +33,9 @@ from digipoort_as4.wus.profiles import Profile, judge_addresses
 
 T = TypeVar("T")
 
-_CHARSETS: Final = frozenset({"", "utf-8", "utf8"})
-
 
 async def off_loop(size: int, work: Callable[[], T]) -> T:
-    """Do something that waits for nothing: in a thread when the body it works on is large.
-
-    Up to limits.INLINE_BODY octets the event loop does it faster itself.
-    """
+    """Do work without waiting: up to limits.INLINE_BODY octets at once, which is faster; above that in a thread."""
     return work() if size <= limits.INLINE_BODY else await asyncio.to_thread(work)
 
 
@@ -79,15 +74,11 @@ def _check_content_type(header: str, mtom: bool) -> None:
     media_type, parameters = read_content_type(header)
     if media_type != xop.SOAP_XML:
         as_mtom = "of als MTOM (multipart/related)" if mtom else "zonder MTOM: alleen aanleveren neemt dat aan"
-        raise PeerError(
-            "content-type",
-            where="Content-Type",
-            found=media_type[:60] or "geen",
-            expected="text/xml; charset=utf-8",
-            fix=f"Verstuur SOAP 1.1 als text/xml, {as_mtom}.",
-        )
+        found, fix = media_type[:60] or "geen", f"Verstuur SOAP 1.1 als text/xml, {as_mtom}."
+        expected = "text/xml; charset=utf-8"
+        raise PeerError("content-type", where="Content-Type", found=found, expected=expected, fix=fix)
     charset = parameters.get("charset", "").lower()
-    if charset.strip("\"'") not in _CHARSETS:
+    if charset.strip("\"'") not in {"", "utf-8", "utf8"}:
         raise PeerError("not-utf8", where="Content-Type", found=charset[:40], expected="charset=utf-8")
 
 
@@ -98,11 +89,9 @@ async def locate(trouble: Exception, message: SoapMessage | None, request: HttpR
 
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
-    """The OIN that the TLS connection proves, by the DER of the peer's certificate or None.
+    """The OIN that the TLS connection proves, by the DER of the peer's certificate or None (decision 9).
 
-    Raises PeerError: tls-certificate, for every reason; which one is in its detail. The handshake knew nothing of
-    revocation or purpose.
-    Source: decision 9.
+    Raises PeerError: tls-certificate, why is in its detail. The handshake knew nothing of revocation or purpose.
     """
     if certificate is None:
         raise PeerError("tls-certificate", detail="no client certificate")
@@ -142,10 +131,7 @@ async def open_request(
 
 
 def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
-    """The sender is in the party table, or a body that has an endpoint here; only the latter sets statuses.
-
-    Raises PeerError: party-unknown.
-    """
+    """The sender is a party, or a body with an endpoint here; only that sets statuses. PeerError: party-unknown."""
     if opened.oin in snapshot.agencies:
         return
     if service == ZET_STATUS or snapshot.parties.knows(opened.oin) is None:
@@ -159,8 +145,8 @@ def read_operation(opened: Opened, request: HttpRequest, service: Service, profi
     Source: digipoort 1.3, 1.8; DK-WUS WA001.
     """
     operation = service.by_element(opened.operation)
-    if operation is None or not operation.offered:
-        offered = ", ".join(each.name for each in service.offered) or "nog geen operatie"
+    if operation is None:
+        offered = ", ".join(each.name for each in service.operations)
         found = local_name(opened.operation.tag)[:80]
         raise PeerError("operation-unknown", where="Body", found=found, expected=offered)
     check_all(
@@ -178,10 +164,9 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
 
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:
-    """The answer given before to this very request, or None when it is new. Comes before any judgement of freshness.
+    """The answer given before to this very request; None when it is new. Comes before any judgement of freshness.
 
-    Raises PeerError: message-id-reused, for the same MessageID under another signature.
-    Source: decision 8.
+    Raises PeerError: message-id-reused, for the same MessageID under another signature (decision 8).
     """
     earlier = await office.store.find_reply(opened.oin, opened.addressing.message_id, office.now())
     if earlier is None:
@@ -194,10 +179,9 @@ async def find_repeat(opened: Opened, office: Office, operation: Operation) -> S
 def same_reply(earlier: StoredReply, opened: Opened) -> StoredReply:
     """The stored answer when it is that to this very request. Raises PeerError: message-id-reused."""
     if earlier.signature_value != opened.signature_value:
-        found, fix = opened.addressing.message_id[:200], "Gebruik voor elk bericht een nieuw wsa:MessageID."
-        raise PeerError(
-            "message-id-reused", where="wsa:MessageID", found=found, expected="een nieuw MessageID", fix=fix
-        )
+        where, found, expected = "wsa:MessageID", opened.addressing.message_id[:200], "een nieuw MessageID"
+        fix = "Gebruik voor elk bericht een nieuw wsa:MessageID."
+        raise PeerError("message-id-reused", where=where, found=found, expected=expected, fix=fix)
     return earlier
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import NoneType
@@ -25,7 +25,7 @@ from digipoort_as4.hub import statuses
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.decision import Status
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, base64_of
-from digipoort_as4.soap import inhoud
+from digipoort_as4.soap import addressing, inhoud
 from digipoort_as4.soap.message import LargeText, SoapMessage
 from digipoort_as4.soap.names import KV, SOAP11, WHITE_SPACE, local_name, q
 from digipoort_as4.wssecurity.open_message import Opened
@@ -34,7 +34,8 @@ from digipoort_as4.wus.operations import OPHALEN, STATUSINFORMATIE
 
 M = TypeVar("M")
 
-# --- models -----------------------------------------------------------------------------------------------------------
+_SPACES: Final = re.compile(f"[{WHITE_SPACE}]+")
+_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # Char of XML 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,9 @@ class AanleverRequest:
 
     def aanlevering(self, sender_oin: str) -> Aanlevering:
         """The canonical unit of the hub, sent by the OIN of the certificate that signed the request."""
-        return Aanlevering(
-            sender_oin=sender_oin,
-            berichtsoort=self.berichtsoort,
-            belanghebbende=self.identiteit_belanghebbende,
-            rol_belanghebbende=self.rol_belanghebbende,
-            documents=self.documents,
-            aanleverkenmerk=self.aanleverkenmerk,
-            eerder_aanleverkenmerk=self.eerder_aanleverkenmerk,
-            ontvanger=self.identiteit_ontvanger,
-            rol_ontvanger=self.rol_ontvanger,
-            autorisatie_adres=self.autorisatie_adres,
-        )
+        whom, rol, to = self.identiteit_belanghebbende, self.rol_belanghebbende, self.identiteit_ontvanger
+        rest = (self.aanleverkenmerk, self.eerder_aanleverkenmerk, to, self.rol_ontvanger, self.autorisatie_adres)
+        return Aanlevering(sender_oin, self.berichtsoort, whom, rol, self.documents, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +181,14 @@ class AdditioneelElement:
 
 
 @dataclass(frozen=True, slots=True)
-class AfleverRequest:
-    """afleverRequest."""
+class BerichtResultaat:
+    """A message that was collected, with its content."""
 
     kenmerk: str
     berichtsoort: str
     berichtkenmerk: str
     aanleverkenmerk: str | None
+    eerder_aanleverkenmerk: str | None
     tijdstempel_aangeleverd: datetime
     identiteit_belanghebbende: Identiteit
     rol_belanghebbende: str
@@ -208,23 +201,10 @@ class AfleverRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class BerichtResultaat:
-    """A message that was collected, with its content."""
+class AfleverRequest(BerichtResultaat):
+    """afleverRequest: all that a collected message has but one."""
 
-    kenmerk: str
-    berichtsoort: str
-    berichtkenmerk: str
-    aanleverkenmerk: str | None
-    eerder_aanleverkenmerk: str | None
-    tijdstempel_aangeleverd: datetime
-    identiteit_belanghebbende: Identiteit
-    rol_belanghebbende: str
-    identiteit_aanleveraar: str | None
-    identiteit_ontvanger: Identiteit | None
-    rol_ontvanger: str | None
-    documents: tuple[Document, ...]
-    constateringen_lijst: tuple[Constatering, ...] = ()
-    additionele_elementen_lijst: tuple[AdditioneelElement, ...] = ()
+    eerder_aanleverkenmerk: None = field(default=None, init=False)  # no field: the XSD has no such element here
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,16 +266,12 @@ class Fault:
 # --- how models and elements correspond -------------------------------------------------------------------------------
 
 ELEMENTS: Final[Mapping[type, tuple[str, ...]]] = {
-    OpvraagRequest: tuple(
-        f"{operation.name}Request" for service in (STATUSINFORMATIE, OPHALEN) for operation in service.operations
-    ),
+    OpvraagRequest: tuple(f"{one.name}Request" for one in (*STATUSINFORMATIE.operations, *OPHALEN.operations)),
     str: ("getBerichtsoortenResponse",),
     ProcesResultaat: ("getProcessenResponse",),
     StatusResultaat: ("getStatussenProcesResponse", "getNieuweStatussenProcesResponse", "getNieuweStatussenResponse"),
     BerichtLijstResultaat: ("getBerichtenLijstResponse", "getNieuweBerichtenLijstResponse"),
-    BerichtResultaat: tuple(
-        f"{operation.name}Response" for operation in OPHALEN.operations if not operation.name.endswith("Lijst")
-    ),
+    BerichtResultaat: tuple(f"{one.name}Response" for one in OPHALEN.operations if not one.name.endswith("Lijst")),
 }
 """Elements that carry a model, for a row the responses it stands in; any other model is named as its element is."""
 
@@ -325,7 +301,7 @@ class Field(NamedTuple):
 def fields_of(model: type) -> tuple[Field, ...]:
     """How the fields of a model stand in the XSD."""
     hints = get_type_hints(model)
-    return tuple(_field(field.name, hints[field.name]) for field in fields(model))
+    return tuple(_field(one.name, hints[one.name]) for one in fields(model) if hints[one.name] is not NoneType)
 
 
 def _field(name: str, hint: Any) -> Field:
@@ -335,16 +311,24 @@ def _field(name: str, hint: Any) -> Field:
     return Field(name, element, inner[0] if inner else hint, NoneType in inner, get_origin(hint) is tuple)
 
 
+def about(model: type[M], unit: Aanlevering, **own: Any) -> M:
+    """A message about a unit: a field that is not the message's own is the unit's of that name, less `identiteit_`."""
+    build: Any = model
+    names = {one.name: one.name.removeprefix("identiteit_") for one in fields_of(build)}
+    message: M = build(**{name: getattr(unit, of) for name, of in names.items() if hasattr(unit, of)} | own)
+    return message
+
+
 def values(message: Any) -> Iterator[tuple[str, Any]]:
     """Element names and values of a model in the order of the XSD; what is None or an empty list is left out."""
     model: Any = type(message)
-    for field in fields_of(model):
-        value = getattr(message, field.name)
-        if field.kind is Document and value:
+    for name, element, kind, *_ in fields_of(model):
+        value = getattr(message, name)
+        if kind is Document and value:
             yield "berichtInhoud", value[0]
-            field, value = field._replace(element="berichtBijlagen"), value[1:]
+            element, value = "berichtBijlagen", value[1:]
         if value is not None and value != ():
-            yield field.element, value
+            yield element, value
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -366,11 +350,10 @@ class Intake:
 
 
 def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
-    """Read a message of one kind, and nothing else.
+    """Read a message of one kind, and nothing else; large documents become files of the intake's quarantine.
 
-    Args: model: AanleverRequest, …; opened: what the signature was found to cover; intake: where the documents go, for
-    models that have them; large ones become files of its quarantine. Raises PeerError: schema (all errors at once),
-    inhoud, inhoud-too-large, xml-limit for too many documents. Source: digipoort 1.4 to 1.6.
+    Raises PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents.
+    Source: digipoort 1.4 to 1.6.
     """
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
@@ -390,12 +373,9 @@ def read_fault(message: SoapMessage) -> Fault | None:
     detail = fault.find("detail")
     named = None if detail is None else next(iter(detail.iterchildren(etree.Element)), None)
     known = named if named is not None and str(named.tag).startswith(f"{{{KV}}}") else None
-    return Fault(
-        faultcode=_text(fault, "faultcode"),
-        faultstring=_text(fault, "faultstring"),
-        element="" if known is None else local_name(known.tag),
-        fout=None if known is None else Fout(_text(known, q(KV, "foutcode")), _text(known, q(KV, "foutbeschrijving"))),
-    )
+    fout = None if known is None else Fout(_text(known, q(KV, "foutcode")), _text(known, q(KV, "foutbeschrijving")))
+    element = "" if known is None else local_name(known.tag)
+    return Fault(_text(fault, "faultcode"), _text(fault, "faultstring"), element, fout)
 
 
 def _text(parent: etree._Element, name: str) -> str:
@@ -499,11 +479,7 @@ def _collapse(text: str | None) -> str:
     return _SPACES.sub(" ", text or "").strip(" ")
 
 
-_SPACES: Final = re.compile(f"[{WHITE_SPACE}]+")
-
-
-WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")
-"""Elements whose moment decides what is told: an hour off would lose messages, so they must name their zone."""
+WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")  # an hour off would lose messages: they must name a zone
 
 
 def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
@@ -536,30 +512,23 @@ class Written:
     keys: tuple[str, ...] = ()  # Document.key of each of `large`
 
 
-INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3
-"""Octets whose base64 is at most limits.INHOUD_IN_TREE: the reader at the other end keeps those in its tree too."""
+INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3  # octets whose base64 the reader at the other end keeps in its tree
 
 
 def write(message: object, token: str = "", *, element: str = "") -> Written:
-    """Write one message, identiteitAanleveraar as the XSD wants it.
+    """Write one message, a model, identiteitAanleveraar as the XSD wants it.
 
-    Args: message: a model, its documents as payloads; token: fresh and unguessable, for the placeholders of documents;
-    element: what the body element is called, where the model can stand in more than one.
+    `token`, fresh and unguessable, for the placeholders of documents; `element` where the model can stand in several.
     """
     writer = _Writer([message], token)
     return writer.body(element or _names(type(message))[0], writer.content(message))
 
 
 def write_results(operation: str, rows: Sequence[object], token: str = "") -> Written:
-    """Write the answer that holds a list of rows, e.g. statuses, oldest first.
-
-    Args: operation: getStatussenProces, …; rows: models, called on the wire as they are here, or berichtsoorten; token:
-    as for `write`.
-    """
+    """Write an answer of rows: models, called on the wire as here, or berichtsoorten; `token` as for `write`."""
     writer = _Writer(rows, token)
-    content = "".join(
-        writer.element("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows
-    )
+    named = (("berichtsoort" if isinstance(row, str) else type(row).__name__, row) for row in rows)
+    content = "".join(writer.element(name, row) for name, row in named)
     return writer.body(f"{operation}Response", f"<{operation}Return>{content}</{operation}Return>")
 
 
@@ -601,8 +570,4 @@ def write_moment(at: datetime) -> str:
 
 def escape(text: str) -> str:
     """Text content in canonical form: what XML 1.0 forbids is dropped."""
-    text = _FORBIDDEN.sub("", text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
-
-
-_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # Char of XML 1.0
+    return addressing.escape(_FORBIDDEN.sub("", text))

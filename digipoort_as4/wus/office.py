@@ -60,6 +60,11 @@ class Snapshot:
         party, profile = self.parties.knows(oin), self.profile_of(oin)
         return replace(profile.policy, sha1=profile.sha1 and party is not None and party.sha1)
 
+    def agency_validates(self, berichtsoort: str) -> bool:
+        """True when 500 or 510 follows 400 on this route."""
+        route = self.routes.find(berichtsoort)
+        return route is not None and route.agency_validates
+
     def refuses_duplicates(self, oin: str) -> bool:
         """Whether a probable duplicate of this party is refused: its own row says so, or its profile."""
         party = self.parties.knows(oin)
@@ -95,11 +100,7 @@ class Office:
 def note(
     event: str, opened: Opened, operation: Operation, office: Office, facts: Mapping[str, Any] | None = None
 ) -> None:
-    """The one journal line of an answered request; SHA-1 is a warning each time (decision 10).
-
-    Events are accepted, told, status-set and repeated; facts are what else the operator wants to see, never a payload
-    or a file name.
-    """
+    """The one journal line of an answered request, with no payload or file name; SHA-1 is a warning (decision 10)."""
     office.journal.write(
         event,
         level=logging.WARNING if opened.algorithms.weak else logging.INFO,

@@ -174,7 +174,7 @@ def build_wishes(hand_over: HandOver, wanted: Callable[[str], str], own_id: str)
 def seal_reply(asked: AfleverRequest, delivered_at: datetime, opened: Opened, desk: Desk) -> bytes:
     """The signed afleverResponse."""
     body = koppelvlak.write(AfleverResponse(asked.kenmerk, asked.berichtsoort, asked.berichtkenmerk, delivered_at))
-    return answers.seal_answer(body.octets, OPERATION, opened, desk.signer, desk.new_id, wire_time(desk.now)).skeleton
+    return answers.seal_answer(body, OPERATION, opened, desk.signer, desk.new_id, wire_time(desk.now)).skeleton
 
 
 def build_envelope(message: object) -> dict[str, object]:

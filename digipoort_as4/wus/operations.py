@@ -1,11 +1,14 @@
-"""The services of the koppelvlak as a table: paths, operations, actions, elements, fault elements.
+"""The services of the koppelvlak, from operations.toml: paths, operations, actions, elements, fault elements.
 
 Decides nothing and handles no request; wus.services binds a path to the function that answers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from lxml import etree
@@ -22,13 +25,12 @@ class Operation:
     name: str
     stem: str  # what the body elements are called before Request and Response: aanleveren has aanlever, without 'en'
     base: str  # what its actions start with
-    offered: bool = True  # False: in the WSDL, but not answered yet
     lacks: str = ""  # what of it is not done, for the coverage page
 
     @property
     def state(self) -> str:
-        """How far it is: done, partial or not."""
-        return "not" if not self.offered else "partial" if self.lacks else "done"
+        """How far it is: done or partial."""
+        return "partial" if self.lacks else "done"
 
     @property
     def only_new(self) -> bool:
@@ -84,58 +86,25 @@ class Service:
         """All where it answers: as in production, then as at the Aansluit Suite, for clients built against that."""
         return (self.path, f"/cpl/{self.title.lower()}/1.2", *self.also)
 
-    @property
-    def offered(self) -> tuple[Operation, ...]:
-        """The operations that are answered."""
-        return tuple(operation for operation in self.operations if operation.offered)
-
     def by_element(self, element: etree._Element) -> Operation | None:
-        """The operation whose request this body element is, offered or not."""
+        """The operation whose request this body element is."""
         return next((operation for operation in self.operations if operation.request == element.tag), None)
 
     def by_action(self, action: str) -> Operation | None:
-        """The operation whose request has this action, offered or not."""
+        """The operation whose request has this action."""
         return next((operation for operation in self.operations if operation.request_action == action), None)
 
 
-def _service(name: str, title: str, fault: str, prefix: str, *operations: Operation, also: str = "") -> Service:
-    base = f"{_NAMESPACE}{title.lower()}/1.2/{title}/"
-    rows = tuple(replace(op, base=base) for op in operations)
-    return Service(name, title, rows, fault, prefix, f"{title}_V1_2.wsdl", also=(also,) if also else ())
+def _services() -> Iterator[Service]:
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    for name, row in table.items():
+        title = row["title"]
+        base = f"{_NAMESPACE}{title.lower()}/1.2/{title}/"
+        rows = {operation: {"stem": operation, **words} for operation, words in row["operations"].items()}
+        operations = tuple(Operation(operation, base=base, **words) for operation, words in rows.items())
+        mtom, also = row.get("mtom", False), tuple(row.get("also", ()))
+        yield Service(name, title, operations, row["fault"], row["prefix"], f"{title}_V1_2.wsdl", mtom, also)
 
 
-def _same(*names: str, lacks: str = "") -> tuple[Operation, ...]:
-    return tuple(Operation(name, name, "", lacks=lacks) for name in names)
-
-
-_LISTS: Final = "constateringenLijst; additioneleElementenLijst"
-AANLEVEREN: Final = replace(
-    _service("aanleveren", "AanleverService", "aanleverFault", "ALS", Operation("aanleveren", "aanlever", "")),
-    mtom=True,
-)
-STATUSINFORMATIE: Final = _service(
-    "statusinformatie",
-    "StatusinformatieService",
-    "statusinformatieFault",
-    "STS",
-    *_same("getBerichtsoorten", "getProcessen"),
-    *_same("getStatussenProces", "getNieuweStatussenProces", "getNieuweStatussen"),
-)
-OPHALEN: Final = _service(
-    "ophalen",
-    "OphaalService",
-    "ophaalFault",
-    "OHS",
-    *_same("getBerichten", "getNieuweBerichten", lacks=_LISTS),
-    *_same("getBerichtenLijst", "getNieuweBerichtenLijst"),
-    *_same("getBerichtenKenmerk", "getNieuweBerichtenKenmerk", lacks=_LISTS),
-    also="/cpl/ophaalservice/services/OphaalService_V1_2",
-)
-AFLEVEREN: Final = _service(
-    "afleveren", "AfleverService", "afleverFault", "AFS", Operation("afleveren", "aflever", "", True, _LISTS)
-)
-"""The agency is the server. Names by analogy: ours (digipoort 12.1, decision 21)."""
-ZET_STATUS: Final = _service("zet_status", "ZetStatusService", "zetStatusFault", "AFS", *_same("zetStatus"))
-"""Names by analogy: ours. Its foutcodes are those of afleveren: no others are known between hub and agency."""
-
-SERVICES: Final = (AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS)  # sources: digipoort 1.2 and 1.3
+SERVICES: Final = tuple(_services())
+AANLEVEREN, STATUSINFORMATIE, OPHALEN, AFLEVEREN, ZET_STATUS = SERVICES

@@ -31,24 +31,19 @@ async def fetch(opened: Opened, operation: Operation, snapshot: Snapshot, office
 async def find_list(question: Question) -> Told:
     """getBerichtenLijst and getNieuweBerichtenLijst: all that the asker may collect, for itself and by mandate."""
     reach = mandates.reach(question.party, question.now)
-    found = await question.store.search_returned(question.search(reach=reach))
+    found = await question.office.store.search_returned(question.search(reach=reach))
     return Told(tuple(BerichtLijstResultaat(one.berichtsoort, one.belanghebbende, one.kenmerk) for one in found))
 
 
 async def find_of_belanghebbende(question: Question) -> Told:
-    """getBerichten and getNieuweBerichten: content of the messages about one belanghebbende, as many as fit.
-
-    Raises PeerError: not-authorised.
-    """
-    whom = question.asked.identiteit_belanghebbende
-    if whom is None:
-        raise TypeError("the XSD lets nobody ask without identiteitBelanghebbende")
+    """The content of the messages about one belanghebbende, as many as fit. Raises PeerError: not-authorised."""
+    whom = question.belanghebbende
     authority = await question.settle(whom, question.asked.berichtsoort, OPHALEN)
     if isinstance(authority, PeerError):
         raise authority
     names = [None] if authority.berichtsoorten is None else sorted(authority.berichtsoorten)
     reach = (*((identities.key(whom), name) for name in names), *mandates.reach(question.party, question.now))
-    return await hand_over(question, await question.store.search_returned(question.search(reach=reach)))
+    return await hand_over(question, await question.office.store.search_returned(question.search(reach=reach)))
 
 
 async def find_one(question: Question) -> Told:
@@ -57,7 +52,7 @@ async def find_one(question: Question) -> Told:
     Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
     """
     kenmerk = question.asked.kenmerk or ""
-    process, message = await question.store.process(kenmerk), await question.store.return_message(kenmerk)
+    process, message = await question.office.store.process(kenmerk), await question.office.store.return_message(kenmerk)
     if process is None or message is None:
         raise question.unknown("no message to collect")
     unit = process.aanlevering
@@ -66,7 +61,7 @@ async def find_one(question: Question) -> Told:
         raise question.unknown(f"for somebody else; {authority.detail}")
     await question.office.scenarios.meet("ophalen", unit.berichtsoort, unit.aanleverkenmerk)
     search = question.search(reach=((message.recipient, unit.berichtsoort),))
-    return await hand_over(question, await question.store.search_returned(search))
+    return await hand_over(question, await question.office.store.search_returned(search))
 
 
 async def hand_over(question: Question, found: Iterable[Listed]) -> Told:
@@ -75,10 +70,8 @@ async def hand_over(question: Question, found: Iterable[Listed]) -> Told:
     effects: list[Effect] = []
     room = Room()
     for listed in found:
-        process, message = (
-            await question.store.process(listed.kenmerk),
-            await question.store.return_message(listed.kenmerk),
-        )
+        process = await question.office.store.process(listed.kenmerk)
+        message = await question.office.store.return_message(listed.kenmerk)
         if process is None or message is None:
             raise LookupError(f"{listed.kenmerk} was listed and is not there")
         if not room.take(process):
@@ -109,20 +102,12 @@ class Room:
 def build(process: Process, message: ReturnMessage) -> BerichtResultaat:
     """The message as its collector gets it. Source: digipoort 1.5; identiteitAanleveraar is the sender's OIN."""
     unit = process.aanlevering
-    return BerichtResultaat(
-        kenmerk=process.kenmerk,
-        berichtsoort=unit.berichtsoort,
-        berichtkenmerk=message.berichtkenmerk,
-        aanleverkenmerk=unit.aanleverkenmerk,
-        eerder_aanleverkenmerk=unit.eerder_aanleverkenmerk,
-        tijdstempel_aangeleverd=process.received_at,
-        identiteit_belanghebbende=unit.belanghebbende,
-        rol_belanghebbende=unit.rol_belanghebbende,
-        identiteit_aanleveraar=unit.sender_oin,
-        identiteit_ontvanger=unit.ontvanger,
-        rol_ontvanger=unit.rol_ontvanger,
-        documents=unit.documents,
-    )
+    own = {
+        "kenmerk": process.kenmerk,
+        "berichtkenmerk": message.berichtkenmerk,
+        "identiteit_aanleveraar": unit.sender_oin,
+    }
+    return koppelvlak.about(BerichtResultaat, unit, tijdstempel_aangeleverd=process.received_at, **own)
 
 
 def collect(question: Question, process: Process) -> list[Effect]:

@@ -8,25 +8,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from digipoort_as4 import limits
-from digipoort_as4.clock import wire_time
 from digipoort_as4.errors import PeerError, check_all
 from digipoort_as4.hub import identities
 from digipoort_as4.hub.aanlevering import Identiteit
-from digipoort_as4.hub.decision import Effect, LargeDocument, Search, StoredReply
+from digipoort_as4.hub.decision import Effect, Search, StoredReply
 from digipoort_as4.hub.mandates import Authority, Party
-from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, ausp, intake, koppelvlak
+from digipoort_as4.wus import ausp, koppelvlak
+from digipoort_as4.wus.answers import Decided, conclude
 from digipoort_as4.wus.koppelvlak import OpvraagRequest
-from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import SERVICES, Operation
 
 R = TypeVar("R")
-
-ROUNDS: Final = 5  # looks at facts that others change meanwhile, e.g. by collecting the same messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +38,16 @@ class Question:
     now: datetime
 
     @property
-    def oin(self) -> str:
-        """Of the asker."""
-        return self.opened.oin
-
-    @property
     def party(self) -> Party | None:
         """The asker in the party table; None for a body that only sends."""
-        return self.snapshot.parties.knows(self.oin)
+        return self.snapshot.parties.knows(self.opened.oin)
 
     @property
-    def store(self) -> Store:
-        """Where the answer is found."""
-        return self.office.store
+    def belanghebbende(self) -> Identiteit:
+        """Whom it is about, where the XSD demands that it says so."""
+        if self.asked.identiteit_belanghebbende is None:
+            raise TypeError(f"{self.operation.name} without identiteitBelanghebbende")
+        return self.asked.identiteit_belanghebbende
 
     async def settle(self, belanghebbende: Identiteit, berichtsoort: str | None, kind: str) -> Authority | PeerError:
         """May the asker see this; the refusal when not. Raises PeerError: as ausp.settle, else."""
@@ -70,7 +64,7 @@ class Question:
         belanghebbende = self.asked.identiteit_belanghebbende
         return Search(
             limit=limits.ANSWER_ROWS,
-            asker_oin=self.oin,
+            asker_oin=self.opened.oin,
             kenmerk=self.asked.kenmerk,
             only_new=self.operation.only_new,
             berichtsoort=self.asked.berichtsoort,
@@ -88,13 +82,10 @@ class Question:
 
     def unknown(self, why: str) -> PeerError:
         """The one refusal for a kenmerk that is not there and one that is not the asker's."""
-        return PeerError(
-            "kenmerk-unknown",
-            where="kenmerk",
-            expected="een kenmerk dat u in een antwoord van ons heeft gekregen",
-            fix="Neem het kenmerk over uit het antwoord op uw aanlevering of uit een lijst.",
-            detail=f"{self.asked.kenmerk} asked by {self.oin}: {why}",
-        )
+        expected = "een kenmerk dat u in een antwoord van ons heeft gekregen"
+        fix = "Neem het kenmerk over uit het antwoord op uw aanlevering of uit een lijst."
+        detail = f"{self.asked.kenmerk} asked by {self.opened.oin}: {why}"
+        return PeerError("kenmerk-unknown", where="kenmerk", expected=expected, fix=fix, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +100,8 @@ Find = Callable[[Question], Awaitable[Told]]
 
 
 async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
-    """Answer a verified question: read → look up facts, decide → build → commit; again when facts changed meanwhile.
+    """Answer a verified question: read → look up facts, decide (`find`) → build → commit; again when facts changed.
 
-    Looking up and deciding is `find`'s, for this operation.
     Raises PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
     Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
     """
@@ -120,20 +110,13 @@ async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, offic
     if asked.kenmerk is None:  # of one process, `find` knows more to go by
         service = next(one.name for one in SERVICES if operation in one.operations)
         await office.scenarios.meet(service, asked.berichtsoort or "", None)
-    for _ in range(ROUNDS):
-        now = office.now()
+
+    async def find_answer(now: datetime) -> Decided:
         told = await find(Question(asked, operation, opened, snapshot, office, now))
         written = koppelvlak.write_results(operation.name, told.rows, office.new_id().replace("-", ""))
-        size = len(written.octets) + sum(payload.size for payload in written.large.values())
-        seal = (written.octets, operation, opened, office.signer, office.new_id, wire_time(office.now), written.large)
-        sealed = await intake.off_loop(size, lambda seal=seal: answers.seal_answer(*seal))  # type: ignore[misc]
-        large = tuple(LargeDocument(m, key, p) for key, (m, p) in zip(written.keys, written.large.items(), strict=True))
-        decision = answers.build_decision(told.effects, operation, opened, sealed, now, large=large)
-        reply = await answers.conclude(decision, opened, office.store)
-        if reply is not None:
-            note("told", opened, operation, office, {"kenmerk": asked.kenmerk, "rows": len(told.rows)})
-            return reply
-    return answers.still(None)
+        return Decided(written, "told", {"kenmerk": asked.kenmerk, "rows": len(told.rows)}, told.effects)
+
+    return await conclude(find_answer, opened, operation, office)
 
 
 def check(asked: OpvraagRequest, snapshot: Snapshot) -> None:

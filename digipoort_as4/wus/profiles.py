@@ -27,8 +27,7 @@ FLAGS: Final = ("signed", "confirmation", "sha1", "oin", "refuse_duplicates")
 TIMES: Final = ("timestamp_age", "timestamp_life", "timestamp_future")
 HEADERS: Final = ("To", "From", "ReplyTo", "RelatesTo")
 KEYS: Final = (*FLAGS, *TIMES, *HEADERS, "algorithm", "from_required")
-KINDS: Final = {"service": "", "anonymous": WSA_ANONYMOUS, "none": WSA_NONE, "any": ""}
-"""What a header may hold, and the address that this is."""
+KINDS: Final = {"service": "", "anonymous": WSA_ANONYMOUS, "none": WSA_NONE, "any": ""}  # of a header, with its address
 DAY: Final = 86_400
 
 

@@ -163,12 +163,8 @@ class _Set:
 class Scenarios:
     """The rules of one post office. Those set by command are asked first, the newest before the others."""
 
-    def __init__(
-        self,
-        *,
-        enabled: bool = True,  # False: nothing is played, nothing can be set
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, *, enabled: bool = True, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """`enabled` False: nothing is played, nothing can be set."""
         self.named = NAMED if enabled else {}
         self._enabled, self._sleep = enabled, sleep
         self._set: tuple[_Set, ...] = ()
@@ -215,10 +211,7 @@ class Scenarios:
         return True
 
     async def meet(self, stage: str, berichtsoort: str, aanleverkenmerk: str | None) -> Rule | None:
-        """Wait as long as the rule of this moment says; what else it asks is returned.
-
-        Raises Played: it asks for a fault or an HTTP status.
-        """
+        """Wait as the rule of this moment says, and return it. Raises Played: it asks for a fault or an HTTP status."""
         rule = self.find(stage, berichtsoort, aanleverkenmerk)
         if rule is not None:
             await self._sleep(rule.delay.total_seconds())

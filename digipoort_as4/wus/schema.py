@@ -44,27 +44,19 @@ def compiled(name: str = XSD) -> etree.XMLSchema:
 
 
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
-    """Validate a body element: request, response or fault, in which placeholders stand for large texts.
+    """Validate a request, response or fault element; lines are those of the message as sent, `large` texts in it.
 
-    With the large texts that were taken out, line numbers are those of the message as sent.
     Raises PeerError: schema, with all errors found, each with where, found and expected.
     Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
     """
-    entries = _validate(operation)
-    if not entries:
-        return
-    shift = _shift(operation, large)
-    raise_all(_explain(shift(line), kind, message) for line, kind, message in entries)
-
-
-def _validate(operation: etree._Element) -> list[tuple[int, str, str]]:
-    """Line, kind and message of each error of libxml2."""
     schema = compiled()
     with _validating:
         if schema.validate(operation):
-            return []
+            return
         log: Any = schema.error_log  # iterable, which its stub does not say
-        return [(int(entry.line), str(entry.type_name), str(entry.message)) for entry in log]
+        entries = [(int(entry.line), str(entry.type_name), str(entry.message)) for entry in log]
+    shift = _shift(operation, large)
+    raise_all(_explain(shift(line), kind, message) for line, kind, message in entries)
 
 
 def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[int], int]:

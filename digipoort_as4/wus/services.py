@@ -26,18 +26,13 @@ Handler = Callable[[Opened, Operation, Snapshot, Office], Awaitable[StoredReply]
 """From a verified, fresh and new request to the committed answer: look up facts, decide, build, commit."""
 
 
-def _at(service: Service, handler: Handler) -> dict[str, tuple[Service, Handler]]:
-    return dict.fromkeys(service.paths, (service, handler))
-
-
-PATHS: Final[Mapping[str, tuple[Service, Handler]]] = MappingProxyType(
-    {
-        **_at(AANLEVEREN, aanleveren.accept),
-        **_at(STATUSINFORMATIE, statusinformatie.tell),
-        **_at(OPHALEN, ophalen.fetch),
-        **_at(ZET_STATUS, zet_status.accept),
-    }
-)
+_HANDLERS: Final[Mapping[Service, Handler]] = {
+    AANLEVEREN: aanleveren.accept,
+    STATUSINFORMATIE: statusinformatie.tell,
+    OPHALEN: ophalen.fetch,
+    ZET_STATUS: zet_status.accept,
+}
+PATHS: Final = MappingProxyType({path: row for row in _HANDLERS.items() for path in row[0].paths})
 """Exact paths: those of production, and those of the Aansluit Suite for clients that were built against it.
 
 Source: digipoort 1.9; zetstatusservice is ours.
@@ -46,10 +41,9 @@ SERVED: Final = MappingProxyType({path: service for path, (service, _) in PATHS.
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
-    """Answer a request to any path: parse → verify → find a repeat → the service's handler.
+    """Answer a request to any path: parse → verify → find a repeat → the service's handler; or with a fault.
 
-    Returns the signed answer, or a fault, after which nothing is stored; for an unknown path 404 in plain text, since
-    no service means no fault element.
+    After a fault nothing is stored. An unknown path gets 404 in plain text, since no service means no fault element.
     Source: design 2; decisions 2 to 16, 21.
     """
     found = PATHS.get(request.path)

@@ -34,17 +34,17 @@ async def find_statuses(question: Question) -> Told:
     Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
     """
     kenmerk = question.asked.kenmerk or ""
-    process = await question.store.process(kenmerk)
+    process = await question.office.store.process(kenmerk)
     if process is None:
         raise question.unknown("not there")
     unit = process.aanlevering
-    if unit.sender_oin != question.oin:
+    if unit.sender_oin != question.opened.oin:
         authority = await question.settle(unit.belanghebbende, unit.berichtsoort, STATUS)
         if isinstance(authority, PeerError):
             raise question.unknown(f"of another sender; {authority.detail}")
     await question.office.scenarios.meet("statusinformatie", unit.berichtsoort, unit.aanleverkenmerk)
-    after = await question.store.seen(question.oin, kenmerk) if question.operation.only_new else 0
-    found = [s for s in await question.store.statuses(kenmerk) if s.seq > after and question.covers(s.at)]
+    after = await question.office.store.seen(question.opened.oin, kenmerk) if question.operation.only_new else 0
+    found = [s for s in await question.office.store.statuses(kenmerk) if s.seq > after and question.covers(s.at)]
     return tell_statuses(question, [(kenmerk, unit.belanghebbende, status) for status in found])
 
 
@@ -57,19 +57,19 @@ def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Sta
     told = opvragen.bounded(found, lambda one: MARKUP + len(one[2].foutbeschrijving or "") + len(one[2].details or ""))
     rows = tuple(StatusResultaat.of(status, kenmerk, belanghebbende) for kenmerk, belanghebbende, status in told)
     last = {kenmerk: status.seq for kenmerk, _, status in told if question.operation.only_new}
-    return Told(rows, tuple(MarkSeen(question.oin, kenmerk, seq) for kenmerk, seq in last.items()))
+    return Told(rows, tuple(MarkSeen(question.opened.oin, kenmerk, seq) for kenmerk, seq in last.items()))
 
 
 async def find_new_statuses(question: Question) -> Told:
     """getNieuweStatussen: of all processes of a belanghebbende and berichtsoort that the asker may see."""
     search = question.search(sender_oin=await _sender(question))
-    found = await question.store.search_statuses(search)
+    found = await question.office.store.search_statuses(search)
     return tell_statuses(question, [(one.kenmerk, one.belanghebbende, status) for one, status in found])
 
 
 async def find_processes(question: Question) -> Told:
     """getProcessen: the newest ones of a belanghebbende and berichtsoort that the asker may see, oldest first."""
-    found = await question.store.search_processes(question.search(sender_oin=await _sender(question)))
+    found = await question.office.store.search_processes(question.search(sender_oin=await _sender(question)))
     return Told(tuple(ProcesResultaat(p.kenmerk, p.berichtsoort, p.belanghebbende, p.ontvanger) for p in found))
 
 
@@ -78,17 +78,17 @@ async def _sender(question: Question) -> str | None:
 
     Raises PeerError: not-authorised, when it may not and has sent none.
     """
-    authority = await question.settle(_belanghebbende(question), question.asked.berichtsoort, STATUS)
+    authority = await question.settle(question.belanghebbende, question.asked.berichtsoort, STATUS)
     if not isinstance(authority, PeerError):
         return None
-    if not await question.store.search_processes(question.search(sender_oin=question.oin)):
+    if not await question.office.store.search_processes(question.search(sender_oin=question.opened.oin)):
         raise authority
-    return question.oin
+    return question.opened.oin
 
 
 async def find_berichtsoorten(question: Question) -> Told:
     """getBerichtsoorten: what the asker may send for this belanghebbende, or collect, as routes and mandates say."""
-    whom = _belanghebbende(question)
+    whom = question.belanghebbende
     sending = await question.settle(whom, None, AANLEVEREN)
     collecting = await question.settle(whom, None, OPHALEN)
     if isinstance(sending, PeerError) and isinstance(collecting, PeerError):
@@ -100,13 +100,6 @@ async def find_berichtsoorten(question: Question) -> Told:
         if covered or (route.senders == "known" and route.direction != RETOUR and question.party):
             names.append(route.berichtsoort)
     return Told(tuple(names))
-
-
-def _belanghebbende(question: Question) -> Identiteit:
-    """The XSD demands it where this is called."""
-    if question.asked.identiteit_belanghebbende is None:
-        raise TypeError(f"{question.operation.name} without identiteitBelanghebbende")
-    return question.asked.identiteit_belanghebbende
 
 
 FIND: Final[Mapping[str, Find]] = {

@@ -27,7 +27,7 @@ TECHNICAL: Final = "400"  # how the foutcode of a passing trouble ends (digipoor
 
 
 async def tell(wish: Wish, desk: Desk) -> Wish:
-    """Make one attempt: returns the wish settled (due None) when the hub took or refused it, else due again.
+    """Make one attempt: settled (due None) when the hub took or refused it, else due again.
 
     The same status twice is no harm: the hub answers it the same (decision 21).
     """
@@ -35,10 +35,8 @@ async def tell(wish: Wish, desk: Desk) -> Wish:
     try:
         if not url:
             raise TransportError("the address of the ZetStatusService is not known")
-        question = build_question(
-            *(build_request(wish), OPERATION, wish.hub_oin, url),
-            *(desk.signer, desk.new_id, wire_time(desk.now), desk.profile),
-        )
+        keys = (desk.signer, desk.new_id, wire_time(desk.now), desk.profile)
+        question = build_question(build_request(wish), OPERATION, wish.hub_oin, url, *keys)
         answer = await desk.post(wish.hub_oin, url, question.sealed.payload, headers_of(OPERATION))
         now, policy = desk.now(), desk.profile.policy
         return judge(wish, open_answer(answer, question, desk.trust(), policy, now, wire_time(desk.now)), now)

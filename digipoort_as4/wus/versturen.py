@@ -66,10 +66,11 @@ def build_request(envelope: Mapping[str, Any], documents: tuple[Document, ...]) 
 
 
 async def send(one: Dispatch, desk: Desk) -> Dispatch:
-    """Make one attempt: returns the message with a verdict once the hub took or refused it, else due again.
+    """Make one attempt: with a verdict once the hub took or refused it, else due again.
 
     A fault for octets that were too old when they left says only that the hub never took them: they are sealed anew,
-    while it would still know them if it had (limits.REPEAT_KEPT). Source: decisions 8 and 36.
+    while it would still know them if it had (limits.REPEAT_KEPT).
+    Source: decisions 8 and 36.
     """
     now, wire = desk.now(), wire_time(desk.now)
     one, old = replace(one, attempts=one.attempts + 1), wire >= one.sealed_at + limits.TIMESTAMP_LIFE

@@ -18,8 +18,12 @@ from digipoort_as4.wus.koppelvlak import escape
 from digipoort_as4.wus.operations import SERVICES, Service
 from digipoort_as4.wus.schema import XSD
 
-SUITES: Final = {"sha256": "Basic256Sha256Rsa15", "sha1": "Basic128Rsa15"}
-"""`profile` in the query to the AlgorithmSuite of the policy: one each, since CXF refuses two (digipoort 1.8)."""
+SUITES: Final = {"sha256": "Basic256Sha256Rsa15", "sha1": "Basic128Rsa15", "plain": ""}
+"""`profile` in the query to the AlgorithmSuite of the policy: one each, since CXF refuses two (digipoort 1.8).
+
+plain: no policy, for programs that leave signing to the side-car.
+"""
+_POLICY: Final = re.compile(r"\s*<wsp:PolicyReference[^>]*/>|\s*<wsp:Policy\b.*</wsp:Policy>", re.DOTALL)
 LAYOUTS: Final = ("/wus/2.0", "/cpl")  # of production and of the Aansluit Suite (digipoort 1.9)
 XSD_PATHS: Final = frozenset(
     f"{folder}/{XSD}"
@@ -29,11 +33,12 @@ XSD_PATHS: Final = frozenset(
 _TYPES: Final = re.compile(r"(?<=<wsdl:types>).*(?=</wsdl:types>)", re.DOTALL)
 
 
-def answer(request: HttpRequest, services: Mapping[str, Service], public_url: str) -> HttpAnswer | None:
-    """The description that a GET or HEAD asks for by its query: wsdl or singleWsdl in any case, profile=sha1 or sha256.
+def answer(
+    request: HttpRequest, services: Mapping[str, Service], public_url: str, usual: str = "sha256"
+) -> HttpAnswer | None:
+    """What a GET or HEAD asks for by wsdl or singleWsdl, in any case, and profile=… of SUITES; else None.
 
-    None when it asks for none. Services of this process by path; public_url is what peers call us, without a path, or
-    empty: as this request called us (HttpRequest.origin).
+    `services`: path to service. `public_url`: what peers call us, without a path; empty: as this request did.
     """
     if request.method not in ("GET", "HEAD"):
         return None
@@ -43,7 +48,7 @@ def answer(request: HttpRequest, services: Mapping[str, Service], public_url: st
     service = services.get(request.path)
     if service is None or not asked.keys() & {"wsdl", "singlewsdl"}:
         return None
-    profile, base = asked.get("profile", "sha256").lower(), public_url or request.origin
+    profile, base = asked.get("profile", usual).lower(), public_url or request.origin
     if profile not in SUITES:
         return _page(404, "text/plain", f"Dit profiel bestaat niet. Er zijn: {', '.join(SUITES)}.\n")
     if not base:
@@ -56,7 +61,8 @@ def answer(request: HttpRequest, services: Mapping[str, Service], public_url: st
 @cache
 def _described(service: Service, profile: str, single: bool) -> str:
     """The WSDL below schemas/ with the profile's suite; `single`: with the schema inside instead of its import."""
-    found = _read(service.wsdl).replace(SUITES["sha256"], SUITES[profile])
+    found = _read(service.wsdl)
+    found = found.replace(SUITES["sha256"], SUITES[profile]) if SUITES[profile] else _POLICY.sub("", found)
     schema = _read(XSD).partition("?>")[2]
     return _TYPES.sub(lambda _: schema, found) if single else found
 

@@ -6,42 +6,35 @@ Judges nothing itself: hub.delivery does, from what the store knows; ours by ana
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
-from digipoort_as4.clock import wire_time
 from digipoort_as4.hub.decision import Effect, Process, StoredReply
 from digipoort_as4.hub.delivery import AgencyStatus, judge_zet_status, unknown
 from digipoort_as4.storage.store import Store
 from digipoort_as4.wssecurity.open_message import Opened
-from digipoort_as4.wus import answers, koppelvlak
+from digipoort_as4.wus import koppelvlak
+from digipoort_as4.wus.answers import Decided, conclude
 from digipoort_as4.wus.koppelvlak import ZetStatusRequest, ZetStatusResponse
-from digipoort_as4.wus.office import Office, Snapshot, note
+from digipoort_as4.wus.office import Office, Snapshot
 from digipoort_as4.wus.operations import Operation
 from digipoort_as4.wus.scenarios import AGENCY
 
-ROUNDS: Final = 5  # how often facts may change between looking up and commit; a delivery's own answer is the only rival
-
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
-    """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit.
+    """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit; returns what was committed.
 
-    Returns the committed zetStatusResponse; goes round when the delivery's own answer came in between.
+    Decides again when the delivery's own answer came in between.
     Source: decision 21; digipoort 1.4, 12.1.
     """
     asked = koppelvlak.read(ZetStatusRequest, opened)
-    body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode)).octets
+    body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
     status = await _play(asked, office)
-    for _ in range(ROUNDS):
-        now = office.now()
+
+    async def find_answer(now: datetime) -> Decided:
         effects = await _find_effects(asked, status, opened.oin, snapshot, office.store, now)
-        sealed = answers.seal_answer(body, operation, opened, office.signer, office.new_id, wire_time(office.now))
-        decision = answers.build_decision(effects, operation, opened, sealed, now, asked.kenmerk)
-        reply = await answers.conclude(decision, opened, office.store)
-        if reply is not None:
-            told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
-            note("status-set", opened, operation, office, told)
-            return reply
-    return answers.still(None)
+        told = {"kenmerk": asked.kenmerk, "statuscode": status.code, "effects": len(effects)}
+        return Decided(body, "status-set", told, effects, asked.kenmerk)
+
+    return await conclude(find_answer, opened, operation, office)
 
 
 async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
@@ -58,13 +51,8 @@ async def _play(asked: ZetStatusRequest, office: Office) -> AgencyStatus:
 async def _find_effects(
     asked: ZetStatusRequest, status: AgencyStatus, setter_oin: str, snapshot: Snapshot, store: Store, now: datetime
 ) -> tuple[Effect, ...]:
-    """What setting this status does; nothing when it stands already.
-
-    Raises PeerError: kenmerk-unknown, status-refused.
-    Source: decision 21.
-    """
+    """What setting this status does; nothing when it stands already (decision 21). Raises PeerError."""
     process = await _find_process(asked.kenmerk, store)
-    route = snapshot.routes.find(process.aanlevering.berichtsoort)
     return judge_zet_status(
         process,
         await store.deliveries(asked.kenmerk),
@@ -72,7 +60,7 @@ async def _find_effects(
         setter_oin=setter_oin,
         berichtkenmerk=asked.berichtkenmerk,
         status=status,
-        agency_validates=route is not None and route.agency_validates,
+        agency_validates=snapshot.agency_validates(process.aanlevering.berichtsoort),
         now=now,
     )
 

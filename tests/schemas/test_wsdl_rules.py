@@ -15,7 +15,7 @@ XSD = "{http://www.w3.org/2001/XMLSchema}"
 WSAM = "{http://www.w3.org/2007/05/addressing/metadata}Action"
 HTTP = "http://schemas.xmlsoap.org/soap/http"
 SOAP_ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
-FILES = sorted(path.name for path in SCHEMAS.glob("*.wsdl"))
+FILES = sorted(path.name for path in SCHEMAS.glob("*Service_V1_2.wsdl"))  # that of an AuSP is no Digikoppeling service
 
 
 def read(name: str) -> etree._Element:

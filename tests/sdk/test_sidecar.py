@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import aiohttp
 import pytest
+import zeep
 from helpers_sdk import Peer, connection, drop, fault, read, receipt
 from lxml import etree
 
@@ -149,6 +150,22 @@ async def test_other_requests_are_refused(
     assert status == answer.status
     assert says in answer.text("faultstring")
     assert [] == peer.requests
+
+
+async def test_plain_zeep_loads_what_it_describes(car: Running, peer: Peer, hub: test_pki.Identity) -> None:
+    """`?wsdl` has the side-car's own address and no security policy: stock zeep, without a line of ours, delivers."""
+    peer.scripts.append(receipt(hub))
+    client = await asyncio.to_thread(zeep.Client, f"{car.url}?wsdl")
+    answer = await asyncio.to_thread(
+        client.service.aanleveren,
+        berichtsoort="Omzetbelasting",
+        identiteitBelanghebbende={"nummer": "001000044B37", "type": "BTW"},
+        rolBelanghebbende="Bedrijf",
+        berichtInhoud={"mimeType": "text/xml", "bestandsnaam": "a.xbrl", "inhoud": b"<x/>"},
+    )
+    assert "700627b6-383e-4d8d-809f-b066845b36e0" == answer.kenmerk
+    text = (await car.post(b"", {}, "GET")).body
+    assert b"wsp:Policy" not in text
 
 
 async def test_only_post(car: Running) -> None:

@@ -471,7 +471,7 @@ LIMITED = [leaf for leaf in LEAVES if leaf[1] in FACETS]
 OFFERED = {
     (op.request.rpartition("}")[2] if isinstance(op.request, str) else ""): (service, op)
     for service, _ in services.PATHS.values()
-    for op in service.offered
+    for op in service.operations
 }
 
 
