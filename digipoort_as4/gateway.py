@@ -222,7 +222,7 @@ def _tls(settings: Settings) -> TlsFiles:
 
 async def listen(door: Handler, settings: Settings, spool: Spool, journal: Journal) -> Server:
     """Open the door."""
-    context = server_context(_tls(settings), settings.ca)
+    context = server_context(_tls(settings), settings.ca, settings.intermediates)
     guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
     return await serve(door, context, spool, settings.host, settings.port, journal=journal, guard=guard)
 
