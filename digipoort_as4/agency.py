@@ -68,7 +68,8 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
 
     What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
-    agency.profile is the rule set of the connection. Raises ConfigError: no such agency, or a mistake in its file.
+    agency.profile is the rule set of the connection.
+    Raises ConfigError: no such agency, or a mistake in its file.
     """
     office = read_office(folder / FILE)
     agency = next((one for one in office.agencies if one.name == name), None)

@@ -81,7 +81,8 @@ def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
     """Start what is not running yet, and return what stands in post-office.json when all of it answers.
 
     Data, keys and logs lie in `folder`, made when missing and used again when not; `tell` hears of each step, one line
-    each. Raises DigipoortError: a process did not come up; what this call started is stopped again.
+    each.
+    Raises DigipoortError: a process did not come up; what this call started is stopped again.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

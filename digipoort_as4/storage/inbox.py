@@ -67,8 +67,8 @@ class Inbox:
         """Write one hand-over where nobody looks yet, durable when this returns the name by which `hand_over` knows it.
 
         `envelope` has the elements of the afleverRequest by their XSD names without the documents, which come with the
-        berichtInhoud first. Raises StorageFailure: the disk did not take it, or a document has other octets than it
-        promised; nothing is left.
+        berichtInhoud first.
+        Raises StorageFailure: the disk did not take it, or a document has other octets than promised; nothing is left.
         """
         name = secrets.token_hex(16)
         place = self._staging / name
@@ -89,8 +89,8 @@ class Inbox:
     def hand_over(self, staged: str, folder: str) -> bool:
         """Show one staged hand-over to the back end by a single rename; safe to do again after a crash.
 
-        True when it is, or was before, handed over; False when something else occupies the folder. Raises
-        StorageFailure: the rename or its fsync failed.
+        True when it is, or was before, handed over; False when something else occupies the folder.
+        Raises StorageFailure: the rename or its fsync failed.
         """
         try:
             with suppress(FileNotFoundError):  # renamed before a crash; the back end may have taken it away since

@@ -71,7 +71,8 @@ class Outbox:
     def settle(self, name: str, where: str, told: str, answer: bytes, mark: str) -> None:
         """Move a folder to `where` with answer.json and the answer itself; safe to do again after a crash.
 
-        `mark` is unique and ends the name when the place has such a folder already. Raises StorageFailure.
+        `mark` is unique and ends the name when the place has such a folder already.
+        Raises StorageFailure: the disk did not take it.
         """
         place, target = self._taken / name, self.folder.parent / where / name
         if not place.exists():  # moved before a crash

@@ -63,8 +63,8 @@ class SqliteStore:
     def open(cls, folder: Path, now: Callable[[], datetime]) -> SqliteStore:
         """Take the folder or make it, bring the tables up to date, tidy what a dead process left.
 
-        The clock `now` (aware UTC) tells when a stored reply has expired. Raises ConfigError: another process holds the
-        folder, or a newer version wrote it; StorageFailure: the disk or the file is not sound.
+        The clock `now` (aware UTC) tells when a stored reply has expired.
+        Raises ConfigError: another process or a newer version has it; StorageFailure: disk or file is not sound.
         """
         if sqlite3.sqlite_version_info < (3, 37, 0):  # STRICT tables; RETURNING and UPSERT are older
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
