@@ -6,37 +6,33 @@ Chooses nothing about a delivery itself: wus.ontvangen answers the hub, wus.teru
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import signal
-import tomllib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from digipoort_as4 import config, gateway
 from digipoort_as4.clock import Clock
 from digipoort_as4.config import KeyFiles
-from digipoort_as4.errors import ConfigError, DigipoortError, PeerError, StorageFailure
+from digipoort_as4.errors import ConfigError, PeerError, StorageFailure
 from digipoort_as4.hub.mandates import BEDRIJVEN
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
 from digipoort_as4.pki.certificates import Purpose, read_oin
-from digipoort_as4.pki.keys import FileSigner, TlsFiles
+from digipoort_as4.pki.keys import FileSigner
 from digipoort_as4.pki.path import Trust
-from digipoort_as4.sdk.office import CLOCK
+from digipoort_as4.sdk.office import CLOCK, FILE
+from digipoort_as4.sdk.office import read as read_office
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.agency_book import AgencyBook, Dispatch, Wish
 from digipoort_as4.storage.inbox import Inbox
 from digipoort_as4.storage.outbox import Outbox
-from digipoort_as4.transport.client import client_context, server_context
-from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
 from digipoort_as4.transport.peers import Peers
-from digipoort_as4.transport.server import Server, serve
 from digipoort_as4.wus import faults, ontvangen, profiles, wsdl
 from digipoort_as4.wus.asking import judge_peer
 from digipoort_as4.wus.faults import Hint
@@ -51,10 +47,7 @@ TOLD_AT_ONCE: Final = 8  # zetStatus requests under way together
 PAUSE: Final = timedelta(seconds=1)  # between two looks at the statuses that are due, when nothing wakes the loop
 BROKEN_PAUSE: Final = timedelta(seconds=10)  # after a bug in the telling loop
 TIDY: Final = timedelta(hours=1)  # between two sweeps of answers that are kept no longer
-GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
-
-
-# --- settings ---------------------------------------------------------------------------------------------------------
+SERVED: Final = dict.fromkeys(AFLEVEREN.paths, AFLEVEREN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +59,7 @@ class AgencySettings:
     """Folder, keys, trust, host and port: what an agency needs as the hub does. Its tables stay unread."""
     hub_oin: str  # the post office that may deliver, and that statuses go to
     zet_status_url: str  # of the hub's ZetStatusService; empty: no status can be set
-    statuses: Mapping[str, str] = field(default_factory=dict)
-    """berichtsoort to 500, 510 or none; `default` for all others."""
+    statuses: Mapping[str, str] = field(default_factory=dict)  # berichtsoort to 500, 510 or none; `default`: all others
     profile: str = BEDRIJVEN  # rule set of the connection with the hub, both ways
     aanleveren_url: str = ""  # of the hub's AanleverService; empty: nothing is taken out of the outbox
 
@@ -76,56 +68,42 @@ def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
 
     What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
-    agency.profile is the rule set of the connection. ConfigError: no such agency, or a mistake in its file.
+    agency.profile is the rule set of the connection.
+    Raises ConfigError: no such agency, or a mistake in its file.
     """
-    office = _read(folder / "post-office.json", json.loads)
-    agency = _named(office.get("agencies", []), name, folder)
-    identity = _named(office["identities"], name, folder)
-    home = Path(agency["inbox"]).parent
+    office = read_office(folder / FILE)
+    agency = next((one for one in office.agencies if one.name == name), None)
+    if agency is None:
+        there = ", ".join(one.name for one in office.agencies)
+        raise ConfigError(f"{folder} has no agency {name!r}; there are: {there}")
+    home, own = agency.inbox.parent, office.party(name)
     base = config.Settings(
         folder=home,
-        tls=KeyFiles(Path(identity["tls"]["cert"]), Path(identity["tls"]["key"])),
-        signing=KeyFiles(Path(identity["signing"]["cert"]), Path(identity["signing"]["key"])),
-        ca=Path(office["ca"]),
-        intermediates=(Path(office["intermediates"]),),
-        crls=tuple(Path(path) for path in office["crl"]),
-        port=int(agency["url"].partition("localhost:")[2].partition("/")[0]),
-        public_url=agency["url"].removesuffix(AFLEVEREN.path),
+        tls=KeyFiles(own.tls_cert, own.tls_key),
+        signing=KeyFiles(own.signing_cert, own.signing_key),
+        ca=office.ca,
+        intermediates=office.cas_between,
+        crls=office.crl,
+        port=urlsplit(agency.url).port or 0,
+        public_url=agency.url.removesuffix(AFLEVEREN.path),
         clock=folder / CLOCK,
     )
-    chosen, own = read_own(home), home / OWN
-    statuses = {**_validating(agency["oin"]), **_check_statuses(chosen.get("zet_status", {}), own)}
+    chosen, routes = read_own(home), tables.load_routes()
+    # Where the routes say that the agency looks at the message after 400, it finds it good.
+    mine = [row for row in routes.rows if row.agency_validates and row.owner_oin in (None, agency.oin)]
+    statuses = {**{row.berichtsoort: "500" for row in mine}, **_statuses(chosen, home / OWN)}
+    zet_status, aanleveren = (office.services[service.name] for service in (ZET_STATUS, AANLEVEREN))
     profile = str(chosen.get("agency", {}).get("profile", BEDRIJVEN))
-    zet_status, aanleveren = (office["services"][service.name] for service in (ZET_STATUS, AANLEVEREN))
-    return AgencySettings(name, base, office["hub"]["oin"], zet_status, statuses, profile, aanleveren)
+    return AgencySettings(name, base, office.hub_oin, zet_status, statuses, profile, aanleveren)
 
 
 def read_own(home: Path) -> dict[str, Any]:
     """What the file agency.toml in an agency's folder says; empty without one."""
-    return _read(home / OWN, tomllib.loads) if (home / OWN).exists() else {}
+    return tables.read_toml(home / OWN) if (home / OWN).exists() else {}
 
 
-def _validating(oin: str) -> dict[str, str]:
-    """Where the routes say that the agency looks at the message after 400, it finds it good."""
-    routes = tables.load_routes()
-    return {row.berichtsoort: "500" for row in routes.rows if row.agency_validates and row.owner_oin in (None, oin)}
-
-
-def _read(path: Path, loads: Callable[[str], Any]) -> dict[str, Any]:
-    try:
-        return dict(loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:  # both formats and UTF-8 raise ValueErrors
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-
-
-def _named(rows: Sequence[Mapping[str, Any]], name: str, folder: Path) -> Mapping[str, Any]:
-    for row in rows:
-        if row["name"] == name:
-            return row
-    raise ConfigError(f"{folder} has no agency {name!r}; there are: {', '.join(str(row['name']) for row in rows)}")
-
-
-def _check_statuses(statuses: Mapping[str, str], path: Path) -> Mapping[str, str]:
+def _statuses(told: Mapping[str, Any], path: Path) -> Mapping[str, str]:
+    statuses: Mapping[str, str] = told.get("zet_status", {})
     wrong = [name for name, code in statuses.items() if code not in STATUSES]
     if wrong:
         raise ConfigError(f"{path}: zet_status of {', '.join(wrong)}: expected one of {', '.join(STATUSES)}")
@@ -133,24 +111,20 @@ def _check_statuses(statuses: Mapping[str, str], path: Path) -> Mapping[str, str
 
 
 def read_settings(path: Path) -> AgencySettings:
-    """The settings of an agency that stands by itself, from its agency.toml; ConfigError lists all mistakes.
+    """The settings of an agency that stands by itself; ConfigError lists what is missing or wrong.
 
-    [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file in the form of
+    Its [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file in the form of
     digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
     """
-    whole = _read(path, tomllib.loads)
+    whole = tables.read_toml(path)
     table = whole.get("agency", {})
     missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
     if missing:
         raise ConfigError(f"{path}: agency.{', agency.'.join(missing)}: expected a text")
     base = config.load(path.parent / table["settings"])
     zet_status, aanleveren = (str(table.get(key, "")) for key in ("zet_status_url", "aanleveren_url"))
-    statuses = _check_statuses(whole.get("zet_status", {}), path)
-    profile = str(table.get("profile", BEDRIJVEN))
+    statuses, profile = _statuses(whole, path), str(table.get("profile", BEDRIJVEN))
     return AgencySettings(table["name"], base, table["hub_oin"], zet_status, statuses, profile, aanleveren)
-
-
-# --- the agency -------------------------------------------------------------------------------------------------------
 
 
 class Agency:
@@ -164,15 +138,13 @@ class Agency:
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
-        if request.path in (gateway.LIVE, gateway.READY) and request.method in ("GET", "HEAD"):
-            return gateway.health(self.ready or request.path == gateway.LIVE, agency=self.settings.name)
-        served = dict.fromkeys(AFLEVEREN.paths, AFLEVEREN)
-        if described := wsdl.answer(request, served, self.settings.base.public_url):
-            return described
+        health = gateway.health(request, self.ready, agency=self.settings.name)
+        if told := health or wsdl.answer(request, SERVED, self.settings.base.public_url):
+            return told
         if request.path not in AFLEVEREN.paths:
             refusal = PeerError("unknown-path", found=request.path[:80], expected=AFLEVEREN.path)
-            hint, desk = Hint(AFLEVEREN, None), self.desk
-            return faults.refuse(refusal, hint, faults.DEFAULT, desk.journal, desk.new_id())
+            rest = (faults.DEFAULT, self.desk.journal, self.desk.new_id())
+            return faults.refuse(refusal, Hint(AFLEVEREN, None), *rest)
         return await ontvangen.accept(request, self.desk)
 
     async def start(self) -> None:
@@ -186,7 +158,7 @@ class Agency:
     async def hand_over_all(self) -> None:
         """Show the back end all that is committed; each by one rename, which may be done again after a crash.
 
-        Raises StorageFailure when the disk does not keep its promise: the process must end.
+        Raises StorageFailure: the disk does not keep its promise; the process must end.
         """
         desk = self.desk
         for row in desk.book.open_hand_overs():
@@ -235,14 +207,10 @@ class Agency:
     async def _tell(self, wish: Wish) -> None:
         after = await tell(wish, self.desk)
         await self.desk.book.note_attempt(after)
-        self.desk.journal.write(
-            "status-told" if after.note == "told" else "status-not-told",
-            berichtkenmerk=after.berichtkenmerk,
-            statuscode=after.statuscode,
-            attempt=after.attempts,
-            settled=after.due is None,
-            detail=after.note,
-        )
+        event = "status-told" if after.note == "told" else "status-not-told"
+        about: dict[str, Any] = {name: getattr(after, name) for name in ("berichtkenmerk", "statuscode")}
+        about |= {"attempt": after.attempts, "settled": after.due is None, "detail": after.note}
+        self.desk.journal.write(event, **about)
 
     async def keep_sending(self) -> None:
         """Send what the back end drops into the outbox."""
@@ -291,33 +259,34 @@ class Agency:
                 loop.cancel()
 
 
-# --- the process ------------------------------------------------------------------------------------------------------
-
-
 async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     """Receive, hand over and tell until `stop` is set.
 
-    Raises ConfigError for settings that cannot be used, StorageFailure when the disk broke its promise: the process
-    must end (P5).
+    Raises ConfigError: a setting cannot be used; StorageFailure: the disk broke its promise, the process must end (P5).
     """
     base, woken = settings.base, asyncio.Event()
     base.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = Clock(base.clock)
     journal = Journal(base.folder / "journal.jsonl", now=clock)
     book = AgencyBook.open(base.folder, stop.set)
-    tls = TlsFiles(base.tls.certificate, base.tls.key, base.tls.password)
     trust = gateway.watch_trust(base, journal, clock)
-    peers = Peers(
-        lambda: client_context(tls, base.ca),
-        lambda oin, der: judge_peer(oin, der, trust(), clock(), Purpose.TLS_SERVER),
-    )
+    peers = gateway.open_peers(base, lambda oin, der: judge_peer(oin, der, trust(), clock(), Purpose.TLS_SERVER))
     try:
         agency = open_agency(settings, book, trust, peers, journal, woken, clock)
         await agency.start()
-        context, spool = server_context(tls, base.ca, base.intermediates), agency.desk.spool
-        guard = Guard(session=timedelta(seconds=base.tls_session), proxies=base.trusted_proxies)
-        server = await serve(agency, context, spool, base.host, base.port, journal=journal, guard=guard)
-        await work_until(stop, agency, server)
+        server = await gateway.listen(agency, base, agency.desk.spool, journal)
+        journal.write("started", agency=settings.name, port=server.port, oin=agency.desk.oin)
+        working = asyncio.create_task(agency.work())
+        working.add_done_callback(lambda _: stop.set())  # a loop that cannot go on ends all
+        await stop.wait()
+        agency.ready = False
+        await server.close(gateway.GRACE)
+        if working.done():
+            working.result()  # raises what ended it
+        working.cancel()
+        await asyncio.wait([working])
+        journal.write("stopped", agency=settings.name)
+        book.check()
     finally:
         await peers.close()
         await book.close()
@@ -362,44 +331,3 @@ def wanted(settings: AgencySettings, berichtsoort: str) -> str:
     """The statuscode that follows a hand-over; empty for none."""
     code = settings.statuses.get(berichtsoort, settings.statuses.get("default", "none"))
     return "" if code == "none" else code
-
-
-async def work_until(stop: asyncio.Event, agency: Agency, server: Server) -> None:
-    """Let door and loops work until told to stop, or until a loop cannot go on."""
-    journal = agency.desk.journal
-    journal.write("started", agency=agency.settings.name, port=server.port, oin=agency.desk.oin)
-    working = asyncio.create_task(agency.work())
-    working.add_done_callback(lambda _: stop.set())
-    await stop.wait()
-    agency.ready = False
-    await server.close(GRACE)
-    if working.done():
-        working.result()  # raises what ended it
-    working.cancel()
-    await asyncio.wait([working])
-    journal.write("stopped", agency=agency.settings.name)
-    agency.desk.book.check()
-
-
-async def serve_until_told(read: Callable[[], AgencySettings]) -> None:
-    """Run one agency's endpoint until SIGTERM or SIGINT."""
-    await run(read(), stop_signal())
-
-
-def stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def carry_out(work: Coroutine[Any, Any, None]) -> int:
-    """Run a process's work in the foreground; returns the exit code, that of the error's class."""
-    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
-    try:
-        asyncio.run(work)
-    except DigipoortError as error:
-        logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
-        return error.exit_code
-    return 0

@@ -27,11 +27,8 @@ def commands_of(office: Office) -> Mapping[str, Command]:
 async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
     """Move the post office's clock, or (`about` empty) only tell it.
 
-    Args:
-        about: `advance` (a length of time), `at` (a moment with its zone), `reset` (true), `strict`, `crl`.
-
-    Returns:
-        now and wire (ISO 8601), and the fields of clock.Moved, once CRLs are renewed and the clock has moved.
+    `about` has `advance` (a length of time), `at` (a moment with its zone), `reset` (true), `strict` or `crl`.
+    Returns now and wire (ISO 8601) and the fields of clock.Moved, once CRLs are renewed and the clock has moved.
     """
     clock = office.now
     if not isinstance(clock, Clock):
@@ -50,16 +47,10 @@ async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, A
 
 
 async def change_scenarios(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Set or clear rules of what is played, or (`about` empty) only list them.
+    """Set or clear rules of what is played, or (`about` empty) only list them. UsageError: what is wrong with a rule.
 
-    Args:
-        about: `set` (scenarios.KEYS), or `clear` (a rule's number, or null for all).
-
-    Returns:
-        names: the aanleverkenmerken that play something, rules: those set, cleared: how many went.
-
-    Raises:
-        UsageError: what is wrong with the rule.
+    `about` has `set` (scenarios.KEYS), or `clear` (a rule's number, or null for all).
+    Returns names, the aanleverkenmerken that play something, rules, those set, and cleared, how many went.
     """
     played, cleared = office.scenarios, 0
     if (words := about.get("set")) is not None:

@@ -5,11 +5,13 @@ Reads no message itself: wus.services answers requests.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import signal
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -17,18 +19,22 @@ from typing import Final, Generic, TypeVar
 
 from digipoort_as4.clock import Clock
 from digipoort_as4.config import Settings
-from digipoort_as4.errors import ConfigError, PeerError
+from digipoort_as4.errors import ConfigError, DigipoortError, PeerError
 from digipoort_as4.hub.registers import Tables
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import BytesPayload, Spool
 from digipoort_as4.pki.certificates import PRODUCTION_POLICIES, TEST_POLICIES, load_pem, read_oin
-from digipoort_as4.pki.keys import FileSigner
+from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.pki.path import Trust, build_trust
 from digipoort_as4.pki.revocation import CrlIndex, load_crls
 from digipoort_as4.storage import tables
 from digipoort_as4.storage.store import Store
 from digipoort_as4.storage.view import registered
+from digipoort_as4.transport.client import client_context, server_context
+from digipoort_as4.transport.guard import Guard
 from digipoort_as4.transport.http import HttpAnswer, HttpRequest
+from digipoort_as4.transport.peers import Judge, Peers
+from digipoort_as4.transport.server import Handler, Server, serve
 from digipoort_as4.wus import operations, profiles, services, wsdl
 from digipoort_as4.wus.faults import FaultTable
 from digipoort_as4.wus.office import Office, Snapshot
@@ -44,6 +50,7 @@ LOOK_AGAIN: Final = timedelta(seconds=1)  # at most this old is what we know of 
 GRACE: Final = timedelta(seconds=10)  # requests in work may take this long once the process shall stop
 
 T = TypeVar("T")
+Files = tuple[bytes, ...]  # the octets of each
 
 
 class Watched(Generic[T]):
@@ -86,7 +93,7 @@ class Watched(Generic[T]):
     def _read_again(self, stamps: list[object]) -> None:
         try:
             self._value = self._read()
-        except (ConfigError, PeerError, OSError, ValueError) as error:  # half written? The next look tries again
+        except (ConfigError, PeerError, OSError, ValueError) as error:  # half written, perhaps: look again
             if str(error) != self._refusal:
                 self._journal.write(f"{self._name}-refused", level=logging.ERROR, detail=str(error))
             self._refusal = str(error)
@@ -136,8 +143,8 @@ def read_snapshot(settings: Settings) -> Snapshot:
     now = Tables(routes, parties, consents).with_register(registered(settings.folder))
     known = profiles.load(settings.profiles)
     known.check(parties.by_oin.values(), settings.agency_profiles)
-    own = (settings.agencies, settings.agency_profiles, known, settings.ausp)
-    return Snapshot(read_trust(settings), now.routes, now.parties, now.consents, *own)
+    rest = (settings.agencies, settings.agency_profiles, known, settings.ausp)
+    return Snapshot(read_trust(settings), now.routes, now.parties, now.consents, *rest)
 
 
 def read_trust(settings: Settings) -> Trust:
@@ -150,11 +157,8 @@ def read_trust(settings: Settings) -> Trust:
     return _trust_of(roots, between, lists, settings.policies, settings.profile)
 
 
-_Files = tuple[bytes, ...]
-
-
 @lru_cache(maxsize=2)
-def _trust_of(roots: _Files, between: _Files, lists: _Files, policies: frozenset[str], profile: str) -> Trust:
+def _trust_of(roots: Files, between: Files, lists: Files, policies: frozenset[str], profile: str) -> Trust:
     """The same files are the same trust, with the verdicts on certificates that it has found: agencies share it."""
     anchors, cas = ([one for octets in pems for one in load_pem(octets)] for pems in (roots, between))
     crls = CrlIndex.from_crls([der for octets in lists for der in load_crls(octets)], (*anchors, *cas))
@@ -172,14 +176,15 @@ class Gateway:
 
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """One request."""
-        if request.path in (LIVE, READY) and request.method in ("GET", "HEAD"):
-            return health(self.ready or request.path == LIVE)
-        described = wsdl.answer(request, services.SERVED, self._public_url)
-        return described or await services.answer(request, self._office)
+        told = health(request, self.ready) or wsdl.answer(request, services.SERVED, self._public_url)
+        return told or await services.answer(request, self._office)
 
 
-def health(good: bool, **facts: str) -> HttpAnswer:
-    """200 or 503, and why in JSON."""
+def health(request: HttpRequest, ready: bool, **facts: str) -> HttpAnswer | None:
+    """200 or 503, and why in JSON; None when nobody asks for the health of the process."""
+    if request.path not in (LIVE, READY) or request.method not in ("GET", "HEAD"):
+        return None
+    good = ready or request.path == LIVE
     text = json.dumps({"status": "ok" if good else "unavailable", **facts}) + "\n"
     return HttpAnswer(200 if good else 503, {"content-type": "application/json"}, BytesPayload(text.encode()))
 
@@ -204,6 +209,45 @@ def open_office(
         journal=journal,
         foutcodes=FaultTable.of(settings.foutcodes),
     )
+
+
+def open_peers(settings: Settings, judge: Judge) -> Peers:
+    """Calls to others with our certificate."""
+    return Peers(lambda: client_context(_tls(settings), settings.ca), judge)
+
+
+def _tls(settings: Settings) -> TlsFiles:
+    return TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
+
+
+async def listen(door: Handler, settings: Settings, spool: Spool, journal: Journal) -> Server:
+    """Open the door."""
+    context = server_context(_tls(settings), settings.ca, settings.intermediates)
+    guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
+    return await serve(door, context, spool, settings.host, settings.port, journal=journal, guard=guard)
+
+
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def run_until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run in the foreground until SIGTERM or SIGINT; returns the exit code, that of the error's class."""
+
+    async def run() -> None:
+        await work(stop_signal())
+
+    logging.basicConfig(format="%(message)s")  # what is no warning has its line in the journal's file
+    try:
+        asyncio.run(run())
+    except DigipoortError as error:
+        logging.getLogger("digipoort").error("%s: %s", type(error).__name__, error)
+        return error.exit_code
+    return 0
 
 
 def scenarios_of(profile: str) -> Scenarios:

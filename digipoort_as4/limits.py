@@ -18,8 +18,7 @@ LINGER: Final = timedelta(seconds=5)
 """How long the rest of a refused body is read and thrown away, so that the peer sees our answer and not a reset."""
 CONNECTIONS: Final = 1_000  # Open connections of one listener; above it the one idle longest makes room (threats M04)
 CONNECTIONS_PER_CERTIFICATE: Final = 200  # Of those, with one and the same TLS certificate
-CALL: Final = timedelta(seconds=30)
-"""A whole call of ours to a peer, answer included; a silent agency costs a delivery slot for this long."""
+CALL: Final = timedelta(seconds=30)  # A whole call of ours, answer included; a silent agency holds a slot this long
 SEND_RATE: Final = 256 * KIB  # Octets per second of our body that a peer must take; lengthens CALL for large ones
 CONNECT: Final = timedelta(seconds=10)  # Of that, to open the connection, the TLS handshake included
 POOL_KEEPALIVE: Final = timedelta(seconds=15)  # A pooled connection of ours; well below what servers keep theirs
@@ -74,5 +73,4 @@ WORKER_PAUSE: Final = timedelta(seconds=5)
 INLINE_PAYLOAD: Final = 64 * KIB  # Up to here octets live in the row, above it in a file (design 5.6)
 CHUNK: Final = 256 * KIB  # Octets per read of a payload
 DOCUMENTS: Final = 50  # Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten
-ORPHAN_KEPT: Final = timedelta(hours=24)
-"""A payload file that no row names is swept at start when older; far above the longest upload (design 5.6)."""
+ORPHAN_KEPT: Final = timedelta(hours=24)  # A file without a row is swept when older; far above any upload (design 5.6)

@@ -35,15 +35,10 @@ from digipoort_as4.clock import Clock, Moved
 from digipoort_as4.errors import DigipoortError, StorageFailure, UsageError
 from digipoort_as4.journal import Journal
 from digipoort_as4.pki import test_pki
-from digipoort_as4.pki.keys import TlsFiles
 from digipoort_as4.pki.test_pki import Identity
 from digipoort_as4.sdk.office import CLOCK, FILE, PKI, record_of
 from digipoort_as4.storage.sqlite import SqliteStore
 from digipoort_as4.transport import control
-from digipoort_as4.transport.client import client_context, server_context
-from digipoort_as4.transport.guard import Guard
-from digipoort_as4.transport.peers import Peers
-from digipoort_as4.transport.server import serve as listen
 from digipoort_as4.validation.bench import Bench
 from digipoort_as4.worker import Paths, Worker, judge_tls
 from digipoort_as4.wus.ausp import Ausp
@@ -51,15 +46,14 @@ from digipoort_as4.wus.scenarios import Scenarios
 
 CONFIG: Final = "digipoort.toml"
 HUB: Final = "post-office"  # Name of the hub's process
-READY: Final = timedelta(seconds=30)
-"""From start to the first answer; two cores and eleven processes need a tenth of it."""
+READY: Final = timedelta(seconds=30)  # From start to the first answer; two cores and eleven processes need a tenth
 STOP: Final = timedelta(seconds=20)  # From SIGTERM to SIGKILL; longer than the worker's and the server's grace
-PORT_PATIENCE: Final = timedelta(seconds=1)
-"""For the port we had: threads of a process that was killed may hold it a moment longer than its pid."""
+PORT_PATIENCE: Final = timedelta(
+    seconds=1
+)  # Threads of a killed process may hold its port a moment longer than its pid
 CRL_RENEWAL: Final = timedelta(hours=4)  # Decision 27
 
 Record = dict[str, Any]  # post-office.json (decision 28)
-stop_signal = agency.stop_signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +80,9 @@ class Place:
 def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
     """Start what is not running yet, and return what stands in post-office.json when all of it answers.
 
-    The folder of data, keys and logs is made when missing, and used again when not; `tell` hears of each step.
-    DigipoortError: a process did not come up; what this call started is stopped again.
+    Data, keys and logs lie in `folder`, made when missing and used again when not; `tell` hears of each step, one line
+    each.
+    Raises DigipoortError: a process did not come up; what this call started is stopped again.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -132,7 +127,10 @@ def lay_out(folder: Path) -> list[Place]:
 
 
 def down(folder: Path) -> list[str]:
-    """Stop the processes that post-office.json names, and no others; returns their names. UsageError: none ever was."""
+    """Stop the processes that post-office.json names, and no others; returns their names.
+
+    Raises UsageError: there never was a post office here.
+    """
     folder = folder.absolute()
     if not (folder / FILE).exists():
         raise UsageError(f"no post office at {folder}")
@@ -162,9 +160,6 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-# --- places -----------------------------------------------------------------------------------------------------------
 
 
 def _places(folder: Path) -> list[Place]:
@@ -197,49 +192,32 @@ def _port(wanted: int, held: bool, probes: contextlib.ExitStack) -> int:
     return int(probe.getsockname()[1])
 
 
-# --- what is written --------------------------------------------------------------------------------------------------
-
-
 def _write_record(folder: Path, places: Sequence[Place], processes: Mapping[str, Record]) -> Record:
-    record = _record(folder, places, [processes[place.name] for place in places if place.name in processes])
-    _write_json(folder / FILE, record)
-    return record
-
-
-def _record(folder: Path, places: Sequence[Place], processes: list[Record]) -> Record:
     pki, hub = folder / PKI, places[0]
-    return {
+    record = {
         "ca": str(test_pki.anchors(pki)),
         "crl": [str(path) for path in test_pki.crls(pki)],
         "services": {name: hub.url + path for name, path in gateway.SERVICES.items()},
         "identities": [record_of(one) for one in test_pki.identities(pki)],
-        "agencies": [_agency(folder, place) for place in places[1:]],
+        "agencies": [
+            {"name": place.name, "oin": place.identity.oin, "url": place.url + gateway.AFLEVEREN}
+            | {box: str(folder / "agencies" / place.name / box) for box in ("inbox", "outbox")}
+            for place in places[1:]
+        ],
         "hub": {key: str(getattr(hub.identity, key)) for key in ("oin", "tls_cert", "signing_cert")},
-        "processes": processes,
+        "processes": [processes[place.name] for place in places if place.name in processes],
         "health": f"{hub.url}/readyz",
         "intermediates": str(test_pki.intermediates(pki)),
         "clock": str(folder / CLOCK),
         "journal": str(folder / "data" / "journal.jsonl"),
         "config": str(folder / CONFIG),
     }
-
-
-def _agency(folder: Path, place: Place) -> Record:
-    home, url = folder / "agencies" / place.name, place.url + gateway.AFLEVEREN
-    boxes = {name: str(home / name) for name in ("inbox", "outbox")}
-    return {"name": place.name, "oin": place.identity.oin, "url": url, **boxes}
+    _write_json(folder / FILE, record)
+    return record
 
 
 def _write_config(folder: Path, places: Sequence[Place]) -> bool:
     """Write digipoort.toml for the hub's process; True when it differs from what was there."""
-    octets, path = _config(folder, places).encode(), folder / CONFIG
-    if path.exists() and path.read_bytes() == octets:
-        return False
-    _write(path, octets)
-    return True
-
-
-def _config(folder: Path, places: Sequence[Place]) -> str:
     pki, hub, one = folder / PKI, places[0], places[0].identity
     between, crls = [test_pki.intermediates(pki)], test_pki.crls(pki)
     chosen = {place.identity.oin: agency.read_own(folder / "agencies" / place.name) for place in places[1:]}
@@ -258,7 +236,11 @@ def _config(folder: Path, places: Sequence[Place]) -> str:
     for table, values in rows:
         # JSON's strings, numbers and arrays of strings are TOML's.
         lines += [table, *(f"{key} = {json.dumps(value, default=str)}" for key, value in values.items()), ""]
-    return "\n".join(lines)
+    octets, path = "\n".join(lines).encode(), folder / CONFIG
+    if path.exists() and path.read_bytes() == octets:
+        return False
+    _write(path, octets)
+    return True
 
 
 def _write_json(path: Path, record: Record) -> None:
@@ -362,8 +344,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     raise_file_limit()
     if given.what == "serve":
-        return agency.carry_out(serve(given.dir))
-    return agency.carry_out(agency.serve_until_told(lambda: agency.local_settings(given.dir, given.name)))
+        return gateway.run_until_told(lambda stop: serve(given.dir, stop))
+    return gateway.run_until_told(lambda stop: agency.run(agency.local_settings(given.dir, given.name), stop))
 
 
 def raise_file_limit() -> None:
@@ -375,13 +357,13 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def serve(folder: Path) -> None:
-    """Run gateway and worker until SIGTERM or SIGINT."""
+async def serve(folder: Path, stop: asyncio.Event) -> None:
+    """Run gateway and worker until told to stop, with CRLs of the test PKI that stay fresh."""
     settings = config.load(folder / CONFIG, {})
     clock = Clock(settings.clock)
     renewal = asyncio.create_task(keep_renewing(settings, clock))
     try:
-        await run(settings, stop_signal(), clock)
+        await run(settings, stop, clock)
     finally:
         renewal.cancel()
 
@@ -395,8 +377,7 @@ async def run(
 ) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
 
-    Raises ConfigError for settings that cannot be used, StorageFailure when the store broke its promise: the process
-    must end (P5).
+    Raises ConfigError: a setting cannot be used; StorageFailure: the store failed, and the process must end (P5).
     """
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or Clock(settings.clock)
@@ -404,14 +385,12 @@ async def run(
     journal = Journal(settings.folder / "journal.jsonl", now=clock)
     store = SqliteStore.open(settings.folder, clock)
     office = gateway.open_office(settings, store, journal, clock, scenarios)
-    tls = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.password)
-    peers = Peers(lambda: client_context(tls, settings.ca), judge_tls(office))
+    peers = gateway.open_peers(settings, judge_tls(office))
     office = replace(office, ask_ausp=Ausp(office, peers.post).ask)
     own = Bench()
     try:
         await own.start() if bench is None else None
-        paths = Paths(office, settings, peers, bench or own)
-        await _run(settings, paths, store, server_context(tls, settings.ca, settings.intermediates), stop)
+        await _run(settings, Paths(office, settings, peers, bench or own), store, stop)
     finally:
         await peers.close()
         await own.close()
@@ -419,9 +398,7 @@ async def run(
         journal.close()
 
 
-async def _run(
-    settings: config.Settings, paths: Paths, store: SqliteStore, context: ssl.SSLContext, stop: asyncio.Event
-) -> None:
+async def _run(settings: config.Settings, paths: Paths, store: SqliteStore, stop: asyncio.Event) -> None:
     office, door = paths.office, gateway.Gateway(paths.office, settings.public_url)
     loop = Worker(store, paths.lanes(), office.now, office.journal)
     store.on_commit = loop.wake
@@ -433,9 +410,7 @@ async def _run(
         stop.set()
 
     store.on_failure = failed
-    place = (settings.host, settings.port)
-    guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
-    server = await listen(door, context, office.spool, *place, journal=office.journal, guard=guard)
+    server = await gateway.listen(door, settings, office.spool, office.journal)
     desk = await control.listen(settings.folder, commands.commands_of(office))
     office.journal.write("started", url=settings.public_url or f"https://localhost:{server.port}", oin=office.oin)
     working = asyncio.create_task(loop.run())
@@ -453,7 +428,7 @@ async def _run(
 def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
     """New CRLs of the test PKI, good by the machine's clock and by the one that is (to be) moved; frozen, none.
 
-    Clients outside look at the one, we at the other: so no two lists are needed (decision 25).
+    Those who look at the one, clients outside, and those who look at the other need no two lists (decision 25).
     """
     if settings.test_pki is None or moved.crl == "frozen":
         return
@@ -462,17 +437,16 @@ def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
     test_pki.renew_crls(settings.test_pki, first, last - first + test_pki.CRL_LIFE)
 
 
-def renew_now(settings: config.Settings, clock: Clock) -> None:
-    """New CRLs for where the clock stands; nobody moves it meanwhile."""
-    with clock.lock:
-        renew_crls(settings, clock, clock.moved())
-
-
 async def keep_renewing(settings: config.Settings, clock: Clock) -> None:
     """Keep the test PKI's CRLs fresh, now and for as long as the post office runs (decision 27)."""
+
+    def renew() -> None:
+        with clock.lock:  # nobody moves it meanwhile
+            renew_crls(settings, clock, clock.moved())
+
     while settings.test_pki is not None:
         try:
-            await asyncio.to_thread(renew_now, settings, clock)
+            await asyncio.to_thread(renew)
         except OSError as error:  # the old ones hold for 48 hours
             logging.getLogger("digipoort").error("CRLs not renewed: %s", error)
         await asyncio.sleep(CRL_RENEWAL.total_seconds())

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from digipoort_as4 import limits
 from digipoort_as4.config import Settings
@@ -175,15 +175,9 @@ class Worker:
 
     async def _set_aside(self, job: Job, error: Exception) -> None:
         parked = job.attempts >= limits.POISON
-        self._journal.write(
-            "job-parked" if parked else "job-broken",
-            level=logging.ERROR,
-            kind=job.kind,
-            subject=job.subject,
-            destination=job.destination,
-            attempts=job.attempts,
-            detail=f"{type(error).__name__}: {error}",
-        )
+        about: dict[str, Any] = {name: getattr(job, name) for name in ("kind", "subject", "destination", "attempts")}
+        about["detail"] = f"{type(error).__name__}: {error}"
+        self._journal.write("job-parked" if parked else "job-broken", level=logging.ERROR, **about)
         logging.getLogger("digipoort").debug("job %s", job.subject, exc_info=error)
         again = PostponeJob(job.id, job.token, self._now() + POSTPONED * job.attempts, parked=parked)
         try:
@@ -222,19 +216,7 @@ class Paths:
 
     def lanes(self) -> tuple[Lane, ...]:
         """For the worker's loop."""
-        processing, dispatch = self._processing(), afleveren.Dispatch(self.office, self.peers.post)
-
-        async def process(job: Job) -> bool:
-            await verwerken.process(job, processing)
-            return True
-
-        async def deliver(job: Job) -> bool:
-            return await CHANNELS["wus"](job, dispatch)  # the only channel an agency can have yet
-
-        return lanes(process, deliver)
-
-    def _processing(self) -> verwerken.Ports:
-        office = self.office
+        office, dispatch = self.office, afleveren.Dispatch(self.office, self.peers.post)
 
         def tell(event: str, **fields: str) -> object:
             return office.journal.write(event, level=logging.INFO, number="", **fields)
@@ -242,14 +224,19 @@ class Paths:
         async def confirm(aanlevering: Aanlevering, authority: Authority) -> Authority:
             return await ausp.confirm(aanlevering, authority, office)
 
-        asked = (lambda: office.snapshot().tables(), office.now, office.new_id)
-        return verwerken.Ports(office.store, self.bench, *asked, tell, confirm)
+        rest = (office.now, office.new_id, tell, confirm)
+        ports = verwerken.Ports(office.store, self.bench, lambda: office.snapshot().tables(), *rest)
+
+        async def process(job: Job) -> bool:
+            await verwerken.process(job, ports)
+            return True
+
+        async def deliver(job: Job) -> bool:
+            return await CHANNELS["wus"](job, dispatch)  # the only channel an agency can have yet
+
+        return lanes(process, deliver)
 
 
 def judge_tls(office: Office) -> Judge:
     """Judges the certificate that an agency's endpoint shows: trusted, for servers, and of the OIN we want to reach."""
-
-    def judge(oin: str, der: bytes) -> None:
-        judge_peer(oin, der, office.snapshot().trust, office.now(), Purpose.TLS_SERVER)
-
-    return judge
+    return lambda oin, der: judge_peer(oin, der, office.snapshot().trust, office.now(), Purpose.TLS_SERVER)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from digipoort_as4 import agency as endpoint
+from digipoort_as4 import gateway
 from digipoort_as4.cli.common import FILE, dir_option
 from digipoort_as4.errors import UsageError, failure
 
@@ -24,4 +25,4 @@ def agency(name: str | None, file: Path | None, folder: Path) -> int:
     if (name is None) == (file is None):
         raise failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
     read = partial(endpoint.read_settings, file) if file else partial(endpoint.local_settings, folder, str(name))
-    return endpoint.carry_out(endpoint.serve_until_told(read))
+    return gateway.run_until_told(lambda stop: endpoint.run(read(), stop))

@@ -11,8 +11,8 @@ from digipoort_as4 import limits
 from digipoort_as4.cli import streams
 from digipoort_as4.cli.common import FILE, dir_option, octets_of
 from digipoort_as4.errors import UsageError, failure
+from digipoort_as4.gateway import stop_signal
 from digipoort_as4.journal import Journal
-from digipoort_as4.local import stop_signal
 from digipoort_as4.payload import Spool
 from digipoort_as4.sdk import office
 from digipoort_as4.sdk.connection import connect, party_of

@@ -89,11 +89,8 @@ class AgencyBook:
     def open(cls, folder: Path, on_failure: Callable[[], None] = lambda: None) -> AgencyBook:
         """Open or make the database and take the folder for this process alone.
 
-        `on_failure` is called once, when the book can not keep its promise any more: the process has to stop.
-
-        Raises:
-            ConfigError: another process has it, or a newer version wrote it.
-            StorageFailure: the database cannot be opened.
+        `on_failure` is called once when the book can not keep its promise any more: the process has to stop.
+        Raises ConfigError: another process has it, or a newer version wrote it; StorageFailure: it cannot be opened.
         """
         with owned(folder, LOCK) as lock:
             connection = open_writer(folder / FILE, MIGRATIONS)
@@ -132,7 +129,7 @@ class AgencyBook:
     async def take(self, hand_over: HandOver, reply: RememberReply, wishes: Sequence[Wish] = ()) -> bool:
         """Commit a hand-over with its answer and the statuses that shall follow, all or nothing.
 
-        Returns False when the key or the MessageID is there already; nothing changed then: look up again.
+        False when the key or the MessageID is there already; nothing changed then: look up again.
         Raises StorageFailure: not durable; answer nothing.
         """
         wanted = [_insert("wish", *_columns(wish)) for wish in wishes]

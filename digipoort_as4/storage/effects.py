@@ -16,10 +16,11 @@ from typing import Any, Final
 from digipoort_as4 import limits
 from digipoort_as4.hub import decision as words
 from digipoort_as4.hub import identities
-from digipoort_as4.payload import BytesPayload, Document, Payload, content_digest
+from digipoort_as4.payload import Document, content_digest
 from digipoort_as4.storage.group import Undone
 from digipoort_as4.storage.payloads import Payloads, inline_octets
-from digipoort_as4.storage.rows import to_stored
+from digipoort_as4.storage.rows import EPOCH, to_stored
+from digipoort_as4.storage.view import UNIT_COLUMNS, View
 
 NOT_HELD: Final = "job {0.job} is no longer held under token {0.token}"
 REPLIES_FORGOTTEN: Final = 2  # Expired replies removed with each new one, so that the table shrinks without a job
@@ -49,11 +50,9 @@ class Writing:
 
 
 def carry_out(decision: words.Decision, writing: Writing) -> words.Outcome:
-    """All effects of a decision, in order.
+    """All effects of a decision, in order. Raises Undone, with AlreadyThere or Stale, for the caller to roll back.
 
-    Raises:
-        Undone: with AlreadyThere or Stale; the caller rolls back what was done so far.
-        ValueError: an effect no decider may make, such as a large document that was not kept.
+    Raises ValueError: an effect no decider may make, such as a large document that was not kept.
     """
     try:
         for effect in decision.effects:
@@ -69,16 +68,9 @@ def append(table: str, effect: words.KeepEvidence | words.QueueJob | words.Regis
     writing.insert(table, **{field.name: getattr(effect, field.name) for field in fields(effect)})
 
 
-UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with the same names
-    "sender_oin", "berichtsoort", "rol_belanghebbende", "aanleverkenmerk", "eerder_aanleverkenmerk", "rol_ontvanger",
-    "autorisatie_adres",
-)  # fmt: skip
-
-
 def start_process(effect: words.StartProcess, writing: Writing) -> None:
     """Insert the process, its documents and its first statuses."""
     unit = effect.aanlevering
-    _check_order(effect.kenmerk, None, effect.statuses)
     process = writing.insert(
         "process",
         kenmerk=effect.kenmerk,
@@ -101,7 +93,7 @@ def start_process(effect: words.StartProcess, writing: Writing) -> None:
         payload = writing.insert("payload", key=one.key, size=one.size, sha256=one.sha256, octets=octets)
         described = {"part": one.part, "mime_type": one.mime_type, "bestandsnaam": one.bestandsnaam}
         writing.insert("document", process=process, position=position, payload=payload, **described)
-    _insert_statuses(process, 0, effect.statuses, writing)
+    _add_statuses(process, effect.kenmerk, 0, None, effect.statuses, writing)
 
 
 def _row_octets(document: Document, payloads: Payloads) -> bytes | None:
@@ -113,19 +105,16 @@ def _row_octets(document: Document, payloads: Payloads) -> bytes | None:
     return None
 
 
-def _insert_statuses(process: int | None, last_seq: int, statuses: Sequence[words.Status], writing: Writing) -> None:
-    for seq, status in enumerate(statuses, last_seq + 1):
+def _add_statuses(
+    process: int | None, kenmerk: str, last_seq: int, last: int | None, new: Sequence[words.Status], writing: Writing
+) -> None:
+    """Status times rise within a process (decision 11); the decider shifts them, here they are only refused."""
+    for seq, status in enumerate(new, last_seq + 1):
+        if last is not None and to_stored(status.at) <= last:
+            raise Undone(words.Stale(f"status {status.code} of {kenmerk} is not later than the one before"))
+        last = to_stored(status.at)
         columns = {field.name: getattr(status, field.name) for field in fields(status)}
         writing.insert("status", **{**columns, "process": process, "seq": seq})
-
-
-def _check_order(kenmerk: str, last: int | None, statuses: Sequence[words.Status]) -> None:
-    """Status times rise within a process (decision 11); the decider shifts them, here they are only refused."""
-    for status in statuses:
-        at = to_stored(status.at)
-        if last is not None and at <= last:
-            raise Undone(words.Stale(f"status {status.code} of {kenmerk} is not later than the one before"))
-        last = at
 
 
 def advance(effect: words.Advance, writing: Writing) -> None:
@@ -139,8 +128,7 @@ def advance(effect: words.Advance, writing: Writing) -> None:
         raise Undone(words.Stale(f"process {effect.kenmerk} is not at version {effect.version}"))
     process, last_seq, last_status_at = row
     if effect.statuses:
-        _check_order(effect.kenmerk, last_status_at, effect.statuses)
-        _insert_statuses(process, last_seq, effect.statuses, writing)
+        _add_statuses(process, effect.kenmerk, last_seq, last_status_at, effect.statuses, writing)
         seq, at = last_seq + len(effect.statuses), effect.statuses[-1].at
         writing.execute("UPDATE process SET last_seq = ?, last_status_at = ? WHERE id = ?", seq, at, process)
 
@@ -157,40 +145,12 @@ def remember_reply(effect: words.RememberReply, writing: Writing) -> None:
         *(*asked, reply.signature_value, reply.octets, large, effect.until, writing.now),
     ).fetchone()
     if not row:
-        earlier = find_reply(writing.connection, writing.payloads, *asked, after=0)
+        earlier = View(writing.connection, writing.payloads).reply(*asked, EPOCH)
         if earlier is None:
             raise ValueError(f"reply to {effect.message_id} is there and is not")
         raise Undone(words.AlreadyThere(earlier))
     expired = "SELECT id FROM reply WHERE until <= ? ORDER BY until LIMIT ?"
     writing.execute(f"DELETE FROM reply WHERE id IN ({expired})", writing.now, REPLIES_FORGOTTEN)
-
-
-def find_reply(
-    connection: sqlite3.Connection, payloads: Payloads, party: str, message_id: str, *, after: int
-) -> words.StoredReply | None:
-    """The answer kept for a party's MessageID until later than `after` (as stored), its large documents readable."""
-    sql = "SELECT signature_value, octets, large FROM reply WHERE party = ? AND message_id = ? AND until > ?"
-    row = connection.execute(sql, (party, message_id, after)).fetchone()
-    if row is None:
-        return None
-    large = []
-    for placeholder, key in json.loads(row[2] or "[]"):
-        payload = find_payload(connection, payloads, key)
-        if payload is None:
-            raise OSError(f"payload {key} of a kept answer is gone")
-        large.append(words.LargeDocument(placeholder, key, payload))
-    return words.StoredReply(row[0], row[1], tuple(large))
-
-
-def find_payload(connection: sqlite3.Connection, payloads: Payloads, key: str) -> Payload | None:
-    """Octets kept under a key, in their row or in a file."""
-    row = connection.execute("SELECT size, sha256, octets FROM payload WHERE key = ?", (key,)).fetchone()
-    return kept(payloads, key, *row) if row else None
-
-
-def kept(payloads: Payloads, key: str, size: int, sha256: bytes, octets: bytes | None) -> Payload:
-    """The octets of one row of the table payload."""
-    return payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
 
 
 def mark_seen(effect: words.MarkSeen, writing: Writing) -> None:

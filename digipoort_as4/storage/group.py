@@ -45,13 +45,6 @@ class Waiting:
     promise: asyncio.Future[list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The result of an operation that raised; thrown at its caller alone."""
-
-    error: Exception
-
-
 class GroupCommit:
     """The only writer of a connection.
 
@@ -92,8 +85,8 @@ class GroupCommit:
             self._writer = asyncio.create_task(self._write_while_waiting(), name="group commit")
         results = await promise
         for result in results:
-            if isinstance(result, Failed):
-                raise result.error
+            if isinstance(result, Exception):  # of this caller's operation, and thrown at him alone
+                raise result
         return results
 
     def read(self, look_up: Callable[[], Result]) -> Result:
@@ -127,7 +120,11 @@ class GroupCommit:
                     await self._on_disk("PRAGMA wal_checkpoint(PASSIVE)")
                     self._rows = 0
         except BaseException as error:  # whatever it was: no promise still open may look kept
-            self._refuse(group, error)
+            failure, left = self.fail(f"{type(error).__name__}: {error}"), self._waiting
+            self._waiting = []
+            for waiting in (*group, *left):
+                if not waiting.promise.done():
+                    waiting.promise.set_exception(failure)
             if not isinstance(error, sqlite3.Error | StorageFailure):
                 raise
 
@@ -159,13 +156,6 @@ class GroupCommit:
             result = undone.result
         except CALLERS_MISTAKE as error:
             execute("ROLLBACK TO one")
-            result = Failed(error)
+            result = error
         execute("RELEASE one")
         return result
-
-    def _refuse(self, group: Sequence[Waiting], error: BaseException) -> None:
-        failure = self.fail(f"{type(error).__name__}: {error}")
-        left, self._waiting = self._waiting, []
-        for waiting in (*group, *left):
-            if not waiting.promise.done():
-                waiting.promise.set_exception(failure)

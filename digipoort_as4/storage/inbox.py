@@ -64,12 +64,11 @@ class Inbox:
         sync(folder.parent)
 
     def stage(self, envelope: Mapping[str, object], documents: Sequence[Document]) -> str:
-        """Write one hand-over where nobody looks yet, durable when this returns; `hand_over` knows it by this name.
+        """Write one hand-over where nobody looks yet, durable when this returns the name by which `hand_over` knows it.
 
-        The envelope has the elements of the afleverRequest by their XSD names, without documents; these are the
-        berichtInhoud, then the bijlagen.
-        Raises StorageFailure: the disk did not take it, or a document has other octets than it promised; nothing is
-        left.
+        `envelope` has the elements of the afleverRequest by their XSD names without the documents, which come with the
+        berichtInhoud first.
+        Raises StorageFailure: the disk did not take it, or a document has other octets than promised; nothing is left.
         """
         name = secrets.token_hex(16)
         place = self._staging / name
@@ -90,7 +89,7 @@ class Inbox:
     def hand_over(self, staged: str, folder: str) -> bool:
         """Show one staged hand-over to the back end by a single rename; safe to do again after a crash.
 
-        Returns True when it is, or was before, handed over; False when something else occupies the folder.
+        True when it is, or was before, handed over; False when something else occupies the folder.
         Raises StorageFailure: the rename or its fsync failed.
         """
         try:
@@ -109,7 +108,7 @@ class Inbox:
         shutil.rmtree(self._staging / staged, ignore_errors=True)
 
     def sweep(self, keep: Iterable[str]) -> list[str]:
-        """At start: remove what was staged and no committed row knows (`keep`); returns the names removed."""
+        """At start: remove what was staged and not in `keep`, the names that rows know; returns what was removed."""
         orphans = sorted({entry.name for entry in self._staging.iterdir()} - set(keep))
         for name in orphans:
             self.discard(name)

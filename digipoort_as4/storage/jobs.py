@@ -58,18 +58,14 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._served: dict[str, int] = {}
+        self.served: dict[str, int] = {}  # destination to the number of the last turn it had
         self._turn = 0
-
-    def last(self, destination: str) -> int:
-        """Number of the last turn this destination had; 0 for none."""
-        return self._served.get(destination, 0)
 
     def serve(self, destinations: Sequence[str], alive: set[str]) -> None:
         """Note a turn; destinations without any job are forgotten."""
         self._turn += 1
-        self._served = {name: turn for name, turn in self._served.items() if name in alive}
-        self._served.update(dict.fromkeys(destinations, self._turn))
+        self.served = {name: turn for name, turn in self.served.items() if name in alive}
+        self.served.update(dict.fromkeys(destinations, self._turn))
 
 
 def claim(
@@ -87,7 +83,7 @@ def claim(
     names = {name for kind, name in known if kind in kinds}
     places = {name: min(limit, per_destination - held.get(name, 0)) for name in names}
     queues = [queue for name in names if (queue := _due(connection, kinds, name, now, places[name]))]
-    queues.sort(key=lambda queue: (turns.last(queue[0][2]), queue[0][0]))
+    queues.sort(key=lambda queue: (turns.served.get(queue[0][2], 0), queue[0][0]))
     chosen = [one for turn in zip_longest(*queues) for one in turn if one is not None][:limit]  # taking turns
     turns.serve([name for _, _, name in chosen], {name for _, name in known})
     until = to_stored(lease_until)

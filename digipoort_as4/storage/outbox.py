@@ -16,8 +16,7 @@ from digipoort_as4.payload import Document, FilePayload, sha256
 from digipoort_as4.storage.inbox import ENVELOPE
 from digipoort_as4.storage.payloads import sync, write
 
-TAKEN: Final = ".taken"
-"""Inside the outbox: what is being sent, out of the back end's hands and hidden from it."""
+TAKEN: Final = ".taken"  # Inside the outbox: what is being sent, out of the back end's hands and hidden from it
 SENT, REFUSED = "sent", "refused"  # folders beside the outbox
 ANSWER: Final = "answer.json"
 
@@ -72,7 +71,7 @@ class Outbox:
     def settle(self, name: str, where: str, told: str, answer: bytes, mark: str) -> None:
         """Move a folder to `where` with answer.json and the answer itself; safe to do again after a crash.
 
-        The mark, unique, ends the name when the place has a folder of this name already.
+        `mark` is unique and ends the name when the place has such a folder already.
         Raises StorageFailure: the disk did not take it.
         """
         place, target = self._taken / name, self.folder.parent / where / name

@@ -17,9 +17,7 @@ from typing import Final
 from digipoort_as4 import limits
 from digipoort_as4.payload import BytesPayload, Document, FilePayload, Payload, read_all
 
-KEY: Final = re.compile(r"[0-9a-z][0-9a-z_-]{7,63}")
-"""What a key may look like; it becomes a file name. Two characters choose the folder."""
-
+KEY: Final = re.compile(r"[0-9a-z][0-9a-z_-]{7,63}")  # It becomes a file name; two characters choose the folder
 UNFINISHED: Final = ".part"  # Suffix of a file that is still being written; never the end of a key
 
 
@@ -75,10 +73,7 @@ class Payloads:
         """Make a document's octets durable; small ones come back in memory and wait for their row.
 
         A spool file that is exactly this document is moved, not copied: the handle given is of no use afterwards.
-
-        Raises:
-            OSError: the disk refused; nothing lies under the final name that was not there before.
-            ValueError: the octets are not the size or digest that the document says.
+        Raises OSError: the disk refused, nothing new lies under the final name; ValueError: not what the document says.
         """
         if document.size <= limits.INLINE_PAYLOAD:
             return replace(document, payload=BytesPayload(inline_octets(document)))
@@ -133,16 +128,13 @@ class Payloads:
         Younger files stay, but an unfinished one goes whatever its age: its writer is gone.
         Returns how many went.
         """
-        orphans = [path for path in self.folder.glob("*/*") if _is_orphan(path, known, older_than)]
-        for path in orphans:
-            path.unlink()
-        return len(orphans)
-
-
-def _is_orphan(path: Path, known: Callable[[str], bool], older_than: datetime) -> bool:
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    key = path.parent.name + path.name
-    return path.name.endswith(UNFINISHED) or (written < older_than and not known(key))
+        gone = 0
+        for path in list(self.folder.glob("*/*")):
+            young = datetime.fromtimestamp(path.stat().st_mtime, UTC) >= older_than
+            if path.name.endswith(UNFINISHED) or not (young or known(path.parent.name + path.name)):
+                path.unlink()
+                gone += 1
+        return gone
 
 
 def inline_octets(document: Document) -> bytes:

@@ -64,15 +64,18 @@ class SqliteStore:
         """Take the folder or make it, bring the tables up to date, tidy what a dead process left.
 
         The clock `now` (aware UTC) tells when a stored reply has expired.
-
-        Raises:
-            ConfigError: another process holds the folder, or a newer version wrote it.
-            StorageFailure: the disk or the file is not sound.
+        Raises ConfigError: another process or a newer version has it; StorageFailure: disk or file is not sound.
         """
         if sqlite3.sqlite_version_info < (3, 37, 0):  # STRICT tables; RETURNING and UPSERT are older
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
         with owned(folder, LOCK) as lock:
-            return cls(lock, *open_parts(folder, now()), now)
+            payloads = Payloads(folder / PAYLOADS)
+            make_folder(payloads.folder)
+            writer = open_writer(folder / DATABASE)
+            jobs.release_all(writer)
+            view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
+            payloads.sweep(lambda key: view.payload(key) is not None, now() - limits.ORPHAN_KEPT)
+            return cls(lock, writer, view, payloads, now)
 
     async def commit(self, decision: Decision) -> Outcome:
         """See Store.commit."""
@@ -152,9 +155,7 @@ def _queued(decision: Decision, outcome: Outcome) -> bool:
 def owned(folder: Path, lock: str) -> Iterator[int]:
     """A folder of this process alone, made when missing: the open lock file in it, closed only when the block fails.
 
-    Raises:
-        ConfigError: another process has it.
-        StorageFailure: the disk or a file is not sound.
+    Raises ConfigError: another process has it; StorageFailure: the disk or a file is not sound.
     """
     try:
         make_folder(folder)
@@ -173,6 +174,8 @@ def take_lock(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
@@ -180,24 +183,10 @@ def take_lock(path: Path) -> int:
             f"{path.parent} is in use by process {holder}; one process owns a SQLite store. "
             "Stop that process, or give this one a folder of its own."
         ) from None
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def open_parts(folder: Path, now: datetime) -> tuple[sqlite3.Connection, View, Payloads]:
-    """What the owner of the folder works with; frees the leases and sweeps the files of an owner that died."""
-    payloads = Payloads(folder / PAYLOADS)
-    make_folder(payloads.folder)
-    writer = open_writer(folder / DATABASE)
-    jobs.release_all(writer)
-    view = View(connect(folder / DATABASE, "PRAGMA query_only = ON"), payloads)
-    payloads.sweep(lambda key: view.payload(key) is not None, now - limits.ORPHAN_KEPT)
-    return writer, view, payloads
 
 
 def connect(path: Path, *pragmas: str) -> sqlite3.Connection:

@@ -24,7 +24,6 @@ class Store(Protocol):
         """Carry out one decision; may share a transaction with others that wait (group commit).
 
         Returns only after the effects are on disk: file fsync, directory fsync, WAL commit with synchronous=FULL.
-
         Raises StorageFailure: disk full, I/O error, engine closed.
         """
 
@@ -32,11 +31,10 @@ class Store(Protocol):
         """One transaction, one outcome per decision in order; a duplicate or stale one never spoils its neighbours."""
 
     async def keep(self, document: Document) -> Document:
-        """Make a document's octets durable under its key, before the decision that names it.
+        """Make a document's octets durable under its key, before the decision that names it; returns a readable one.
 
         Octets up to limits.INLINE_PAYLOAD stay in the handle and enter the row at commit; larger ones are moved or
         copied to their final name (write, fsync, rename, fsync of the folder).
-        Returns the same document with a payload that the store can read again.
         """
 
     async def find_reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:
@@ -80,8 +78,8 @@ class Store(Protocol):
     ) -> list[words.Job]:
         """Take due jobs under a lease: oldest due first within a destination, destinations taking turns.
 
-        A job is due when its due time is at or before `now` and no lease on it is running. At most `limit` in all, and
-        `per_destination` of one destination, those under a running lease included.
+        A job is due when its due time is at or before `now` and no lease on it is running; the claim lapses at
+        `lease_until`. At most `limit` in all, and `per_destination` of one, those under a running lease included.
         """
 
     async def extend(self, job: words.Job, lease_until: datetime) -> bool:

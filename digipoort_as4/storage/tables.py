@@ -6,7 +6,6 @@ Judges nothing: the hub's readers say what is wrong in a table.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,21 +21,22 @@ SHIPPED: Final = Path(hub.__file__).parent  # Where the tables of the local post
 
 def load_routes(path: Path = SHIPPED / routes.FILE) -> Routes:
     """The route table of a file; ConfigError lists all mistakes."""
-    return Routes.of(_table(path))
+    return Routes.of(read_toml(path))
 
 
 def load_parties(path: Path = SHIPPED / mandates.FILE) -> Parties:
     """The party table of a file; ConfigError lists all mistakes."""
-    return Parties.of(_table(path))
+    return Parties.of(read_toml(path))
 
 
 def load_consents(path: Path = SHIPPED / copies.FILE) -> Consents:
     """The consents of a file; ConfigError lists all mistakes."""
-    return Consents.of(_table(path))
+    return Consents.of(read_toml(path))
 
 
-def _table(path: Path) -> Mapping[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a file says; ConfigError when it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # both TOML and UTF-8 raise ValueErrors
         raise ConfigError(f"{path}: {error}") from error

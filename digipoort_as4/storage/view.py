@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from digipoort_as4.errors import ConfigError
+from digipoort_as4.hub import decision as words
 from digipoort_as4.hub import registers
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
-from digipoort_as4.hub.decision import Delivery, Listed, Process, Register, ReturnMessage, Search, Status, StoredReply
-from digipoort_as4.payload import Document, Payload
-from digipoort_as4.storage.effects import UNIT_COLUMNS, find_payload, find_reply, kept
+from digipoort_as4.payload import BytesPayload, Document, Payload
 from digipoort_as4.storage.jobs import next_due
 from digipoort_as4.storage.payloads import Payloads
 from digipoort_as4.storage.rows import Model, Row, from_stored, made, to_stored
@@ -29,6 +28,10 @@ PAYLOADS: Final = "payloads"
 
 PATIENCE: Final = 5.0  # Seconds to wait for a lock that another connection holds for a moment, as at a checkpoint
 
+UNIT_COLUMNS: Final = (  # of the table process: the fields of Aanlevering with the same names
+    "sender_oin", "berichtsoort", "rol_belanghebbende", "aanleverkenmerk", "eerder_aanleverkenmerk", "rol_ontvanger",
+    "autorisatie_adres",
+)  # fmt: skip
 PROCESS_COLUMNS: Final = f"""id, kenmerk, received_at, state, version, last_status_at, duplicate_of,
     belanghebbende_nummer, belanghebbende_type, ontvanger_nummer, ontvanger_type, {", ".join(UNIT_COLUMNS)}"""
 LISTED_COLUMNS: Final = """process.kenmerk, process.berichtsoort, belanghebbende_nummer, belanghebbende_type,
@@ -79,17 +82,17 @@ class View:
         """Close the connection."""
         self._connection.close()
 
-    def process(self, kenmerk: str) -> Process | None:
+    def process(self, kenmerk: str) -> words.Process | None:
         """A process with its documents, payloads readable."""
         row = self._row(f"SELECT {PROCESS_COLUMNS} FROM process WHERE kenmerk = ?", kenmerk)
         return self._process(row) if row else None
 
-    def processes(self, limit: int = 100) -> list[Process]:
+    def processes(self, limit: int = 100) -> list[words.Process]:
         """The newest processes, newest first."""
         rows = self._rows(f"SELECT {PROCESS_COLUMNS} FROM process ORDER BY id DESC LIMIT ?", limit)
         return [self._process(row) for row in rows]
 
-    def _process(self, row: Row) -> Process:
+    def _process(self, row: Row) -> words.Process:
         process, kenmerk, received_at, state, version, last_status_at, duplicate_of, about, its_type, *to = row[:11]
         unit = Aanlevering(
             belanghebbende=Identiteit(about, its_type),
@@ -98,7 +101,7 @@ class View:
             **dict(zip(UNIT_COLUMNS, row[11:], strict=True)),
         )
         last = from_stored(last_status_at)
-        return Process(kenmerk, unit, from_stored(received_at), state, version, last, duplicate_of)
+        return words.Process(kenmerk, unit, from_stored(received_at), state, version, last, duplicate_of)
 
     def _documents(self, process: int) -> tuple[Document, ...]:
         rows = self._rows(
@@ -107,14 +110,14 @@ class View:
             process,
         )
         return tuple(
-            Document(part, mime_type, name, kept(self._payloads, key, *stored), stored[0], stored[1], key)
+            Document(part, mime_type, name, self._payload(key, *stored), stored[0], stored[1], key)
             for part, mime_type, name, key, *stored in rows
         )
 
-    def statuses(self, kenmerk: str) -> list[Status]:
+    def statuses(self, kenmerk: str) -> list[words.Status]:
         """All statuses of a process in order."""
         known = "process = (SELECT id FROM process WHERE kenmerk = ?)"
-        return self._all(Status, f"SELECT {STATUS_COLUMNS} FROM status WHERE {known} ORDER BY seq", kenmerk)
+        return self._all(words.Status, f"SELECT {STATUS_COLUMNS} FROM status WHERE {known} ORDER BY seq", kenmerk)
 
     def seen(self, asker_oin: str, kenmerk: str) -> int:
         """The last seq this asker was told; 0 when none."""
@@ -128,12 +131,12 @@ class View:
         row = self._row(sql, sender_oin, aanleverkenmerk, content)
         return str(row[0]) if row else None
 
-    def search_processes(self, search: Search) -> list[Listed]:
+    def search_processes(self, search: words.Search) -> list[words.Listed]:
         """The newest processes that fit berichtsoort, belanghebbende and sender, oldest of them first."""
         sql = f"SELECT {LISTED_COLUMNS} FROM process WHERE {ABOUT} ORDER BY id DESC LIMIT :limit"
         return [_listed(row) for row in reversed(self._found(sql, search))]
 
-    def search_statuses(self, search: Search) -> list[tuple[Listed, Status]]:
+    def search_statuses(self, search: words.Search) -> list[tuple[words.Listed, words.Status]]:
         """Statuses of those processes that the asker was not told, within the window, oldest first."""
         rows = self._found(
             f"SELECT {LISTED_COLUMNS}, {STATUS_COLUMNS} FROM process JOIN status ON status.process = process.id"
@@ -142,10 +145,10 @@ class View:
             " ORDER BY at, process.id, status.seq LIMIT :limit",
             search,
         )
-        statuses = made(Status, (row[6:] for row in rows), AS_READ)
+        statuses = made(words.Status, (row[6:] for row in rows), AS_READ)
         return [(_listed(row), status) for row, status in zip(rows, statuses, strict=True)]
 
-    def search_returned(self, search: Search) -> list[Listed]:
+    def search_returned(self, search: words.Search) -> list[words.Listed]:
         """Return messages within the asker's reach and the window, oldest first."""
         rows = self._found(
             f"SELECT DISTINCT {LISTED_COLUMNS}, at, retour.id FROM json_each(:reach) AS reached JOIN retour"
@@ -161,41 +164,50 @@ class View:
         )
         return [_listed(row) for row in rows]
 
-    def return_message(self, kenmerk: str) -> ReturnMessage | None:
+    def return_message(self, kenmerk: str) -> words.ReturnMessage | None:
         """The return message of a process, when it has one."""
         sql = "SELECT kenmerk, berichtkenmerk, recipient, at FROM retour JOIN process ON process.id = retour.process"
-        return next(iter(self._all(ReturnMessage, f"{sql} WHERE kenmerk = ?", kenmerk)), None)
+        return next(iter(self._all(words.ReturnMessage, f"{sql} WHERE kenmerk = ?", kenmerk)), None)
 
-    def _found(self, sql: str, search: Search) -> list[Row]:
+    def _found(self, sql: str, search: words.Search) -> list[Row]:
         values = {field.name: getattr(search, field.name) for field in fields(search)}
         times = {name: to_stored(at) for name, at in values.items() if isinstance(at, datetime)}
         return self._connection.execute(sql, {**values, **times, "reach": json.dumps(search.reach)}).fetchall()
 
-    def delivery(self, berichtkenmerk: str) -> Delivery | None:
+    def delivery(self, berichtkenmerk: str) -> words.Delivery | None:
         """One delivery."""
         joined = "delivery JOIN process ON process.id = delivery.process"
         sql = f"SELECT {DELIVERY_COLUMNS} FROM {joined} WHERE berichtkenmerk = ?"
-        return next(iter(self._all(Delivery, sql, berichtkenmerk)), None)
+        return next(iter(self._all(words.Delivery, sql, berichtkenmerk)), None)
 
-    def deliveries(self, kenmerk: str) -> list[Delivery]:
+    def deliveries(self, kenmerk: str) -> list[words.Delivery]:
         """All deliveries of a process, the owner's first, then copies in the order made."""
         joined = "process JOIN delivery ON delivery.process = process.id"
         order = "ORDER BY is_copy, delivery.id"
-        return self._all(Delivery, f"SELECT {DELIVERY_COLUMNS} FROM {joined} WHERE kenmerk = ? {order}", kenmerk)
+        return self._all(words.Delivery, f"SELECT {DELIVERY_COLUMNS} FROM {joined} WHERE kenmerk = ? {order}", kenmerk)
 
-    def reply(self, party: str, message_id: str, now: datetime) -> StoredReply | None:
+    def reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:
         """The answer given, unless its time to be kept is over."""
-        return find_reply(self._connection, self._payloads, party, message_id, after=to_stored(now))
+        sql = "SELECT signature_value, octets, large FROM reply WHERE party = ? AND message_id = ? AND until > ?"
+        row = self._row(sql, party, message_id, to_stored(now))
+        if row is None:
+            return None
+        large = []
+        for placeholder, key in json.loads(row[2] or "[]"):
+            if (payload := self.payload(key)) is None:
+                raise OSError(f"payload {key} of a kept answer is gone")
+            large.append(words.LargeDocument(placeholder, key, payload))
+        return words.StoredReply(row[0], row[1], tuple(large))
 
     def evidence(self, kenmerk: str) -> list[Evidence]:
         """All evidence about a process in the order kept."""
         sql = "SELECT kenmerk, kind, at, coverage, octets FROM evidence WHERE kenmerk = ? ORDER BY id"
         return self._all(Evidence, sql, kenmerk)
 
-    def register(self, name: str) -> list[Register]:
+    def register(self, name: str) -> list[words.Register]:
         """All entries of a register in the order made."""
         sql = "SELECT register, key, value, by, reason, at FROM register WHERE register = ? ORDER BY id"
-        return self._all(Register, sql, name)
+        return self._all(words.Register, sql, name)
 
     def jobs(self, subject: str | None = None) -> list[WaitingJob]:
         """Jobs in the order queued: all, or those about one kenmerk or berichtkenmerk."""
@@ -209,7 +221,11 @@ class View:
 
     def payload(self, key: str) -> Payload | None:
         """Octets kept under a key."""
-        return find_payload(self._connection, self._payloads, key)
+        row = self._row("SELECT size, sha256, octets FROM payload WHERE key = ?", key)
+        return self._payload(key, *row) if row else None
+
+    def _payload(self, key: str, size: int, sha256: bytes, octets: bytes | None) -> Payload:
+        return self._payloads.open(key, size, sha256) if octets is None else BytesPayload(octets)
 
     # Fetching all ends the read, so that no checkpoint has to wait for it.
 
@@ -223,17 +239,16 @@ class View:
         return next(iter(self._rows(sql, *values)), None)
 
 
-def _listed(row: Row) -> Listed:
+def _listed(row: Row) -> words.Listed:
     """A process from LISTED_COLUMNS, which stand first."""
     kenmerk, berichtsoort, about, its_type, *to = row[:6]
-    return Listed(kenmerk, berichtsoort, Identiteit(about, its_type), Identiteit(*to) if to[0] is not None else None)
+    return words.Listed(
+        kenmerk, berichtsoort, Identiteit(about, its_type), Identiteit(*to) if to[0] is not None else None
+    )
 
 
-def registered(folder: Path) -> list[Register]:
-    """The entries of all registers of a store, in the order made; none where there is no store yet.
-
-    ConfigError when it cannot be read.
-    """
+def registered(folder: Path) -> list[words.Register]:
+    """The entries of all registers of a store, in the order made; none where there is no store. Raises ConfigError."""
     if not (folder / DATABASE).exists():
         return []
     try:
@@ -247,7 +262,7 @@ def registered(folder: Path) -> list[Register]:
 def open_view(folder: Path) -> Iterator[View]:
     """Look into a SqliteStore's folder from another process, whether its owner runs or not; cannot write.
 
-    ConfigError when there is no store in this folder.
+    Raises ConfigError: there is no store in this folder.
     """
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")

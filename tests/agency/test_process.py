@@ -62,7 +62,7 @@ def write_office(world: World, port: int) -> Path:
                 "inbox": str(folder / "agencies" / identity.name / "inbox"),
             }
         ],
-        "hub": {"oin": HUB},
+        "hub": {"oin": HUB, "signing_cert": str(world.identity("digipoort").signing_cert)},
     }
     folder.mkdir()
     (folder / "post-office.json").write_text(json.dumps(record))

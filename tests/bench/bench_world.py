@@ -477,7 +477,7 @@ def main(what: str, given: dict[str, Any]) -> None:
     settings, more = _settings(given), given["more"]
 
     async def run() -> None:
-        await PROCESSES[what](settings, local.stop_signal(), more)
+        await PROCESSES[what](settings, gateway.stop_signal(), more)
 
     if "profile" not in more:
         asyncio.run(run())

@@ -135,3 +135,35 @@ async def test_a_commit_copies_no_log_pages_home(book: AgencyBook, tmp_path: Pat
 
     assert before == (tmp_path / "agency.sqlite").stat().st_size
     assert 8_000_000 < (tmp_path / "agency.sqlite-wal").stat().st_size
+
+
+@pytest.mark.parametrize(("version", "opens"), [(1, True), (2, False)])
+async def test_a_newer_programs_database_is_refused(tmp_path: Path, version: int, opens: bool) -> None:
+    """What this version wrote opens again, with what it knew; what a later one wrote is not guessed at."""
+    book = AgencyBook.open(tmp_path)
+    await book.take(TAKEN, REPLY)
+    await book.close()
+    with sqlite3.connect(tmp_path / "agency.sqlite") as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+    if not opens:
+        with pytest.raises(ConfigError, match="use a newer program"):
+            AgencyBook.open(tmp_path)
+        return
+    again = AgencyBook.open(tmp_path)
+    assert TAKEN == again.find_hand_over(HUB, "bk-1")
+    await again.close()
+
+
+async def test_a_failed_read_ends_the_book_too(book: AgencyBook, tmp_path: Path) -> None:
+    """It says as little good of the disk as a failed write: nothing is promised afterwards (P5)."""
+    await book.take(TAKEN, REPLY)
+    other = sqlite3.connect(tmp_path / "agency.sqlite")
+    other.execute("DROP TABLE wish")
+    other.close()
+
+    with pytest.raises(StorageFailure, match="reading failed"):
+        book.wishes("bk-1")
+    with pytest.raises(StorageFailure, match="reading failed"):
+        await book.done(TAKEN, NOW)
