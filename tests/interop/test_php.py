@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from helpers_interop import DOCUMENT, Hub, running, shown_by
 from digipoort_as4.journal import Journal
 from digipoort_as4.payload import Spool
 from digipoort_as4.pki import test_pki
-from digipoort_as4.pki.keys import FileSigner
+from digipoort_as4.pki.keys import FileSigner, TlsFiles
 from digipoort_as4.sdk.connection import Connection
 from digipoort_as4.sdk.sidecar import Sidecar
 from digipoort_as4.transport.server import serve
@@ -53,9 +54,9 @@ async def beside(hub: Hub, pki: Path, folder: Path) -> AsyncIterator[str]:
     standing = Connection(
         {name: f"{hub.url}/wus/2.0/{path}/1.2" for name, path in names.items()},
         test_pki.anchors(pki),
-        (one.tls_cert, one.tls_key),
+        TlsFiles(one.tls_cert, one.tls_key),
         FileSigner.load(one.signing_cert, one.signing_key),
-        test_pki.trust(pki),
+        partial(test_pki.trust, pki),
         digipoort.oin,
     )
     spool = Spool(folder / "sidecar-spool")
