@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from digipoort_as4 import limits
 from digipoort_as4.clock import Clock
 from digipoort_as4.config import Settings
 from digipoort_as4.errors import ConfigError, DigipoortError, PeerError
@@ -221,7 +223,8 @@ def _tls(settings: Settings) -> TlsFiles:
 
 
 async def listen(door: Handler, settings: Settings, spool: Spool, journal: Journal) -> Server:
-    """Open the door."""
+    """Open the door of this process."""
+    sys.setswitchinterval(limits.SWITCH.total_seconds())
     context = server_context(_tls(settings), settings.ca, settings.intermediates)
     guard = Guard(session=timedelta(seconds=settings.tls_session), proxies=settings.trusted_proxies)
     return await serve(door, context, spool, settings.host, settings.port, journal=journal, guard=guard)

@@ -41,8 +41,7 @@ from digipoort_as4.soap.addressing import Addressing
 from digipoort_as4.soap.multipart import Written
 from digipoort_as4.soap.names import WSA_ANONYMOUS
 from digipoort_as4.storage.sqlite import SqliteStore
-from digipoort_as4.transport.server import serve as listen
-from digipoort_as4.transport.tls import client_context, server_context
+from digipoort_as4.transport.tls import client_context
 from digipoort_as4.wssecurity.algorithms import Algorithms
 from digipoort_as4.wssecurity.seal_message import Sealed, seal
 from digipoort_as4.wus import koppelvlak
@@ -378,8 +377,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event, more: dict[str, A
     journal = Journal(settings.folder / "journal.jsonl")
     store = SqliteStore.open(settings.folder, gateway.now)
     office = gateway.open_office(settings, store, journal)
-    context = server_context(TlsFiles(settings.tls.certificate, settings.tls.key), settings.ca)
-    server = await listen(gateway.Gateway(office), context, office.spool, port=settings.port, journal=journal)
+    server = await gateway.listen(gateway.Gateway(office), settings, office.spool, journal)
     samplers: list[Sampler] = []
     if "samples" in more:  # begins when told to, so that it sees no warming up
         wanted = Path(more["samples"])
