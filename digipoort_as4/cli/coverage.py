@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import Final
 
 import click
@@ -18,7 +20,10 @@ This page is written by `make pages` from the table of operations (`wus/operatio
 
 *done*: every element of the request counts, and every answer validates against the schema.
 *partial*: answered, but for what stands beside it.
+*not*: not there.
 """
+BESIDE: Final[dict[str, list[str]]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+"""What is no operation: subject to state and what there is to say."""
 OURS: Final = (AFLEVEREN, ZET_STATUS)
 """Their WSDLs are not public: names by analogy."""
 
@@ -27,9 +32,11 @@ OURS: Final = (AFLEVEREN, ZET_STATUS)
 @json_option
 @click.option("--page", is_flag=True, help="As docs/coverage.md.")
 def coverage(as_json: bool, page: bool) -> None:
-    """Say which operations are done, and which in part."""
+    """Say what is done, what in part and what not."""
     if page:
-        streams.out("\n".join([PAGE, summary(), *(_section(service) for service in SERVICES)]))
+        beside = ["\n## Beside the operations\n", "| subject | state | |", "|---|---|---|"]
+        beside += [f"| {subject} | {state} | {said} |" for subject, (state, said) in BESIDE.items()]
+        streams.out("\n".join([PAGE, summary(), *(_section(service) for service in SERVICES), *beside]))
         return
     for service in SERVICES:
         if not as_json:
@@ -38,6 +45,9 @@ def coverage(as_json: bool, page: bool) -> None:
             row = {"service": service.title, "operation": one.name, "state": one.state, "lacks": one.lacks}
             more = {"paths": service.paths, "action": one.request_action, "official": service not in OURS}
             streams.show(as_json, row | more, f"  {one.state:<8} {one.name:<27} {one.lacks}".rstrip())
+    for subject, (state, said) in BESIDE.items():
+        text = f"  {state:<8} {subject}{'; ' if said else ''}{said}"
+        streams.show(as_json, {"subject": subject, "state": state, "lacks": said}, text)
     streams.note(summary())
 
 

@@ -44,7 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "routes": Entry("registers:routes", "List, check, set or retire routes: who gets which message."),
     "sidecar": Entry("sidecar:sidecar", "Sign for a program that cannot: plain SOAP in, signed WUS out."),
     "agency": Entry("agency:agency", "Run the receiving endpoint of one government body."),
-    "coverage": Entry("coverage:coverage", "Say which operations are done, and which in part."),
+    "coverage": Entry("coverage:coverage", "Say which operations are done, and what is done in part or not."),
     "version": Entry("version:version", "Say which version this is, and of what it is built."),
 }
 
