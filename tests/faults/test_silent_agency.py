@@ -100,8 +100,9 @@ def waiting(view: object, oin: str) -> int:
 @contextmanager
 def post_office(folder: Path, pki: Path, silent_oin: str, port: int) -> Iterator[Lane]:
     lane = Lane(folder, pki, sets_status=False)
-    with (lane.folder / "digipoort.toml").open("a") as file:  # [agencies] is its last table
-        file.write(f'{silent_oin} = "https://localhost:{port}{AFLEVEREN.path}"\n')
+    file, row = lane.folder / "digipoort.toml", f'{silent_oin} = "https://localhost:{port}{AFLEVEREN.path}"'
+    before, table, after = file.read_text().partition("[agencies]\n")
+    file.write_text(f"{before}{table}{row}\n{after}")
     with closing(lane):
         lane.up()
         lane.hub.up()

@@ -19,7 +19,7 @@ from lxml import etree
 from digipoort_as4 import local
 from digipoort_as4.config import AuspService, KeyFiles, Settings, data_file
 from digipoort_as4.errors import PeerError, TransportError
-from digipoort_as4.hub import mandates, verwerken
+from digipoort_as4.hub import mandates
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.hub.findings import Examined
 from digipoort_as4.hub.mandates import Authority
@@ -348,7 +348,7 @@ async def codes_after_processing(world: World, kenmerk: str) -> list[str]:
     now = world.clock()
     (job,) = await world.store.claim(["verwerken"], now, now + timedelta(minutes=1), 1, 1)
     paths = Paths(world.office, None, None, Validators())  # type: ignore[arg-type]
-    await verwerken.process(job, paths._processing())
+    await paths.lanes()[0].work(job)
     return [status.code for status in await world.store.statuses(kenmerk)][3:]
 
 
