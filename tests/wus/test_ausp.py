@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -347,7 +348,8 @@ async def codes_after_processing(world: World, kenmerk: str) -> list[str]:
     """Have the accepted message processed as the worker does, and tell its statuses after 110."""
     now = world.clock()
     (job,) = await world.store.claim(["verwerken"], now, now + timedelta(minutes=1), 1, 1)
-    paths = Paths(world.office, None, None, Validators())  # type: ignore[arg-type]
+    nobody = SimpleNamespace(post=None)  # nothing is delivered here
+    paths = Paths(world.office, None, nobody, Validators())  # type: ignore[arg-type]
     await paths.lanes()[0].work(job)
     return [status.code for status in await world.store.statuses(kenmerk)][3:]
 
