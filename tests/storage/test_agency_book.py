@@ -137,7 +137,7 @@ async def test_a_commit_copies_no_log_pages_home(book: AgencyBook, tmp_path: Pat
     assert 8_000_000 < (tmp_path / "agency.sqlite-wal").stat().st_size
 
 
-@pytest.mark.parametrize(("version", "opens"), [(1, True), (2, False)])
+@pytest.mark.parametrize(("version", "opens"), [(2, True), (3, False)])
 async def test_a_newer_programs_database_is_refused(tmp_path: Path, version: int, opens: bool) -> None:
     """What this version wrote opens again, with what it knew; what a later one wrote is not guessed at."""
     book = AgencyBook.open(tmp_path)
@@ -153,6 +153,21 @@ async def test_a_newer_programs_database_is_refused(tmp_path: Path, version: int
         return
     again = AgencyBook.open(tmp_path)
     assert TAKEN == again.find_hand_over(HUB, "bk-1")
+    await again.close()
+
+
+async def test_the_database_of_an_older_program_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Version 1 knew no outbox; what it took is still there."""
+    book = AgencyBook.open(tmp_path)
+    await book.take(TAKEN, REPLY)
+    await book.close()
+    with sqlite3.connect(tmp_path / "agency.sqlite") as connection:
+        connection.executescript("DROP TABLE dispatch; PRAGMA user_version = 1;")
+    connection.close()
+
+    again = AgencyBook.open(tmp_path)
+    assert TAKEN == again.find_hand_over(HUB, "bk-1")
+    assert [] == again.dispatches()
     await again.close()
 
 

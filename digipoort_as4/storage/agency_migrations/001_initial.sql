@@ -19,8 +19,3 @@ CREATE TABLE IF NOT EXISTS wish (
     PRIMARY KEY (hub_oin, berichtkenmerk, statuscode)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wish_due ON wish (due) WHERE due IS NOT NULL;
-CREATE TABLE IF NOT EXISTS dispatch (
-    folder TEXT PRIMARY KEY, message_id TEXT NOT NULL, sealed_at TEXT NOT NULL, due TEXT NOT NULL,
-    octets BLOB NOT NULL, signature_value TEXT NOT NULL, large TEXT NOT NULL, attempts INTEGER NOT NULL,
-    note TEXT NOT NULL, verdict TEXT NOT NULL, told TEXT NOT NULL, answer BLOB NOT NULL
-) WITHOUT ROWID;
