@@ -1,9 +1,6 @@
 """The receiving endpoint of one government body, as a process: takes deliveries, hands them over, sets statuses.
 
-Chooses nothing about a delivery itself: wus.ontvangen answers the hub, wus.terugmelden tells it the statuses.
-"""
-
-from __future__ import annotations
+Chooses nothing about a delivery itself: wus.ontvangen answers the hub, wus.terugmelden tells it the statuses."""
 
 import asyncio
 import logging
@@ -66,11 +63,9 @@ class AgencySettings:
 
 def local_settings(folder: Path, name: str) -> AgencySettings:
     """The settings of an agency of the local post office, from post-office.json.
-
     What `folder/agencies/NAME/agency.toml` says under [zet_status] counts before what the routes say; its
     agency.profile is the rule set of the connection.
-    Raises ConfigError: no such agency, or a mistake in its file.
-    """
+    Raises ConfigError: no such agency, or a mistake in its file."""
     office = read_office(folder / FILE)
     agency = next((one for one in office.agencies if one.name == name), None)
     if agency is None:
@@ -112,10 +107,8 @@ def _statuses(told: Mapping[str, Any], path: Path) -> Mapping[str, str]:
 
 def read_settings(path: Path) -> AgencySettings:
     """The settings of an agency that stands by itself; ConfigError lists what is missing or wrong.
-
     Its [agency] has name, hub_oin, zet_status_url, aanleveren_url and settings, which names a file in the form of
-    digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none".
-    """
+    digipoort.toml, and may have profile; [zet_status] has berichtsoort = "500", "510" or "none"."""
     whole = tables.read_toml(path)
     table = whole.get("agency", {})
     missing = [key for key in ("name", "hub_oin", "settings") if not isinstance(table.get(key), str)]
@@ -157,9 +150,7 @@ class Agency:
 
     async def hand_over_all(self) -> None:
         """Show the back end all that is committed; each by one rename, which may be done again after a crash.
-
-        Raises StorageFailure: the disk does not keep its promise; the process must end.
-        """
+        Raises StorageFailure: the disk does not keep its promise; the process must end."""
         desk = self.desk
         for row in desk.book.open_hand_overs():
             try:
@@ -220,9 +211,7 @@ class Agency:
 
     async def send_due(self) -> None:
         """Seal what is new, one attempt for each message that is due, and move what is settled.
-
-        Each step is committed before the next: a crash at any moment repeats the same octets or the same move.
-        """
+        Each step is committed before the next: a crash at any moment repeats the same octets or the same move."""
         desk, book = self.desk, self.desk.book
         known = {one.folder for one in book.dispatches()}
         for folder in await asyncio.to_thread(desk.outbox.take):
@@ -261,7 +250,6 @@ class Agency:
 
 async def run(settings: AgencySettings, stop: asyncio.Event) -> None:
     """Receive, hand over and tell until `stop` is set.
-
     Raises ConfigError: a setting cannot be used; StorageFailure: the disk broke its promise, the process must end (P5).
     """
     base, woken = settings.base, asyncio.Event()

@@ -65,7 +65,6 @@ class Moved:
 
 class Clock:
     """Tells the time of the post office when called: aware UTC. What another process writes to its file counts at once.
-
     `before` is called with the new state before it counts and `after` when it does, both in the thread that moves it.
     """
 

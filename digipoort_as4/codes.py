@@ -1,9 +1,6 @@
 """The one table of codes: statuses, foutcodes, codes of Digikoppeling and the causes in our faults, from codes.toml.
 
-Decides nothing and sends nothing; errors and hub.statuses take their rows from here.
-"""
-
-from __future__ import annotations
+Decides nothing and sends nothing; errors and hub.statuses take their rows from here."""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,9 +1,6 @@
 """What can be commanded of a running post office: names to functions, for transport.control.
 
-Decides nothing; each part adds its commands here.
-"""
-
-from __future__ import annotations
+Decides nothing; each part adds its commands here."""
 
 import asyncio
 from collections.abc import Mapping
@@ -26,10 +23,8 @@ def commands_of(office: Office) -> Mapping[str, Command]:
 
 async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
     """Move the post office's clock, or (`about` empty) only tell it.
-
     `about` has `advance` (a length of time), `at` (a moment with its zone), `reset` (true), `strict` or `crl`.
-    Returns now and wire (ISO 8601) and the fields of clock.Moved, once CRLs are renewed and the clock has moved.
-    """
+    Returns now and wire (ISO 8601) and the fields of clock.Moved, once CRLs are renewed and the clock has moved."""
     clock = office.now
     if not isinstance(clock, Clock):
         raise failure(UsageError, "this post office has the machine's clock", fix="digipoort up")
@@ -48,10 +43,8 @@ async def move_clock(office: Office, about: Mapping[str, Any]) -> Mapping[str, A
 
 async def change_scenarios(office: Office, about: Mapping[str, Any]) -> Mapping[str, Any]:
     """Set or clear rules of what is played, or (`about` empty) only list them. UsageError: what is wrong with a rule.
-
     `about` has `set` (scenarios.KEYS), or `clear` (a rule's number, or null for all).
-    Returns names, the aanleverkenmerken that play something, rules, those set, and cleared, how many went.
-    """
+    Returns names, the aanleverkenmerken that play something, rules, those set, and cleared, how many went."""
     played, cleared = office.scenarios, 0
     if (words := about.get("set")) is not None:
         berichtsoort = words.get("berichtsoort")

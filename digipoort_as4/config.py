@@ -1,7 +1,6 @@
 """Where shipped data lies, and the operator's settings: digipoort.toml and environment to frozen values.
 
-Opens no key and no certificate; whoever needs one does, from the paths here.
-"""
+Opens no key and no certificate; whoever needs one does, from the paths here."""
 
 from __future__ import annotations
 
@@ -175,9 +174,7 @@ TABLES: Final = ("agencies", "agency_profiles", "ausp", "foutcodes")  # Tables w
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings, environment before file before defaults; ConfigError lists every mistake of both at once.
-
-    A path of None: the file that DIGIPOORT_CONFIG names, else the one in the usual places.
-    """
+    A path of None: the file that DIGIPOORT_CONFIG names, else the one in the usual places."""
     path = path or _find(environment)
     base = path.parent.absolute()
     try:

@@ -1,9 +1,6 @@
 """The operator's desk in a running post office: reads and changes the registers of mandates, routes and consents.
 
-Whatever is kept was read by the tables' own readers first, and counts from the next message on. Changes no file.
-"""
-
-from __future__ import annotations
+Whatever is kept was read by the tables' own readers first, and counts from the next message on. Changes no file."""
 
 import asyncio
 import json
@@ -41,10 +38,8 @@ class Desk:
 
     async def change(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
         """Keep about["rows"], a row or None by key, all or none; with about["check"] only say what is wrong.
-
         Told as "trouble": why the tables could not be read anew, as a file is wrong. ConfigError: all mistakes; nothing
-        was kept.
-        """
+        was kept."""
         async with self._changing:
             entries, kept = self._entries(about), await self._office.store.register(about["register"])
             registers.check(entries, kept, self._office.snapshot().tables())

@@ -1,7 +1,6 @@
 """Every deliberate failure: the causes a peer may hear of, and the exceptions of this package.
 
-Nothing here sends anything; the protocols turn a `PeerError` into their own fault.
-"""
+Nothing here sends anything; the protocols turn a `PeerError` into their own fault."""
 
 from __future__ import annotations
 
@@ -55,12 +54,9 @@ class PeerError(DigipoortError):
         self, name: str, *, where: str = "", found: str = "", expected: str = "", fix: str = "", detail: str = ""
     ) -> None:
         """Name the cause, a key of CAUSES, and say the four parts in Dutch; `detail` is for the journal only.
-
         A part that is not given is what the table of causes says in general.
-
         Where is an element, header, reference or line; found is short, never a whole value of somebody else's; expected
-        is what the standard or the route wants; fix is the way out, as an instruction.
-        """
+        is what the standard or the route wants; fix is the way out, as an instruction."""
         self.cause = cause = CAUSES[name]
         self.where, self.found = where or cause.where, found or cause.found
         self.expected, self.fix, self.detail = expected or cause.expected, fix or cause.fix, detail
@@ -78,9 +74,7 @@ MOST: Final = 20
 
 def together(findings: Iterable[PeerError]) -> PeerError | None:
     """One refusal that carries all findings, or None; the first names cause, foutcode and HTTP status.
-
-    At most MOST + 1 are taken from a lazy iterable, so that one more shows that there are more.
-    """
+    At most MOST + 1 are taken from a lazy iterable, so that one more shows that there are more."""
     found = list(islice((each for finding in findings for each in finding.all()), MOST + 1))
     if not found:
         return None

@@ -1,7 +1,6 @@
 """The accepting side of the post office: its tables, the collaborators of its services, and the door for HTTP.
 
-Reads no message itself: wus.services answers requests.
-"""
+Reads no message itself: wus.services answers requests."""
 
 from __future__ import annotations
 
@@ -57,9 +56,7 @@ Files = tuple[bytes, ...]  # the octets of each
 
 class Watched(Generic[T]):
     """What some files say, as one frozen value: read anew when a file changes, swapped as a whole.
-
-    A file that became wrong is told in the journal, and the value before it stays.
-    """
+    A file that became wrong is told in the journal, and the value before it stays."""
 
     def __init__(
         self,

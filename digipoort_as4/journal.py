@@ -1,9 +1,6 @@
 """One line of JSON for each thing that happened, for the operator. Never a payload, never a control character.
 
-Does not rotate its file, and is no evidence: a line that cannot be written stops nothing.
-"""
-
-from __future__ import annotations
+Does not rotate its file, and is no evidence: a line that cannot be written stops nothing."""
 
 import json
 import logging
@@ -38,10 +35,8 @@ class Journal:
 
     def write(self, event: str, *, level: int = logging.INFO, number: str = "", **facts: Fact) -> str:
         """Write one line, and return its journal number, 8 hex digits, which a peer may be told.
-
         The `event` is lower case with hyphens, e.g. `refused`; an empty `number` makes one; `facts` are kenmerk,
-        berichtsoort, oin, cause, detail, …, never octets of a message.
-        """
+        berichtsoort, oin, cause, detail, …, never octets of a message."""
         number = number or self._new_number()
         told = {"at": self._now().isoformat(timespec="milliseconds"), "number": number, "event": event, **facts}
         cut = {name: value[:LONGEST] if isinstance(value, str) else value for name, value in told.items()}

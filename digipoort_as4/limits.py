@@ -1,14 +1,12 @@
 """Every limit in one table, each with its reason. Nothing here measures anything."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-# --- HTTP -------------------------------------------------------------------------------------------------------------
+
 HEADER_TIMEOUT: Final = timedelta(seconds=10)  # From connection to last header; aiohttp waits for ever (threats M01)
 MINIMUM_RATE: Final = 1 * KIB  # Octets per second of body after the grace time; slower is closed (threats M02)
 RATE_GRACE: Final = timedelta(seconds=10)
@@ -31,7 +29,7 @@ PARTS: Final = 64  # MIME parts of one body: 50 documents, the root, and what to
 PART_HEADERS: Final = 8 * KIB  # Octets of the headers of one MIME part; real ones are below 300
 INLINE_BODY: Final = 1 * MIB  # Up to here a body stays on the event loop and in memory; above: thread and spool file
 
-# --- XML --------------------------------------------------------------------------------------------------------------
+
 TREE: Final = 1 * MIB  # What may be left for the tree once large inhoud elements have been taken out (decision 13)
 INHOUD_IN_TREE: Final = 64 * KIB  # Base64 text of an inhoud above this never enters the tree (decision 13)
 ANSWER_READ: Final = 32 * MIB  # The same for an answer that we asked for: statusdetails may hold 1 MiB each
@@ -43,7 +41,7 @@ ATTRIBUTES: Final = 64  # Per element; the most seen in 241 public envelopes is 
 NAMESPACES: Final = 128  # Declarations in a document; the most seen is 45
 ELEMENTS: Final = 100_000
 
-# --- signatures -------------------------------------------------------------------------------------------------------
+
 REFERENCES: Final = 10  # WUS: six to eight are normal
 SAME_TARGET: Final = 2  # Policy-driven CXF signs the Timestamp twice (digipoort 2.1)
 PREFIX_LIST: Final = 16
@@ -51,14 +49,14 @@ RSA_BITS: Final = 2048  # Smallest RSA key of a signer
 RSA_BITS_MOST: Final = 8192  # Largest: costs 16 times RSA-2048 to verify; a token of 16 KiB has room for 100,000 bits
 TOKEN: Final = 16 * KIB  # Octets of a BinarySecurityToken's DER; real ones are about 2 KiB
 
-# --- time -------------------------------------------------------------------------------------------------------------
+
 TIMESTAMP_AGE: Final = timedelta(seconds=300)  # Without Expires (decision 7)
 TIMESTAMP_LIFE: Final = timedelta(seconds=600)  # At most, whatever Expires says (decision 7)
 TIMESTAMP_FUTURE: Final = timedelta(seconds=60)
 REPEAT_KEPT: Final = timedelta(days=7)  # A verbatim repeat gets the same answer for this long (decision 8)
 RETRY_FOR: Final = timedelta(hours=72)  # Delivery to an agency (digipoort 3.1, status 420)
 
-# --- work -------------------------------------------------------------------------------------------------------------
+
 LEASE: Final = timedelta(seconds=90)  # A claimed job is ours this long without a heartbeat; longer than any CALL
 PROCESSING: Final = 16  # Messages in processing at once: commits share a transaction, and none waits long
 PER_DESTINATION: Final = 4  # Deliveries to one agency at once; a silent agency holds these and no more (P6)
@@ -72,7 +70,7 @@ made small messages beside large ones wait 140 ms instead of 20 (p99)."""
 WORKER_PAUSE: Final = timedelta(seconds=5)
 """Longest sleep of the worker; it wakes at each commit and due time, this bounds what a moved clock can do."""
 
-# --- payloads ---------------------------------------------------------------------------------------------------------
+
 INLINE_PAYLOAD: Final = 64 * KIB  # Up to here octets live in the row, above it in a file (design 5.6)
 CHUNK: Final = 256 * KIB  # Octets per read of a payload
 DOCUMENTS: Final = 50  # Documents in one envelope; the XSD sets no bound, an e-factuur has at most ten

@@ -1,8 +1,7 @@
 """The post office on one machine: `up` starts it and its agencies as processes, `down` stops them.
 
 Also the entry of the post-office process itself (`python -m digipoort_as4.local serve --dir DIR`): gateway and worker
-on one event loop over one SQLite file. Never for production: keys and certificates are those of the test PKI.
-"""
+on one event loop over one SQLite file. Never for production: keys and certificates are those of the test PKI."""
 
 from __future__ import annotations
 
@@ -74,16 +73,11 @@ class Place:
         return f"https://localhost:{self.port}"
 
 
-# --- up and down ------------------------------------------------------------------------------------------------------
-
-
 def up(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Record:
     """Start what is not running yet, and return what stands in post-office.json when all of it answers.
-
     Data, keys and logs lie in `folder`, made when missing and used again when not; `tell` hears of each step, one line
     each.
-    Raises DigipoortError: a process did not come up; what this call started is stopped again.
-    """
+    Raises DigipoortError: a process did not come up; what this call started is stopped again."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(folder):
@@ -128,9 +122,7 @@ def lay_out(folder: Path) -> list[Place]:
 
 def down(folder: Path) -> list[str]:
     """Stop the processes that post-office.json names, and no others; returns their names.
-
-    Raises UsageError: there never was a post office here.
-    """
+    Raises UsageError: there never was a post office here."""
     folder = folder.absolute()
     if not (folder / FILE).exists():
         raise UsageError(f"no post office at {folder}")
@@ -253,9 +245,6 @@ def _write(path: Path, octets: bytes) -> None:
     part.replace(path)
 
 
-# --- processes --------------------------------------------------------------------------------------------------------
-
-
 def _start(folder: Path, place: Place) -> Record:
     """Start one process of its own session, which outlives this one."""
     log = _log(folder, place.name)
@@ -278,9 +267,7 @@ def _start(folder: Path, place: Place) -> Record:
 
 def started(pid: int) -> str | None:
     """When a process started, as the system tells it; None when it is gone or a zombie.
-
-    With the pid it names a process for good: a pid that was given out again has another start.
-    """
+    With the pid it names a process for good: a pid that was given out again has another start."""
     if not Path("/proc/self/stat").exists():
         shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return shown.stdout.strip() or None
@@ -332,9 +319,6 @@ def _log(folder: Path, name: str) -> Path:
     return folder / "logs" / f"{name}.log"
 
 
-# --- the processes themselves -----------------------------------------------------------------------------------------
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Entry of the processes that `up` starts; returns the exit code of the error's class."""
     parser = argparse.ArgumentParser(prog="python -m digipoort_as4.local", description="Processes of `digipoort up`.")
@@ -376,9 +360,7 @@ async def run(
     bench: Bench | None = None,  # of somebody who closes it
 ) -> None:
     """Accept, process and deliver until `stop` is set or the store fails; then what is in work ends.
-
-    Raises ConfigError: a setting cannot be used; StorageFailure: the store failed, and the process must end (P5).
-    """
+    Raises ConfigError: a setting cannot be used; StorageFailure: the store failed, and the process must end (P5)."""
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or Clock(settings.clock)
     clock.before.append(lambda moved: renew_crls(settings, clock, moved))
@@ -427,9 +409,7 @@ async def _run(settings: config.Settings, paths: Paths, store: SqliteStore, stop
 
 def renew_crls(settings: config.Settings, clock: Clock, moved: Moved) -> None:
     """New CRLs of the test PKI, good by the machine's clock and by the one that is (to be) moved; frozen, none.
-
-    Those who look at the one, clients outside, and those who look at the other need no two lists (decision 25).
-    """
+    Those who look at the one, clients outside, and those who look at the other need no two lists (decision 25)."""
     if settings.test_pki is None or moved.crl == "frozen":
         return
     at = clock.machine()

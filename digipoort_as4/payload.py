@@ -1,9 +1,6 @@
 """Handles on octets: small ones in memory, large ones in a spool file, read in chunks.
 
-Does not decode, decompress or name anything; a file here has no final name.
-"""
-
-from __future__ import annotations
+Does not decode, decompress or name anything; a file here has no final name."""
 
 import base64
 import hashlib

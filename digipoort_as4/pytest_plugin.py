@@ -4,8 +4,7 @@
         our_erp.file_vat_return(digipoort_hub.services["aanleveren"], digipoort_hub.party())
         assert ["Omzetbelasting"] == [one.berichtsoort for one in digipoort_hub.received(wait=1)]
 
-Keeps nothing between tests but the test PKI, which a machine makes once. Independent, not Logius.
-"""
+Keeps nothing between tests but the test PKI, which a machine makes once. Independent, not Logius."""
 
 from __future__ import annotations
 
@@ -93,10 +92,8 @@ class Hub:
 
     def received(self, *, wait: int = 0, timeout: float = 10) -> list[Received]:
         """All that agencies were handed, in the order of arrival.
-
         Args:
-            wait: come back when there are so many; TimeoutError when that takes longer than `timeout` seconds.
-        """
+            wait: come back when there are so many; TimeoutError when that takes longer than `timeout` seconds."""
         until = time.monotonic() + timeout
         while len(found := self._look()) < wait:
             self._check()
@@ -107,9 +104,7 @@ class Hub:
 
     def scenario(self, name: str = "", **words: Any) -> None:
         """Play one of the eleven names for every message from now on, or a rule in words of `digipoort scenario set`.
-
-        Raises UsageError: unknown words. A message whose aanleverkenmerk is one of the names plays it anyhow.
-        """
+        Raises UsageError: unknown words. A message whose aanleverkenmerk is one of the names plays it anyhow."""
         if name:
             from digipoort_as4.errors import UsageError, failure
             from digipoort_as4.wus.scenarios import NAMED

@@ -1,7 +1,5 @@
 """`digipoort agency`: the receiving endpoint of one government body, in the foreground; agency.py does the work."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +18,7 @@ from digipoort_as4.errors import UsageError, failure
 def agency(name: str | None, file: Path | None, folder: Path) -> int:
     """Run the receiving endpoint of one government body until Ctrl-C or SIGTERM.
 
-    It verifies each delivery, stores it before it answers, hands documents over in its inbox and sets statuses.
-    """
+    It verifies each delivery, stores it before it answers, hands documents over in its inbox and sets statuses."""
     if (name is None) == (file is None):
         raise failure(UsageError, "name the agency", expected="either --name NAME or --config FILE")
     read = partial(endpoint.read_settings, file) if file else partial(endpoint.local_settings, folder, str(name))

@@ -1,7 +1,5 @@
 """What several commands share: the data folder, the post office in it, and the options that name them."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Final

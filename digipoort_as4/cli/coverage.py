@@ -1,7 +1,5 @@
 """`digipoort coverage`: which operations of the koppelvlak are answered, from the table that answers them."""
 
-from __future__ import annotations
-
 import tomllib
 from collections import Counter
 from pathlib import Path

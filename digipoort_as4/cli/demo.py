@@ -1,7 +1,5 @@
 """`digipoort demo`: the whole story on one screen, with real processes, and a verdict of its own on how it went."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`digipoort explain`: what a code means and what to do about it, in Dutch or English. Asks no post office."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Iterator, Sequence
@@ -38,9 +36,7 @@ def explain(wanted: tuple[str, ...], lang: str, as_json: bool) -> None:
 
 def find(wanted: Sequence[str]) -> list[Code]:
     """The rows of codes, in any case; the name of a kind may stand before one (`DK-BP 0004`).
-
-    Raises UsageError: for the first word that is no code, with what it is nearest to.
-    """
+    Raises UsageError: for the first word that is no code, with what it is nearest to."""
     known = {code.casefold(): row for code, row in CODES.items()}
     asked = [word.casefold() for word in wanted if word.casefold() not in KINDS]
     for word in asked:

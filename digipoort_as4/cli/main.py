@@ -1,9 +1,6 @@
 """`digipoort`: finds the command, and turns every error into one clear message and an exit code.
 
-Imports no command before it is called, so that `--help` is there at once; does no work itself.
-"""
-
-from __future__ import annotations
+Imports no command before it is called, so that `--help` is there at once; does no work itself."""
 
 import difflib
 import importlib

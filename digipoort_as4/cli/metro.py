@@ -1,7 +1,5 @@
 """Statuses on a line, as they come: one stop each, times to the millisecond, the end marked."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -61,10 +59,8 @@ def ends_at(berichtsoort: str | None) -> frozenset[str]:
 
 def follow(client: DigipoortClient, kenmerk: str, berichtsoort: str | None, wait: timedelta, as_json: bool) -> None:
     """Show each status until the end.
-
     Raises:
-        DocumentInvalid: 311. Refused: another end that is not good. TransportError: no end in time.
-    """
+        DocumentInvalid: 311. Refused: another end that is not good. TransportError: no end in time."""
     until = ends_at(berichtsoort)
     seen: list[StatusResultaat] = []
     for melding in client.follow(kenmerk, until=until, timeout=wait):

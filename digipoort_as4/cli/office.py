@@ -1,7 +1,5 @@
 """`digipoort up` and `down`: the post office of this machine, in the background."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -18,8 +16,7 @@ from digipoort_as4.sdk import office
 def up(folder: Path, as_json: bool) -> None:
     """Start the post office and its agencies in the background; what already runs stays.
 
-    Writes DIR/post-office.json: addresses, certificates and identities for any client.
-    """
+    Writes DIR/post-office.json: addresses, certificates and identities for any client."""
     record = local.up(folder, lambda text: streams.note(f"  … {text}"))
     place = office.read(folder / office.FILE)
     if not as_json:

@@ -1,7 +1,5 @@
 """`digipoort pki`: test certificates in the shapes of PKIoverheid. Never makes anything that production would trust."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

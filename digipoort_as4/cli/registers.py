@@ -1,7 +1,6 @@
 """`digipoort mandates`, `routes` and `consents`: the registers of the running post office.
 
-Entries are added, never changed. Decides nothing: the post office checks each with the readers of its tables.
-"""
+Entries are added, never changed. Decides nothing: the post office checks each with the readers of its tables."""
 
 from __future__ import annotations
 

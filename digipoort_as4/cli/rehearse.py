@@ -1,9 +1,6 @@
 """`digipoort clock` and `digipoort scenario`: the local post office's time, and what it shall do wrong on purpose.
 
-The work is clock.Clock's and wus.scenarios', in the running post office.
-"""
-
-from __future__ import annotations
+The work is clock.Clock's and wus.scenarios', in the running post office."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -79,8 +76,7 @@ def scenario(what: str, number: int | None, folder: Path, as_json: bool, **words
     """Have the local post office delay, refuse or fail on purpose, until cleared or stopped.
 
     set adds a rule, and the newest one that fits a message plays; clear forgets rule NUMBER, or all; list shows the
-    eleven aanleverkenmerken that play something (numbered -), then the rules.
-    """
+    eleven aanleverkenmerken that play something (numbered -), then the rules."""
     rule = given(words)
     if (rule and what != "set") or (number is not None and what != "clear"):
         raise failure(UsageError, f"scenario {what} takes no such words", fix="digipoort scenario --help")

@@ -1,9 +1,6 @@
 """`digipoort send`: a document out, a checked receipt back. The work is sdk.client's.
 
-With --raw an envelope as it is, and the answer as it is, judged: not an octet is changed.
-"""
-
-from __future__ import annotations
+With --raw an envelope as it is, and the answer as it is, judged: not an octet is changed."""
 
 import sys
 from datetime import timedelta
@@ -79,8 +76,7 @@ def send(
       digipoort send return.xbrl --berichtsoort Omzetbelasting --belanghebbende BTW:001000044B37 --follow
       digipoort send invoice.xml --berichtsoort e-factuur --belanghebbende KvK:90001102 \\
                 --ontvanger 00000099000000020000 --as installatie-deboer
-      digipoort send --raw envelope.xml
-    """
+      digipoort send --raw envelope.xml"""
     place = office.read(folder / office.FILE)
     party = party_of(place, identity)
     connection = connect(place, party)
@@ -141,9 +137,7 @@ def show(receipt: Submission, party: Party, saved: Path, as_json: bool) -> None:
 
 def hints(octets: bytes, token: str) -> tuple[str, str]:
     """wsa:Action and wsa:MessageID as the envelope has them; empty for what is not an envelope.
-
-    Only to address the request: nothing is decided on them.
-    """
+    Only to address the request: nothing is decided on them."""
     try:
         skeleton, large = inhoud.extract(BytesPayload(octets), token)
         header = xml_guard.parse(skeleton, large).header
@@ -154,10 +148,8 @@ def hints(octets: bytes, token: str) -> tuple[str, str]:
 
 def post_envelope(connection: Connection, octets: bytes, service: str) -> int:
     """Post octets untouched; answer on stdout, what it is on stderr.
-
     Raises:
-        Refused: a fault. SignatureError: an answer that must not be used. TransportError: no answer.
-    """
+        Refused: a fault. SignatureError: an answer that must not be used. TransportError: no answer."""
     if service not in connection.services:
         raise failure(UsageError, f"no service '{service}'", expected=", ".join(connection.services))
     action, message_id = hints(octets, connection.new_id().rpartition(":")[2])

@@ -1,7 +1,5 @@
 """`digipoort sidecar`: plain SOAP in, signed WUS out, in the foreground; sdk.sidecar does the work."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 

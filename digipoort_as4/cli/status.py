@@ -1,7 +1,5 @@
 """`digipoort status`: what became of a message, as the business may know it, or with --all as the operator sees it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,8 +32,7 @@ def status(
     \b
     Examples:
       digipoort status 700627b6-383e-4d8d-809f-b066845b36e0
-      digipoort status 700627b6-383e-4d8d-809f-b066845b36e0 --follow --json
-    """
+      digipoort status 700627b6-383e-4d8d-809f-b066845b36e0 --follow --json"""
     memory = kept.remembered(folder, kenmerk)
     client = DigipoortClient.local(folder, identity=identity or memory.get("identity"))
     if follow:

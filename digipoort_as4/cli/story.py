@@ -1,7 +1,5 @@
 """The five messages of the demo: what is sent, what must come of it, and whether it did. Prints nothing."""
 
-from __future__ import annotations
-
 import json
 import time
 import tomllib

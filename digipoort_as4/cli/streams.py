@@ -1,7 +1,5 @@
 """What the commands say: data on stdout, messages on stderr, colour only on a terminal, errors in four parts."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`digipoort verify`: the signature of a stored message, explained. The work is sdk.verify's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -48,8 +46,7 @@ def verify(
     \b
     Examples:
       digipoort verify answer.xml
-      digipoort verify old.xml --at recorded --legacy-sha1 --trust roots.pem --second-engine
-    """
+      digipoort verify old.xml --at recorded --legacy-sha1 --trust roots.pem --second-engine"""
     now = datetime.now(UTC)
     moment, whom = _moment_of(at) if at else now, _trust_from(trust, crl, folder)
     report = examine_message(

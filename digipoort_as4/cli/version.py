@@ -1,7 +1,5 @@
 """`digipoort version`: which version, and of what it is built. Reads no file of the user's."""
 
-from __future__ import annotations
-
 import platform
 from importlib import metadata
 

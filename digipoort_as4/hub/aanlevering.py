@@ -1,9 +1,6 @@
 """The canonical unit of the hub: one envelope with address data and documents. SOAP and AS4 both end here.
 
-Knows no XML and no store.
-"""
-
-from __future__ import annotations
+Knows no XML and no store."""
 
 from dataclasses import dataclass
 

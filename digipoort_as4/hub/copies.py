@@ -1,7 +1,6 @@
 """Consents of berichtstroomeigenaren: a copy leaves only while one stands.
 
-Pure: opens no file; storage.tables reads consents.toml, and the store keeps what was granted and withdrawn since.
-"""
+Pure: opens no file; storage.tables reads consents.toml, and the store keeps what was granted and withdrawn since."""
 
 from __future__ import annotations
 
@@ -64,9 +63,7 @@ class Consents:
 
 def standing(consents: Consents, berichtsoort: str, owner_oin: str, to_oin: str, at: datetime) -> Consent | None:
     """The consent on which a copy may leave now: the one granted last of those that stand, or None.
-
-    Nobody's consent counts but that of owner_oin, the berichtstroomeigenaar.
-    """
+    Nobody's consent counts but that of owner_oin, the berichtstroomeigenaar."""
     asked = (berichtsoort, owner_oin, to_oin)
     rows = (c for c in consents.rows if (c.berichtsoort, c.owner_oin, c.to_oin) == asked and c.granted_at <= at)
     return max(rows, key=lambda consent: consent.granted_at, default=None)
@@ -90,9 +87,7 @@ def check_against(consents: Iterable[Consent], routes: Routes) -> None:
 
 def pinned(row: Mapping[str, Any], routes: Routes, reference: str) -> Mapping[str, Any]:
     """A consent to be kept, of berichtsoort and to: with the owner and the documents of the route's copy rule of today.
-
-    ConfigError when there is no such route, or it has no such copy.
-    """
+    ConfigError when there is no such route, or it has no such copy."""
     mistakes, where = Mistakes(REGISTER), f"consent {reference}"
     found = _copy_of(mistakes, routes, mistakes.text(row, "berichtsoort", where), mistakes.oin(row, "to", where), where)
     mistakes.finish()

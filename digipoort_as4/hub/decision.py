@@ -1,7 +1,6 @@
 """The words between protocols and store: what the store knows, what shall happen, what came of it.
 
-Data only; `Store.commit` carries effects out, and nothing leaves the process before it has returned.
-"""
+Data only; `Store.commit` carries effects out, and nothing leaves the process before it has returned."""
 
 from __future__ import annotations
 
@@ -10,8 +9,6 @@ from datetime import datetime
 
 from digipoort_as4.hub.aanlevering import Aanlevering, Identiteit
 from digipoort_as4.payload import Payload, assemble
-
-# --- rows -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +125,6 @@ class LargeDocument:
     placeholder: str
     key: str  # Under which the store keeps the octets
     payload: Payload
-
-
-# --- effects ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +266,6 @@ class Decision:
     def plus(self, *effects: Effect) -> Decision:
         """The same with more effects at the end."""
         return replace(self, effects=self.effects + effects)
-
-
-# --- outcomes ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,6 @@
 """What an attempt to deliver means: statuses, the delivery's state, and when to try again.
 
-Sends nothing and reads no clock; wus.afleveren and wus.zet_status bring the facts and commit the decisions.
-"""
-
-from __future__ import annotations
+Sends nothing and reads no clock; wus.afleveren and wus.zet_status bring the facts and commit the decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -81,9 +78,7 @@ def read_response(
     statuscode: str | None, foutcode: str | None, foutbeschrijving: str | None, details: str | None
 ) -> Attempt:
     """What a verified afleverResponse means (decision 19).
-
-    A 510 comes with a statusFoutcode: the statuscode decides. Codes but 500 and 510 say no more than the response.
-    """
+    A 510 comes with a statusFoutcode: the statuscode decides. Codes but 500 and 510 say no more than the response."""
     if statuscode in AGENCY_STATUSES:
         return Accepted(AgencyStatus(statuscode, foutcode, foutbeschrijving, details))
     if foutcode is not None:
@@ -98,7 +93,6 @@ def is_done(delivery: Delivery) -> bool:
 
 def decide_start(process: Process, delivery: Delivery, now: datetime) -> Decision | None:
     """What the first attempt leaves behind before it sends: started_at, and 405 for the owner's delivery.
-
     None when an earlier attempt did it already: 405 comes once per delivery (decision 19), and the 72 hours count on.
     """
     if delivery.started_at is not None:
@@ -129,10 +123,8 @@ def judge(
     jitter: float,
 ) -> Decision:
     """Decide what one attempt means for the job, its process and its started delivery, all as stored.
-
     Of the route: agency_validates, so 500 or 510 follows. Brought by the caller: jitter, chance from 0 up to 1.
-    Source: decisions 17 and 19.
-    """
+    Source: decisions 17 and 19."""
     if is_done(delivery):  # zetStatus was quicker than the response
         return decide_finish(job)
     delivery = replace(delivery, attempts=delivery.attempts + 1)
@@ -186,9 +178,7 @@ def _decision(process: Process, delivery: Delivery, told: list[Status], state: s
 
 def pause(attempts: int, jitter: float) -> timedelta:
     """How long to wait after so many failed attempts, from 1: 2, 4, 8 … seconds, at most 30 minutes.
-
-    The jitter, from 0 up to 1, takes off up to a quarter.
-    """
+    The jitter, from 0 up to 1, takes off up to a quarter."""
     grown: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
     return timedelta(seconds=grown.total_seconds() * (1 - SPREAD * jitter))
 
@@ -205,12 +195,9 @@ def judge_zet_status(
     now: datetime,
 ) -> tuple[Effect, ...]:
     """Effects of an agency's zetStatus, signed by setter_oin; none when the same status stands already (decision 21).
-
     Deliveries and stored statuses are all of the process; the request may name the berichtkenmerk of one delivery.
-
     Raises PeerError: kenmerk-unknown when the signer is no recipient; status-refused for another statuscode, for a
-    delivery that never began, and after an end status.
-    """
+    delivery that never began, and after an end status."""
     delivery = _delivery_of(deliveries, setter_oin, berichtkenmerk)
     if status.code not in AGENCY_STATUSES:
         raise _not_now(f"statuscode {status.code}", "500 of 510", "Zet status 500 of 510.")

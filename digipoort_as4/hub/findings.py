@@ -1,9 +1,6 @@
 """What validators found, as facts for the decision, and the XML text in which a sender reads them.
 
-Validates nothing itself.
-"""
-
-from __future__ import annotations
+Validates nothing itself."""
 
 import re
 from collections.abc import Sequence

@@ -1,9 +1,6 @@
 """Numbers of parties: what each kind looks like, when its check digits are right, and when two are the same.
 
-Knows no register: a number that could exist passes, and so does every number of a type it does not know.
-"""
-
-from __future__ import annotations
+Knows no register: a number that could exist passes, and so does every number of a type it does not know."""
 
 import re
 from collections.abc import Callable
@@ -63,9 +60,7 @@ _PUNCTUATION: Final = re.compile(r"[\s.]+")
 
 def normalise(number: str, kind: str) -> str:
     """A number in the form that is compared: `NL8200.98.395.B.01` as Btw is 820098395B01.
-
-    Upper case, without dots and white space, without NL; a number of a kind that KINDS does not know is unchanged.
-    """
+    Upper case, without dots and white space, without NL; a number of a kind that KINDS does not know is unchanged."""
     if kind.casefold() not in KINDS:
         return number
     compact = _PUNCTUATION.sub("", number).upper()

@@ -1,7 +1,6 @@
 """Who may send, follow and fetch what for whom: own identities, and mandates of parties.toml and of the register.
 
-Pure: opens no file; storage.tables reads parties.toml. An Autorisatie Service Provider is asked by wus.ausp.
-"""
+Pure: opens no file; storage.tables reads parties.toml. An Autorisatie Service Provider is asked by wus.ausp."""
 
 from __future__ import annotations
 
@@ -86,10 +85,8 @@ class Parties:
 
     def with_mandates(self, entries: Iterable[Mapping[str, Any]]) -> Parties:
         """The same with mandates of the register: rows as [[party.mandate]] and `party`, `reference`.
-
         A row of a party that parties.toml no longer has gives nobody anything and is left out. ConfigError tells all
-        mistakes in the others.
-        """
+        mistakes in the others."""
         mistakes, more = Mistakes(REGISTER), dict[str, list[Mandate]]()
         for row in entries:
             if str(row.get("party")) in self.by_oin:
@@ -113,9 +110,7 @@ class Parties:
 
 def authorise(party: Party | None, route: Route, aanlevering: Aanlevering, at: datetime) -> Authority:
     """May this party send this message now? None is a sender that parties.toml does not know.
-
-    Source: decision 2. There is no wildcard: an own identity, a standing mandate, or a route open to known parties.
-    """
+    Source: decision 2. There is no wildcard: an own identity, a standing mandate, or a route open to known parties."""
     if route.direction == RETOUR:
         return Authority(aanlevering.sender_oin == route.owner_oin, f"only {route.body} sends on this retour route")
     if party is None:
@@ -135,9 +130,7 @@ def weigh(
     party: Party | None, belanghebbende: Identiteit, berichtsoort: str | None, kind: str, at: datetime
 ) -> Authority:
     """What own identities and mandates say; None is a party that parties.toml does not know.
-
-    Without berichtsoort: of whatever berichtsoorten there are, which the answer names. The kind is one of KINDS.
-    """
+    Without berichtsoort: of whatever berichtsoorten there are, which the answer names. The kind is one of KINDS."""
     if party is None:
         return Authority(False, f"the party is not in {FILE}")
     if is_own(party, belanghebbende):

@@ -1,9 +1,6 @@
 """Reading the operator's tables so that every mistake is told at once, with the nearest right word.
 
-Opens no file; the tables come in as what tomllib made of them.
-"""
-
-from __future__ import annotations
+Opens no file; the tables come in as what tomllib made of them."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping

@@ -1,7 +1,6 @@
 """What operators add to the tables while the post office runs: mandates, routes and consents, entry after entry.
 
-Pure: the store keeps the entries. None is ever changed; the last one of a key stands.
-"""
+Pure: the store keeps the entries. None is ever changed; the last one of a key stands."""
 
 from __future__ import annotations
 
@@ -35,10 +34,8 @@ class Tables:
 
     def with_register(self, entries: Collection[Register]) -> Tables:
         """The same with entries of every register; ConfigError tells all mistakes of the kind it meets first.
-
         Consents that stood here before must fit the routes. One of the entries themselves did when it was given; when
-        its route is gone since, from routes.toml, it lets no copy leave, and nobody is kept from starting.
-        """
+        its route is gone since, from routes.toml, it lets no copy leave, and nobody is kept from starting."""
         routes = self.routes.with_rows(standing(entries, ROUTE))
         consents = self.consents.with_entries(entry for entry in entries if entry.register == CONSENT)
         copies.check_against([row for row in consents.rows if row in self.consents.rows], routes)
@@ -60,10 +57,8 @@ def filled_in(register: str, rows: Mapping[str, Any], tables: Tables) -> Mapping
 
 def check(changes: Collection[Register], kept: Collection[Register], tables: Tables) -> None:
     """Entries must fit the tables and what the register has; ConfigError tells all mistakes of the kind it meets first.
-
     A mandate is for a known party and known berichtsoorten; mandate and consent have a reference never used before;
-    what is withdrawn must stand.
-    """
+    what is withdrawn must stand."""
     mistakes, berichtsoorten = Mistakes("register"), [row.berichtsoort for row in tables.routes.rows]
     consents = [consent.reference for consent in tables.consents.rows]
     known = {

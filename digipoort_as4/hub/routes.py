@@ -1,7 +1,6 @@
 """The route table: per berichtsoort who gets it, who may send it, what is checked and what is shown.
 
-Pure: opens no file; storage.tables reads routes.toml and hands the table over.
-"""
+Pure: opens no file; storage.tables reads routes.toml and hands the table over."""
 
 from __future__ import annotations
 
@@ -38,9 +37,6 @@ def essence(mime_type: str) -> str:
 def is_xml(mime_type: str) -> bool:
     """True when documents of this type are XML by what the type says."""
     return _XML_MIME.fullmatch(essence(mime_type)) is not None
-
-
-# --- names of elements ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +127,7 @@ def sort_documents(
     selectors: tuple[Selector, ...], documents: tuple[Document, ...], roots: Mapping[str, str]
 ) -> tuple[Document, ...]:
     """The documents that a recipient gets, in the order of the envelope; the first becomes berichtInhoud (decision 18).
-
-    Any selector must match; none at all selects everything. Roots: root element by document key, of the XML ones.
-    """
+    Any selector must match; none at all selects everything. Roots: root element by document key, of the XML ones."""
     if not selectors:
         return documents
     return tuple(d for d in documents if any(s.matches(d, roots.get(d.key, "")) for s in selectors))
@@ -141,12 +135,9 @@ def sort_documents(
 
 def resolve_recipient(route: Route, aanlevering: Aanlevering, known_agencies: Collection[str]) -> Identiteit:
     """The body that the owner's delivery goes to, one of the known_agencies, which have an endpoint here.
-
     The identiteitOntvanger decides where the route says so, and must agree where it does not. On a retour route: the
     business that may collect, named by identiteitOntvanger or else by identiteitBelanghebbende.
-
-    Raises PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here.
-    """
+    Raises PeerError: ontvanger-unknown; unavailable when the route's own owner has no endpoint here."""
     if route.direction == RETOUR:
         return aanlevering.ontvanger or aanlevering.belanghebbende
     wanted = _oin_of(route, aanlevering.ontvanger)
@@ -180,8 +171,6 @@ def _ontvanger_unknown(found: str, expected: str, fix: str) -> PeerError:
     return PeerError("ontvanger-unknown", where="identiteitOntvanger", found=found, expected=expected, fix=fix)
 
 
-# --- loading ----------------------------------------------------------------------------------------------------------
-
 _ROUTE_KEYS: Final = (
     "berichtsoort", "owner", "documents", "copy", "steps", "shows_200", "agency_validates", "senders", "mime_types",
     "bijlagen", "roots", "identity", "document_limit", "illustrative", "direction",
@@ -211,9 +200,7 @@ class Routes:
 
     def with_rows(self, entries: Mapping[str, Mapping[str, Any] | None]) -> Routes:
         """The same with routes of the register by berichtsoort, in the place of the file's, or taken away by None.
-
-        ConfigError tells all mistakes.
-        """
+        ConfigError tells all mistakes."""
         if not entries:
             return self
         kept = [row for row in self.table["route"] if row["berichtsoort"] not in entries]

@@ -1,9 +1,6 @@
 """Statuses of a process: the table of statuscodes as codes.toml has it, and how a new status follows the last.
 
-Knows no process's rules; hub.verwerken and hub.delivery decide which status comes. Source: digipoort 3.1.
-"""
-
-from __future__ import annotations
+Knows no process's rules; hub.verwerken and hub.delivery decide which status comes. Source: digipoort 3.1."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +43,6 @@ def make(
     details: str | None = None,
 ) -> Status:
     """A status with the table's text and a time in whole milliseconds, as the wire shows it.
-
     A foutcode has at most 20 characters and comes with foutbeschrijving; details are statusdetails, at most 1,048,576.
     """
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -1,9 +1,6 @@
 """The processing path: from an accepted envelope to its deliveries, or to a refusal.
 
-Knows no protocol, no engine and no rule: store, tables and validators are handed to it.
-"""
-
-from __future__ import annotations
+Knows no protocol, no engine and no rule: store, tables and validators are handed to it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -103,10 +100,8 @@ class Facts:
 
 async def process(job: Job, ports: Ports) -> Outcome:
     """Process one accepted envelope, whose kenmerk is the subject of a claimed job of kind verwerken.
-
     Returns what the last commit came to; Stale means that another worker has the job.
-    Source: design 2; digipoort 3; decisions 1, 2, 17, 18, 20.
-    """
+    Source: design 2; digipoort 3; decisions 1, 2, 17, 18, 20."""
     for _ in range(ROUNDS):
         accepted = await claimed(job, ports.store)  # 1 the claimed job's process
         tables = ports.tables()  # 2 facts: the tables of this moment
@@ -181,9 +176,7 @@ def tell(facts: Facts, decision: Decision, journal: Journal) -> None:
 
 def decide(job: Job, facts: Facts, now: datetime, ids: list[str]) -> Decision:
     """Decide what happens to the process; fresh ids, one for the owner's delivery and one for each of facts.copies.
-
-    Source: digipoort 3.1; decisions 1, 2, 17, 18, 20.
-    """
+    Source: digipoort 3.1; decisions 1, 2, 17, 18, 20."""
     if facts.process.state == "parked":
         return Decision(b"", (PostponeJob(job.id, job.token, now, parked=True),))
     if facts.process.state not in OPEN_STATES:

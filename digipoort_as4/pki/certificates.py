@@ -1,7 +1,6 @@
 """What a certificate says: its octets, its key, its OIN and what it may be used for.
 
-Pure. Does not decide whether a certificate is trusted, in date or revoked (path, revocation), and reads no file.
-"""
+Pure. Does not decide whether a certificate is trusted, in date or revoked (path, revocation), and reads no file."""
 
 from __future__ import annotations
 
@@ -71,10 +70,8 @@ PARSE_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, *_BAD_X509)
 @lru_cache(maxsize=REMEMBERED)
 def load_certificate(der: bytes) -> Certificate:
     """Parse strictly: one certificate of at most limits.TOKEN octets, nothing behind it.
-
     Raises PeerError: certificate-malformed.
-    Source: RFC 5280 4.1; threats P15.
-    """
+    Source: RFC 5280 4.1; threats P15."""
     if len(der) > limits.TOKEN:
         raise _malformed(f"{len(der)} octets", f"at most {limits.TOKEN}")
     try:
@@ -115,11 +112,9 @@ _OIN_STRINGS: Final = frozenset({"printable_string", "utf8_string"})
 @lru_cache(maxsize=REMEMBERED)
 def read_oin(certificate: Certificate) -> str:
     """The OIN or HRN: Subject.serialNumber, 20 positions.
-
     Exactly one serialNumber, alone in its RDN, so that no two readers can pick different ones.
     Raises PeerError: oin-missing.
-    Source: Digikoppeling Beveiligingsstandaarden PKI001; OIN-stelsel; threats R12, R13.
-    """
+    Source: Digikoppeling Beveiligingsstandaarden PKI001; OIN-stelsel; threats R12, R13."""
     rdns = list(asn1.Certificate.load(certificate.der).subject.chosen)
     numbered = [rdn for rdn in rdns if any(pair["type"].native == "serial_number" for pair in rdn)]
     if len(numbered) != 1 or len(numbered[0]) != 1:
@@ -145,10 +140,8 @@ _EXPONENTS: Final = range(65_537, 2**32)
 
 def check_key(certificate: Certificate) -> None:
     """The public key is of a kind and size that we rely on.
-
     Raises PeerError: key-weak.
-    Source: Digikoppeling Beveiligingsstandaarden; threats P14.
-    """
+    Source: Digikoppeling Beveiligingsstandaarden; threats P14."""
     key = certificate.public_key
     found = ""
     if isinstance(key, rsa.RSAPublicKey):
@@ -201,11 +194,9 @@ TEST_POLICIES: Final = _G1 | {f"{TRIAL_ARC}15.35.11", f"{TRIAL_ARC}16.25.8", f"{
 
 def check_purpose(certificate: Certificate, purpose: Purpose, policies: frozenset[str]) -> None:
     """The certificate is of a type that may be used so: policy, key usage, extended key usage.
-
     The certificate is an end entity's, `policies` are the accepted OIDs, dotted.
     Raises PeerError: certificate-purpose.
-    Source: digipoort 6.2, 6.6 point 4; RFC 5280 4.2.1.3, 4.2.1.12; threats P08 to P10.
-    """
+    Source: digipoort 6.2, 6.6 point 4; RFC 5280 4.2.1.3, 4.2.1.12; threats P08 to P10."""
     if certificate.is_ca:
         raise _purpose(purpose, "a CA", "an end entity")
     # TLS 1.3 signs in both directions, so digitalSignature is needed for each purpose.

@@ -1,7 +1,6 @@
 """Build test certificates and CRLs in the shapes of PKIoverheid G1 and G4 from a recipe.
 
-Pure: keys, serial numbers and times are arguments. Knows no folder, and is of no use for a real CA.
-"""
+Pure: keys, serial numbers and times are arguments. Knows no folder, and is of no use for a real CA."""
 
 from __future__ import annotations
 
@@ -111,9 +110,7 @@ _Period = tuple[datetime, datetime]
 
 def issue_ca(spec: CaSpec, key: rsa.RSAPrivateKey, issuer: Authority | None, serial: int, now: datetime) -> Authority:
     """A CA's certificate, signed by its issuer or, for a root, by itself; the serial number has at most 159 bits.
-
-    `now`: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer.
-    """
+    `now`: the CA counts as 800 days old; a root lives 13 years from now, others end a day before their issuer."""
     end = issuer.certificate.not_valid_after_utc - timedelta(days=1) if issuer else now + ROOT_LIFE
     subject = _name(C="NL", O=spec.o, CN=spec.cn, organizationIdentifier=spec.organization_identifier)
     parent, signer = (issuer.certificate.subject, issuer.key) if issuer else (subject, key)

@@ -1,7 +1,6 @@
 """Private-key operations: signing, and proving who we are in TLS. Files here; PKCS#11 fits behind the same interfaces.
 
-Does not choose an algorithm and does not judge certificates; whoever holds a `Signer` never sees the key.
-"""
+Does not choose an algorithm and does not judge certificates; whoever holds a `Signer` never sees the key."""
 
 from __future__ import annotations
 
@@ -55,7 +54,6 @@ class FileSigner:
     @classmethod
     def load(cls, certificate: Path, key: Path, password: bytes | None = None) -> FileSigner:
         """Read certificate (PEM; others than the first are ignored) and key (PEM, PKCS#8 or PKCS#1).
-
         The password is the key's, None when it is not encrypted. ConfigError names the file and the step that failed.
         """
         try:
@@ -123,9 +121,7 @@ class TlsP12:
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Give certificate, key and CAs to a context; ConfigError names the file and the step that failed.
-
-        OpenSSL takes them from files only: one that only we can read, its key under a password that nobody knows.
-        """
+        OpenSSL takes them from files only: one that only we can read, its key under a password that nobody knows."""
         signer, password = FileSigner.load_p12(self.path, self.password), secrets.token_hex(16).encode()
         others = pkcs12.load_pkcs12(_read(self.path), self.password).additional_certs
         sealed = serialization.BestAvailableEncryption(password)

@@ -1,10 +1,7 @@
 """Whether a certificate is trusted: its path to an anchor, in date, not revoked, of the right type.
 
 Pure: certificates, CRLs and the moment are arguments, nothing is fetched. Does not know whether the holder of an OIN
-may do something (hub.mandates).
-"""
-
-from __future__ import annotations
+may do something (hub.mandates)."""
 
 import hashlib
 from collections.abc import Awaitable, Iterable, Iterator
@@ -67,12 +64,9 @@ class Trust:
 
     def judge(self, certificate: Certificate, at: datetime, purpose: Purpose) -> Verdict:
         """A certificate of an end entity is trusted for a purpose at a moment.
-
         Found good once, the next judgement is one look in a table, for as long as nothing on the path changes.
-
         Raises PeerError: key-weak, certificate-purpose, -untrusted, -expired, -revoked or revocation-unavailable.
-        Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3.
-        """
+        Source: digipoort 6.6, points 1 to 4; RFC 5280 6.1, 6.3."""
         key = (certificate.sha256, purpose)
         if (known := self._verdicts.get(key)) is not None and known.since <= at <= known.until:
             return known
@@ -94,9 +88,7 @@ def build_trust(
     kind: Kind,
 ) -> Trust:
     """A snapshot, after looking whether it can be meant so; ConfigError lists every mistake.
-
-    Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07).
-    """
+    Source: digipoort 6.1: test systems hold no certificates of the real root, and the other way round (threats P07)."""
     trust = Trust(tuple(anchors), tuple(intermediates), crls, policies, kind)
     if mistakes := list(_mistakes(trust)):
         raise ConfigError("; ".join(mistakes))
@@ -140,10 +132,8 @@ def find_path(
     inputs: PKIXValidationParams,  # the policy inputs of RFC 5280 6.1.1
 ) -> Verdict:
     """The first path from a certificate to an anchor on which everything holds at a moment.
-
     Raises PeerError: what is wrong with the first path; certificate-untrusted when there is none.
-    Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex).
-    """
+    Source: RFC 5280 6.1 (by pyhanko-certvalidator), 6.3 (CrlIndex)."""
     roots = [asn1.Certificate.load(anchor.der) for anchor in anchors]
     if not roots:  # the library would look for those of the machine
         raise _untrusted(certificate, "no anchors", "")

@@ -68,9 +68,7 @@ class CrlIndex:
     @classmethod
     def from_crls(cls, crls: Iterable[bytes], issuers: Iterable[Certificate]) -> CrlIndex:
         """Verify and read CRLs, each in DER; one that cannot be used is left out and named in `problems`.
-
-        The issuers' signatures count; the path decides later whether a CA itself is trusted.
-        """
+        The issuers' signatures count; the path decides later whether a CA itself is trusted."""
         lists: defaultdict[bytes, list[Crl]] = defaultdict(list)
         problems: list[str] = []
         digest = hashlib.sha256()
@@ -89,11 +87,9 @@ class CrlIndex:
 
     def check(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[datetime, datetime]:
         """A certificate of an end entity or a CA is not revoked; since when and until when this holds, both included.
-
         `issuer`: whose key signed it; its CRL must be signed with the same key. `at`: the moment that counts.
         Raises PeerError: certificate-revoked, or revocation-unavailable when no CRL is there, in date and applicable.
-        Source: RFC 5280 6.3; PKI002 to PKI004; threats P03, P04, P06.
-        """
+        Source: RFC 5280 6.3; PKI002 to PKI004; threats P03, P04, P06."""
         usage = read_extension(issuer, x509.KeyUsage)
         if usage is not None and not usage.crl_sign:
             raise _unavailable(issuer, "a CA that may not sign CRLs")

@@ -6,10 +6,7 @@ Fetches nothing and serves nothing; the keys lie beside the certificates, which 
     FOLDER/intermediates.pem   the CAs between
     FOLDER/crls/NAME.pem       one CRL for each CA
     FOLDER/ca/NAME.pem         certificate and key of a CA; NAME.revoked: what it has revoked
-    FOLDER/identities/NAME/    certificates, keys and PKCS#12 file of a party
-"""
-
-from __future__ import annotations
+    FOLDER/identities/NAME/    certificates, keys and PKCS#12 file of a party"""
 
 import fcntl
 import hashlib
@@ -74,14 +71,9 @@ class Broken:
     tls: bool = False  # that of the connection is broken too; by default it is good, so that a message gets through
 
 
-# --- the whole --------------------------------------------------------------------------------------------------------
-
-
 def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
     """Make what is missing or soon to expire of the PKI of certs/test-pki.toml; the second time nothing changes.
-
-    The folder has mode 0700, lives start `now`, and CA keys of 2048 `ca_bits` take a third of the time.
-    """
+    The folder has mode 0700, lives start `now`, and CA keys of 2048 `ca_bits` take a third of the time."""
     recipe, made_from = _read_recipe(ca_bits)
     with _locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
         for stale in (*folder.glob("identities/.*"), *folder.glob(".*-????????"), *folder.glob("*/.*-????????")):
@@ -102,11 +94,9 @@ def make(folder: Path, now: datetime, *, ca_bits: int = CA_BITS) -> None:
 
 def issue(folder: Path, name: str, oin: str, shape: str, role: str, now: datetime, **broken: bool) -> Identity:
     """Give a party certificates, in place of those that it had; the old ones stay valid.
-
     `name`, `oin`, `shape` and `role` as in `Identity`, the OIN of shape g4 in the TRIAL pattern; `now`: start of the
     certificates' lives; `broken`: fields of `Broken`.
-    Raises UsageError: one makes no sense, or no PKI is here.
-    """
+    Raises UsageError: one makes no sense, or no PKI is here."""
     flaws = Broken(**broken)
     recipe, _ = _read_recipe(0)
     shapes = {kind.shape for kind in recipe.kinds}
@@ -175,9 +165,6 @@ def trust(folder: Path) -> Trust:
     return build_trust(roots, between, CrlIndex.from_crls(lists, (*roots, *between)), TEST_POLICIES, "test")
 
 
-# --- CAs --------------------------------------------------------------------------------------------------------------
-
-
 def _read_recipe(ca_bits: int) -> tuple[Recipe, str]:
     """The recipe, and a text that changes when the recipe or the size of the keys does."""
     text = data_file("certs/test-pki.toml").read_bytes()
@@ -217,8 +204,6 @@ def _stranger(shape: str, recipe: Recipe, now: datetime) -> Authority:
     spec = replace(root, name=f"{shape}-stranger", cn="TEST Stranger Root CA")
     return issuing.issue_ca(spec, rsa.generate_private_key(EXPONENT, 2048), None, x509.random_serial_number(), now)
 
-
-# --- parties ----------------------------------------------------------------------------------------------------------
 
 _Started = Mapping[str, tuple[Kind, Broken, Future[rsa.RSAPrivateKey]]]  # by use: `tls` and `signing`, or `signing`
 
@@ -283,9 +268,6 @@ def _read_identity(folder: Path) -> Identity:
     return Identity(*(record[key] for key in ("name", "role", "oin", "shape")), *(folder / name for name in names))
 
 
-# --- revocation -------------------------------------------------------------------------------------------------------
-
-
 def _revoke(folder: Path, paths: Iterable[Path], now: datetime) -> None:
     """Write down what is revoked under its CA, then renew the CRLs. A certificate of an unknown CA is left out."""
     by_subject = {_first(path).subject: path for path in _authority_files(folder)}
@@ -325,9 +307,6 @@ def _is_fresh(path: Path, now: datetime) -> bool:
     if (crl := _read_crl(path)) is None or crl.next_update_utc is None:
         return False
     return crl.last_update_utc <= now and now + CRL_RENEWED_BEFORE < crl.next_update_utc
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

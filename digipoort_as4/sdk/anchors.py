@@ -16,15 +16,12 @@ T = TypeVar("T")
 
 def trust_of(pem: Sequence[Path], crls: Sequence[Path] | None) -> Trust:
     """What these files make trusted.
-
     Args:
         pem: their self-issued certificates are anchors, other CAs lie between; end entities are left out.
         crls: one or more CRLs each, PEM or DER. Each CA on a path needs one, or everything below it is refused.
             None: revocation is not checked, which only looking at old messages may do.
-
     Raises:
-        ConfigError: unreadable files, no anchor, or test and production mixed.
-    """
+        ConfigError: unreadable files, no anchor, or test and production mixed."""
     cas = [
         certificate for certificate in dict.fromkeys(read(pem, load_pem)) if certificate.is_ca or is_root(certificate)
     ]

@@ -1,8 +1,7 @@
 """A business's view of a post office: hand over, follow, fetch; one client for threads, one for asyncio.
 
 Every answer is verified before a word of it is read, and what the models hold is what its signature covers.
-Chooses no port and no key: sdk.connection does. One client may serve many threads or tasks.
-"""
+Chooses no port and no key: sdk.connection does. One client may serve many threads or tasks."""
 
 from __future__ import annotations
 
@@ -57,9 +56,6 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-# --- one call ---------------------------------------------------------------------------------------------------------
-
-
 @functools.cache
 def described(service: Service) -> Document:
     """Our WSDL of a service, read once."""
@@ -73,9 +69,7 @@ def wire(request: object, large: dict[str, Payload]) -> dict[str, Any]:
 
 def zeep_value(value: Any, large: dict[str, Payload]) -> Any:
     """A field as zeep takes it, which itself writes base64 of what stands in `inhoud`.
-
-    That is a small document's octets; for a large one a fresh word, whose base64 text `large` then knows.
-    """
+    That is a small document's octets; for a large one a fresh word, whose base64 text `large` then knows."""
     if isinstance(value, tuple):
         return {"bijlage": [zeep_value(one, large) for one in value]}
     if not isinstance(value, Bestand):
@@ -86,9 +80,6 @@ def zeep_value(value: Any, large: dict[str, Payload]) -> Any:
         octets = fresh_id().encode()
         large[base64.b64encode(octets).decode()] = value.payload
     return {"mimeType": value.mime_type, "bestandsnaam": value.bestandsnaam, "inhoud": octets}
-
-
-# --- once -------------------------------------------------------------------------------------------------------------
 
 
 def key_of(bericht: Bericht) -> bytes | None:
@@ -110,11 +101,9 @@ class Once:
 
     def hand_over(self, key: bytes | None, send: Callable[[AnswerLost | None], Received]) -> Received:
         """The receipt of the first time; who asks meanwhile waits for it.
-
         Args:
             key: of the message; None is never the same.
-            send: hands it over; with a lost answer, by posting those very octets again.
-        """
+            send: hands it over; with a lost answer, by posting those very octets again."""
         if key is None:
             return send(None)
         with self._turns.setdefault(key, Lock()):
@@ -137,9 +126,6 @@ class Once:
             raise
         self._lost.pop(key, None)
         return received
-
-
-# --- following --------------------------------------------------------------------------------------------------------
 
 
 def ends(until: Until) -> frozenset[str]:
@@ -168,7 +154,6 @@ class Watch:
 
 def conclude(seen: Sequence[StatusResultaat], until: frozenset[str], timeout: timedelta) -> StatusResultaat:
     """The status that was waited for.
-
     Raises:
         DocumentInvalid: 311, with its findings. Refused: another end that is not good. TransportError: no end in time.
     """
@@ -188,19 +173,14 @@ def conclude(seen: Sequence[StatusResultaat], until: frozenset[str], timeout: ti
     return found
 
 
-# --- the clients ------------------------------------------------------------------------------------------------------
-
-
 class _Standing:
     """How either client comes to be."""
 
     def __init__(self, connection: Connection, *, autorisatie_adres: str | None = GEEN_AUSP) -> None:
         """Nothing is sent yet.
-
         Args:
             connection: of sdk.connection.connect_to, or connect_local.
-            autorisatie_adres: of the AuSP that knows your mandates; None leaves the element out.
-        """
+            autorisatie_adres: of the AuSP that knows your mandates; None leaves the element out."""
         self.connection, self.autorisatie_adres, self._once = connection, autorisatie_adres, Once()
 
     @classmethod
@@ -216,10 +196,8 @@ class _Standing:
 
 class DigipoortClient(_Standing):
     """For threads. Closed by `close` or at the end of a `with`.
-
     All methods raise Refused (a fault), SignatureError (an answer that must not be used), TransportError (nothing was
-    sent) and OutcomeUnknown (sent, no answer: decision 36).
-    """
+    sent) and OutcomeUnknown (sent, no answer: decision 36)."""
 
     def __enter__(self) -> Self:
         return self
@@ -233,13 +211,10 @@ class DigipoortClient(_Standing):
 
     def submit(self, bericht: Bericht) -> Submission:
         """Hand a message over.
-
         With an aanleverkenmerk the same message again gives the first receipt, also to a second thread, and after
         OutcomeUnknown posts the very octets again that got no answer. After a SignatureError it is not known whether
         the post office took the message.
-
-        Source: digipoort 1.4, 2.1 to 2.5; experience 3.
-        """
+        Source: digipoort 1.4, 2.1 to 2.5; experience 3."""
         return handed_over(Submission, self._received(bericht), self)
 
     def _received(self, bericht: Bericht) -> Received:
@@ -311,7 +286,6 @@ class DigipoortClient(_Standing):
 
     def new_messages(self, *, berichtsoort: str | None = None) -> Iterator[BerichtResultaat]:
         """Every message that was not handed to you yet, one call each, until none is left.
-
         A message counts as handed over when its answer left the post office. What you lost since, `fetch` gives again.
         """
         tried: set[str] = set()
@@ -384,9 +358,7 @@ def _stepped(
 
 class AsyncDigipoortClient(_Standing):
     """For asyncio: the methods of DigipoortClient, each call in one of a few threads, waiting in none.
-
-    A cancelled `submit` may have been sent; with an aanleverkenmerk submit the same again, and you get its receipt.
-    """
+    A cancelled `submit` may have been sent; with an aanleverkenmerk submit the same again, and you get its receipt."""
 
     def __init__(self, connection: Connection, *, autorisatie_adres: str | None = GEEN_AUSP) -> None:
         super().__init__(connection, autorisatie_adres=autorisatie_adres)
@@ -437,9 +409,6 @@ class AsyncDigipoortClient(_Standing):
     fetch = _threaded(DigipoortClient.fetch)
     fetch_for = _threaded(DigipoortClient.fetch_for)
     new_messages = _stepped(DigipoortClient.new_messages)
-
-
-# --- what was handed over ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

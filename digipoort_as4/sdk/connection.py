@@ -1,7 +1,5 @@
 """A client's standing with one post office: its keys, whom it trusts, how long it waits. Sends nothing."""
 
-from __future__ import annotations
-
 import ssl
 import time
 import uuid
@@ -133,7 +131,6 @@ def connect_to(
     **settings: Any,
 ) -> Connection:
     """The standing of a business with any post office.
-
     Args:
         url: https://HOST, to which the paths of the koppelvlak are added, or each service's own URL by its name.
         hub_oin: of the certificate that signs the answers.
@@ -144,10 +141,8 @@ def connect_to(
         password: of the key.
         tls: another certificate for the connection; the signing certificate when not given.
         settings: further fields of Connection.
-
     Raises:
-        ConfigError: a file cannot be read. UsageError: no key is named.
-    """
+        ConfigError: a file cannot be read. UsageError: no key is named."""
     own: TlsIdentity
     if p12 is not None:
         signer, own = FileSigner.load_p12(p12, password), TlsP12(p12, password)

@@ -1,7 +1,5 @@
 """What a client keeps of what it sent: request, answer and as whom, one folder per kenmerk. Sends nothing."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Final

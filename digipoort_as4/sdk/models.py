@@ -1,7 +1,6 @@
 """What a business hands over, and how it gets answers: frozen, verified, the octets kept.
 
-The answers themselves are the models of wus.koppelvlak, named as on the wire. Sends nothing.
-"""
+The answers themselves are the models of wus.koppelvlak, named as on the wire. Sends nothing."""
 
 from __future__ import annotations
 

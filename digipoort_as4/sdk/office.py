@@ -1,7 +1,6 @@
 """What a client must know of a post office: addresses, certificates, who it may be. Read from post-office.json.
 
-Starts nothing and trusts nothing: the anchors named here are loaded by sdk.connection.
-"""
+Starts nothing and trusts nothing: the anchors named here are loaded by sdk.connection."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
 """A second opinion on a WS-Security signature, from xmlsec: an engine nobody here wrote, in a process of its own.
 
 Judges SignatureValue and each digest, and nothing else: no path, no time, no coverage. Only messages whose XML and
-SignedInfo keep to our narrow shape reach it (`why_not`): others could make it open files or burn minutes.
-"""
-
-from __future__ import annotations
+SignedInfo keep to our narrow shape reach it (`why_not`): others could make it open files or burn minutes."""
 
 import base64
 import contextlib
@@ -64,10 +61,8 @@ class Opinion:
 
 def ask(octets: bytes) -> Opinion:
     """Let xmlsec judge a message, as received and at most limits.WUS_BODY octets, in a process of its own.
-
     Raises PeerError: the XML does not pass our guard; NoSecondOpinion: unsigned, outside our narrow shape, or the
-    engine is absent or died.
-    """
+    engine is absent or died."""
     if reason := why_not(_read(octets)):
         raise NoSecondOpinion(f"not shown to the second engine: {reason}")
     command = [sys.executable, "-m", "digipoort_as4.sdk.second_engine"]
@@ -98,10 +93,8 @@ def _read(octets: bytes) -> SoapMessage:
 
 def why_not(message: SoapMessage) -> str:
     """Why a message must not reach the second engine; empty when it may.
-
     Only what WS-Security of this koppelvlak needs passes: one Signature below one Security, exclusive C14N, references
-    to wsu:Id of this document with that one transform, a key from a BinarySecurityToken.
-    """
+    to wsu:Id of this document with that one transform, a key from a BinarySecurityToken."""
     signatures = message.header.findall(SIGNATURE)
     if not signatures:
         return "unsigned"

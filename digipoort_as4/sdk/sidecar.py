@@ -3,8 +3,6 @@
 Adds nothing to the body and reads none of its fields. What it hands back was verified, or is a fault that says why not.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import logging
@@ -91,9 +89,6 @@ class Sidecar:
         return HttpAnswer(status, {"content-type": XML_TYPE}, BytesPayload(plain(exchange.message, message, action)))
 
 
-# --- the door ---------------------------------------------------------------------------------------------------------
-
-
 def check_listen(host: str, api_key: str) -> None:
     """Whoever can reach the port signs in our name: beyond this machine only with a key. Raises UsageError."""
     try:
@@ -107,10 +102,8 @@ def check_listen(host: str, api_key: str) -> None:
 
 def check_door(request: HttpRequest, api_key: str) -> None:
     """A program that may call, and no page in a browser on the same machine (threats: DNS rebinding, CSRF).
-
     Raises:
-        PeerError: method-not-allowed, content-type, what the transport met, party-unknown.
-    """
+        PeerError: method-not-allowed, content-type, what the transport met, party-unknown."""
     if request.method != "POST":
         raise PeerError("method-not-allowed", found=request.method[:20], expected="POST")
     if request.trouble:
@@ -128,15 +121,10 @@ def check_door(request: HttpRequest, api_key: str) -> None:
         raise PeerError("party-unknown", where="Authorization", detail="no or another API key")
 
 
-# --- reading and writing plain SOAP -----------------------------------------------------------------------------------
-
-
 def read_operation(message: SoapMessage, service: Service) -> Operation:
     """Which operation is asked, by the one element in the Body.
-
     Raises:
-        PeerError: header-unknown for a header that must be understood; envelope; operation-unknown.
-    """
+        PeerError: header-unknown for a header that must be understood; envelope; operation-unknown."""
     for header in message.header:
         if header.get(MUST_UNDERSTAND) in ("1", "true") and not str(header.tag).startswith(IGNORED):
             raise PeerError("header-unknown", where=local_name(header.tag)[:60], expected="geen eigen headers")

@@ -1,9 +1,6 @@
 """Everything that can be found out about a stored WUS message: every finding, not the first. Accepts nothing.
 
-The hub stops at the first finding and answers with a fault; this is for people who want to know why.
-"""
-
-from __future__ import annotations
+The hub stops at the first finding and answers with a fault; this is for people who want to know why."""
 
 import secrets
 from dataclasses import dataclass
@@ -59,16 +56,13 @@ def verify(
     octets: bytes, *, moment: Moment, now: datetime, sha1: bool, trust: Trust | None, second: bool = False
 ) -> Report:
     """Examine one message as it was on the wire, without HTTP headers.
-
     Args:
         moment: at which certificate and Timestamp must be valid, or `recorded`.
         now: what counts when `recorded` is asked and there is no Timestamp.
         sha1: do not report SHA-1.
         trust: None leaves the certificate's path unjudged.
-
     Raises:
-        PeerError: this is not even a SOAP message.
-    """
+        PeerError: this is not even a SOAP message."""
     skeleton, large = inhoud.extract(BytesPayload(octets), secrets.token_hex(16))
     message = xml_guard.parse(skeleton, large)
     child = next(message.body.iterchildren(etree.Element), None)

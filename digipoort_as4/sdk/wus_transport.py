@@ -3,10 +3,7 @@
     client = zeep.Client(wsdl, transport=WusTransport(connection))
 
 It is a transport and not a `wsse` object, because a signature is over octets: what was sealed is what is sent, what was
-received is what is verified, and zeep reads the tree that was verified. Retries only the same signed octets.
-"""
-
-from __future__ import annotations
+received is what is verified, and zeep reads the tree that was verified. Retries only the same signed octets."""
 
 import base64
 import itertools
@@ -93,9 +90,7 @@ class Exchange:
 
 class WusFault(Refused, Fault):
     """A SOAP fault, caught by `except Refused` as well as by zeep's `except zeep.exceptions.Fault`.
-
-    `code` is the foutcode, if there is one, `message` the cause; `actor` and `detail` are as zeep has them.
-    """
+    `code` is the foutcode, if there is one, `message` the cause; `actor` and `detail` are as zeep has them."""
 
     def __init__(self, text: str, code: str, fault: etree._Element) -> None:
         Fault.__init__(self, text, code=code, actor=fault.findtext("faultactor"), detail=fault.find("detail"))  # type: ignore[no-untyped-call]
@@ -163,12 +158,10 @@ class WusTransport(Transport):
         self, connection: Connection, large: Mapping[str, Payload] | None = None, again: AnswerLost | None = None
     ) -> None:
         """Nothing is sent yet.
-
         Args:
             connection: as which business, to which post office.
             large: base64 text that stands in the body, to the octets that are streamed in its place.
-            again: a request that was signed before, posted in place of what zeep wrote.
-        """
+            again: a request that was signed before, posted in place of what zeep wrote."""
         super().__init__(session=connection.session)  # type: ignore[no-untyped-call]
         self.connection, self.large, self.again = connection, large or {}, again
         self.last: Exchange | None = None
@@ -184,13 +177,11 @@ class WusTransport(Transport):
 
     def exchange(self, address: str, envelope: etree._Element, action: str) -> Exchange:
         """Seal the Body's element, post, verify; what it returns stays as `last`.
-
         Raises:
             WusFault: the answer is a fault.
             SignatureError: the answer is not signed by the post office, or answers something else.
             TransportError: nothing was sent.
-            AnswerLost: it was sent, and no answer came while it was valid.
-        """
+            AnswerLost: it was sent, and no answer came while it was valid."""
         sent_at, message_id = self.connection.clock(), self.connection.new_id()
         if self.again is None:
             request, value = self._seal(address, envelope, action, sent_at, message_id)
@@ -265,11 +256,9 @@ def post(
     connection: Connection, url: str, request: Payload, action: str, valid_until: datetime, content_type: str = XML_TYPE
 ) -> Raw:
     """Post a signed envelope; the same octets again while they are valid and patience lasts.
-
     Raises:
         TransportError: TLS was refused, or nobody listens, at every attempt: nothing was accepted.
-        AnswerLost: sent at least once, and no answer came.
-    """
+        AnswerLost: sent at least once, and no answer came."""
     give_up = min(valid_until, connection.clock() + connection.patience)
     pause, tries, sent, why = FIRST_PAUSE, 0, False, ""
     while True:
@@ -344,7 +333,6 @@ def innermost(reason: BaseException) -> str:
 
 def parse_answer(raw: Raw, request: Payload | None = None) -> SoapMessage:
     """The one tree of an answer, large texts kept out of it.
-
     Raises:
         AnswerLost: no SOAP came back for `request`, and it is not known who answered. TransportError: nor was it read.
     """
@@ -370,10 +358,8 @@ def verify(
     fresh: bool = True,
 ) -> Opened:
     """Everything that must hold before an answer is read.
-
     1. signature, coverage, confirmation, certificate path and revocation; 2. Timestamp; 3. signed by the post office;
     4. it answers this request; 5. it is the response that this action has.
-
     Args:
         connection: by whose keys, and at what time.
         message: the answer.
@@ -381,11 +367,9 @@ def verify(
         action: of the request.
         confirms: its SignatureValue; None asks for no confirmation.
         fresh: False for a request that was posted again: the answer is then as old as the first one.
-
     Raises:
         CertificateError: a SignatureError about the signer's certificate.
-        SignatureError: one does not hold; the answer must not be used (DK-WUS WB013).
-    """
+        SignatureError: one does not hold; the answer must not be used (DK-WUS WB013)."""
     policy = replace(connection.profile.policy, sha1=connection.algorithms.weak, to_required=False, confirms=confirms)
     now = connection.clock()
     try:
@@ -418,9 +402,7 @@ def unusable(
 
 def refusal(fault: etree._Element) -> WusFault:
     """A SOAP fault as an error: its foutcode, and what it says went wrong.
-
-    Faults are unsigned (digipoort 2.6): good for people, never proof of anything.
-    """
+    Faults are unsigned (digipoort 2.6): good for people, never proof of anything."""
     code = fault.findtext(f"detail/*/{q(KV, 'foutcode')}") or fault.findtext("faultcode") or ""
     text = fault.findtext(f"detail/*/{q(KV, 'foutbeschrijving')}") or fault.findtext("faultstring") or ""
     return WusFault("\n".join(cause_lines(text)), code.strip(), fault)

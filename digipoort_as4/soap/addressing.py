@@ -1,9 +1,6 @@
 """WS-Addressing headers of the koppelvlak: read from elements that the caller has verified, written for signing.
 
-Follows no address: To, ReplyTo and the others are data, and nothing is ever sent there.
-"""
-
-from __future__ import annotations
+Follows no address: To, ReplyTo and the others are data, and nothing is ever sent there."""
 
 import re
 from collections.abc import Mapping
@@ -101,10 +98,8 @@ def _value(name: str, found: str, expected: str, fix: str = "") -> PeerError:
 
 def build(addressing: Addressing, ids: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """Write the headers in the order of the real answers; an empty action and a None are left out.
-
     Each, by local name, is in exclusive canonical form and declares its own namespaces: octets sent are octets hashed.
-    `ids` are wsu:Ids by local name; None for a message that is not signed.
-    """
+    `ids` are wsu:Ids by local name; None for a message that is not signed."""
     values = {
         "To": escape(addressing.to),
         "MessageID": escape(addressing.message_id),

@@ -1,8 +1,7 @@
 """Takes large `inhoud` texts out of the octets before a tree is built, and decodes base64 (decision 13).
 
 Purely textual: it neither parses XML nor judges what surrounds a text. soap.xml_guard checks afterwards that every
-placeholder became the whole text of one element, so a text that only looked like an inhoud is refused there.
-"""
+placeholder became the whole text of one element, so a text that only looked like an inhoud is refused there."""
 
 from __future__ import annotations
 
@@ -28,12 +27,10 @@ def extract(
     body: Payload, token: str, *, most: int = limits.TREE, documents: int = limits.DOCUMENTS
 ) -> tuple[bytes, tuple[LargeText, ...]]:
     """Replace the text of each large inhoud by a placeholder, and return the texts too, in order (decision 13).
-
     Placeholders are derived from `token`, which is fresh and secret, at least 128 bits: nobody can write one himself.
     At most `most` octets are left, at most `documents` texts taken out.
     Raises PeerError: inhoud (something other than base64 and white space), inhoud-too-large, body-too-large (of what is
-    left), xml-limit (too many large texts).
-    """
+    left), xml-limit (too many large texts)."""
     if body.size <= limits.INHOUD_IN_TREE:
         return read_all(body), ()
     scanner = _Scanner(body, token, most, documents)
@@ -161,10 +158,8 @@ def octets_of(text: LargeText) -> Iterator[bytes]:
 
 def decode(text: Payload) -> Iterator[bytes]:
     """Decode base64 text strictly, in chunks; nothing may stand behind the padding.
-
     Raises PeerError: inhoud, or inhoud-too-large as soon as more than limits.INHOUD octets came out.
-    Source: XSD base64Binary: white space is allowed, the unused bits of the last group are zero.
-    """
+    Source: XSD base64Binary: white space is allowed, the unused bits of the last group are zero."""
     rest, size = b"", 0
     for chunk in text.open():
         if b"=" in rest:

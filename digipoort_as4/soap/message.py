@@ -1,7 +1,5 @@
 """One SOAP message as one tree plus the large texts that were kept out of it. Carries no trust."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

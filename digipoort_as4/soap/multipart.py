@@ -1,10 +1,7 @@
 """Reads and writes multipart/related bodies: parts are stretches of the body, so none is ever held in memory.
 
 Stricter than `email` on purpose: what two parsers could read in two ways is refused. Decodes nothing, and knows neither
-XML nor what a part is for (soap.xop does).
-"""
-
-from __future__ import annotations
+XML nor what a part is for (soap.xop does)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,10 +58,8 @@ class Written:
 
 def read_content_type(header: str) -> tuple[str, dict[str, str]]:
     """Media type in lower case, and parameters by their names in lower case.
-
     Raises PeerError: content-type, for parameters that are no list of names and values, or that name one twice.
-    Source: RFC 2045 5.1.
-    """
+    Source: RFC 2045 5.1."""
     media_type, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
     at = 0
@@ -83,13 +78,10 @@ def read_content_type(header: str) -> tuple[str, dict[str, str]]:
 
 def read(body: Payload, content_type: str) -> Multipart:
     """Find the parts of a multipart/related body.
-
     1. the boundary; 2. where its lines are, up to the closing one; 3. the headers of each part; 4. Content-IDs, each
     once; 5. the root: the part that `start` names, else the first.
-
     Raises PeerError: content-type, multipart.
-    Source: RFC 2046 5.1.1, RFC 2387 3. Preamble and epilogue say nothing, and are skipped.
-    """
+    Source: RFC 2046 5.1.1, RFC 2387 3. Preamble and epilogue say nothing, and are skipped."""
     _, parameters = read_content_type(content_type)
     boundary = parameters.get("boundary", "")  # 1
     if not _BOUNDARY.fullmatch(boundary):
@@ -128,9 +120,7 @@ def _stretches(body: Payload, delimiter: bytes) -> list[tuple[int, int]]:
 
 def _lines(body: Payload, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
     """Each boundary line: where it starts (its own line break included), where it ends, whether it closes.
-
-    A line that only begins like one is refused: RFC 2046 takes it for a boundary, most parsers do not.
-    """
+    A line that only begins like one is refused: RFC 2046 takes it for a boundary, most parsers do not."""
     longest = len(delimiter) + len(b"--\r\n") + _PADDING
     window, offset = b"\r\n", -2  # The first line needs no break before it
     chunks = body.open()
@@ -185,10 +175,8 @@ def _broken(
 
 def write(parts: Sequence[tuple[Mapping[str, str], Payload]], boundary: str, **parameters: str) -> Written:
     """Write a multipart/related body of parts (headers, octets), the root first.
-
     The boundary, 1 to 70 characters, is unguessable, or of octets that nobody else chose, so that it occurs in no part.
-    Parameters are those of the Content-Type, e.g. type; an underscore stands for a hyphen.
-    """
+    Parameters are those of the Content-Type, e.g. type; an underscore stands for a hyphen."""
     pieces: list[Payload] = []
     for headers, payload in parts:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -1,7 +1,5 @@
 """Namespaces and QNames of the standards, written once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

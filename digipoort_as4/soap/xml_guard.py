@@ -1,9 +1,6 @@
 """The only XML parser and serialiser of messages: octets in, one guarded tree out, or a refusal.
 
-Trusts nothing it reads and verifies no signature. Business documents have a guard of their own (decision 14).
-"""
-
-from __future__ import annotations
+Trusts nothing it reads and verifies no signature. Business documents have a guard of their own (decision 14)."""
 
 import re
 from collections.abc import Sequence
@@ -37,12 +34,10 @@ def parse(
     octets: bytes, large: Sequence[LargeText] = (), *, headless: bool = False, most: int = limits.TREE
 ) -> SoapMessage:
     """Turn octets, large texts replaced by placeholders (soap.inhoud.extract), into the one tree that all code reads.
-
     `large`: the texts that were taken out. `headless`: an envelope without Header (SOAP 1.1 4.2) gets an empty one.
     Raises PeerError: body-too-large (above `most`), not-utf8, doctype, not-xml, xml-limit, comment, envelope,
     signature-shape (an Id that occurs twice), inhoud (a placeholder that is not the whole text of one inhoud).
-    Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4.
-    """
+    Source: SOAP 1.1 4 and 3 (no DTD); threats 1.1 steps 3 and 4."""
     _check_octets(octets, most)
     envelope = _build_tree(octets)
     if envelope.tag != _ENVELOPE:
@@ -129,9 +124,7 @@ def _white_space_end(octets: bytes, at: int) -> int:
 
 def _check_declarations(octets: bytes) -> None:
     """Count and read every namespace declaration: only for messages in which a cheap look found reason to.
-
-    A relative URI has no canonical form (threats S19), and libxml2 warns of the unprefixed ones only.
-    """
+    A relative URI has no canonical form (threats S19), and libxml2 warns of the unprefixed ones only."""
     parser = etree.XMLPullParser(events=("start-ns",), **_HARDENED)  # type: ignore[arg-type]
     declarations = 0
     try:

@@ -1,10 +1,7 @@
 """MTOM: puts the parts of a XOP package back as base64 before anything is verified, and makes such packages.
 
 The whole envelope is restored, not only `inhoud`: toolkits move out the BinarySecurityToken as well, and a signature is
-over what was restored. Restores nothing from elsewhere: only parts of the same body can be meant (threats I02).
-"""
-
-from __future__ import annotations
+over what was restored. Restores nothing from elsewhere: only parts of the same body can be meant (threats I02)."""
 
 import base64
 from collections.abc import Mapping
@@ -35,19 +32,15 @@ def is_package(content_type: str) -> bool:
 
 def extract(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Take large texts out of a SOAP body, whether it is a XOP package or plain XML; see soap.inhoud.extract.
-
-    Raises PeerError: as soap.inhoud.extract; of a package also multipart, xop, and all of soap.xml_guard.
-    """
+    Raises PeerError: as soap.inhoud.extract; of a package also multipart, xop, and all of soap.xml_guard."""
     return unpack(body, content_type, token) if is_package(content_type) else inhoud.extract(body, token)
 
 
 def unpack(body: Payload, content_type: str, token: str) -> tuple[bytes, tuple[LargeText, ...]]:
     """Restore the envelope of a XOP package: each xop:Include becomes the canonical base64 of the part it names.
-
     Texts too large to stand in it come beside it, in the order of the document; their base64 is made while it is read.
     Raises PeerError: content-type, multipart, xop, inhoud-too-large, and what soap.inhoud and soap.xml_guard refuse.
-    Source: XOP 1.0 3.2; MTOM SOAP 1.1 binding 2; digipoort 1.7.
-    """
+    Source: XOP 1.0 3.2; MTOM SOAP 1.1 binding 2; digipoort 1.7."""
     package = multipart.read(body, content_type)
     _check_types(package.parameters, package.root)
     skeleton, inline = inhoud.extract(package.root.body, token)
@@ -126,11 +119,9 @@ def _broken(where: str, found: str, expected: str) -> PeerError:
 
 def pack(skeleton: bytes, large: Mapping[str, Payload], mark: str) -> multipart.Written:
     """Make a XOP package of a Sealed.skeleton and its decoded payloads by placeholder.
-
     The mark, 1 to 60 letters and digits, occurs in no payload (multipart.write). What is signed does not change: it is
     the base64 that XOP restores.
-    Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2.
-    """
+    Source: XOP 1.0 3.1; MTOM SOAP 1.1 binding 2."""
     parts: list[tuple[Mapping[str, str], Payload]] = []
     for number, (placeholder, payload) in enumerate(large.items(), 1):
         name = f"{number}.{mark}@digipoort"

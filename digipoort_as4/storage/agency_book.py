@@ -1,7 +1,6 @@
 """What an agency remembers: hand-overs taken, answers given, statuses still to tell. SQLite, one process, one writer.
 
-Keeps no document (storage.inbox does) and decides nothing.
-"""
+Keeps no document (storage.inbox does) and decides nothing."""
 
 from __future__ import annotations
 
@@ -88,10 +87,8 @@ class AgencyBook:
     @classmethod
     def open(cls, folder: Path, on_failure: Callable[[], None] = lambda: None) -> AgencyBook:
         """Open or make the database and take the folder for this process alone.
-
         `on_failure` is called once when the book can not keep its promise any more: the process has to stop.
-        Raises ConfigError: another process has it, or a newer version wrote it; StorageFailure: it cannot be opened.
-        """
+        Raises ConfigError: another process has it, or a newer version wrote it; StorageFailure: it cannot be opened."""
         with owned(folder, LOCK) as lock:
             connection = open_writer(folder / FILE, MIGRATIONS)
             sync(folder)
@@ -128,10 +125,8 @@ class AgencyBook:
 
     async def take(self, hand_over: HandOver, reply: RememberReply, wishes: Sequence[Wish] = ()) -> bool:
         """Commit a hand-over with its answer and the statuses that shall follow, all or nothing.
-
         False when the key or the MessageID is there already; nothing changed then: look up again.
-        Raises StorageFailure: not durable; answer nothing.
-        """
+        Raises StorageFailure: not durable; answer nothing."""
         wanted = [_insert("wish", *_columns(wish)) for wish in wishes]
         return await self._write(_insert("hand_over", *_columns(hand_over)), _insert_reply(reply), *wanted)
 

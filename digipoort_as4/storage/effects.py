@@ -1,9 +1,6 @@
 """What each effect of a decision does to the tables, one function per effect, joined in one table.
 
-Decides nothing; opens, commits and rolls back nothing: the savepoint around a decision is the caller's.
-"""
-
-from __future__ import annotations
+Decides nothing; opens, commits and rolls back nothing: the savepoint around a decision is the caller's."""
 
 import json
 import sqlite3
@@ -51,9 +48,7 @@ class Writing:
 
 def carry_out(decision: words.Decision, writing: Writing) -> words.Outcome:
     """All effects of a decision, in order. Raises Undone, with AlreadyThere or Stale, for the caller to roll back.
-
-    Raises ValueError: an effect no decider may make, such as a large document that was not kept.
-    """
+    Raises ValueError: an effect no decider may make, such as a large document that was not kept."""
     try:
         for effect in decision.effects:
             EFFECTS[type(effect)](effect, writing)

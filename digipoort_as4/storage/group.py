@@ -1,10 +1,7 @@
 """Group commit: what waits while one transaction goes to disk shares the next one.
 
 Knows no table and no decision; an operation is a function of the connection. Why the statements run on the event loop
-and only COMMIT in a thread: docs/adr/0001-sqlite-writer.md.
-"""
-
-from __future__ import annotations
+and only COMMIT in a thread: docs/adr/0001-sqlite-writer.md."""
 
 import asyncio
 import sqlite3
@@ -47,16 +44,12 @@ class Waiting:
 
 class GroupCommit:
     """The only writer of a connection.
-
     After an error of the engine every caller gets a StorageFailure, now and later: the kernel may report a failed fsync
-    once and then forget it, so a later commit that seems to succeed proves nothing (P5).
-    """
+    once and then forget it, so a later commit that seems to succeed proves nothing (P5)."""
 
     def __init__(self, connection: sqlite3.Connection, on_failure: Callable[[], None]) -> None:
         """Take over a connection in autocommit mode, without automatic checkpoints, that nobody else writes through.
-
-        One thread at a time uses it, not always the same. `on_failure` is called once, when the promise is broken.
-        """
+        One thread at a time uses it, not always the same. `on_failure` is called once, when the promise is broken."""
         self.connection, self._on_failure = connection, on_failure
         self.failure: StorageFailure | None = None
         self._waiting: list[Waiting] = []

@@ -1,9 +1,6 @@
 """An agency's inbox: one folder per hand-over, whole from the moment it can be seen.
 
-Does not know what was handed over before (storage.agency_book), and never uses a name that a peer chose.
-"""
-
-from __future__ import annotations
+Does not know what was handed over before (storage.agency_book), and never uses a name that a peer chose."""
 
 import errno
 import hashlib
@@ -65,7 +62,6 @@ class Inbox:
 
     def stage(self, envelope: Mapping[str, object], documents: Sequence[Document]) -> str:
         """Write one hand-over where nobody looks yet, durable when this returns the name by which `hand_over` knows it.
-
         `envelope` has the elements of the afleverRequest by their XSD names without the documents, which come with the
         berichtInhoud first.
         Raises StorageFailure: the disk did not take it, or a document has other octets than promised; nothing is left.
@@ -88,10 +84,8 @@ class Inbox:
 
     def hand_over(self, staged: str, folder: str) -> bool:
         """Show one staged hand-over to the back end by a single rename; safe to do again after a crash.
-
         True when it is, or was before, handed over; False when something else occupies the folder.
-        Raises StorageFailure: the rename or its fsync failed.
-        """
+        Raises StorageFailure: the rename or its fsync failed."""
         try:
             with suppress(FileNotFoundError):  # renamed before a crash; the back end may have taken it away since
                 (self._staging / staged).rename(self.folder / folder)

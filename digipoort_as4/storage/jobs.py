@@ -1,9 +1,6 @@
 """Taking work: leases with fencing tokens, fair per destination.
 
-Runs nothing and postpones nothing; giving jobs back is an effect of a decision.
-"""
-
-from __future__ import annotations
+Runs nothing and postpones nothing; giving jobs back is an effect of a decision."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -53,9 +50,7 @@ FIRST_LAPSE: Final = "SELECT min(lease_until) FROM job WHERE lease_until > 0"
 
 class Turns:
     """Who was served when, so that with more destinations than places the longest waiting goes first.
-
-    Kept in memory only: after a restart everybody starts equal, which is fair too.
-    """
+    Kept in memory only: after a restart everybody starts equal, which is fair too."""
 
     def __init__(self) -> None:
         self.served: dict[str, int] = {}  # destination to the number of the last turn it had
@@ -116,7 +111,5 @@ def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
 
 def release_all(connection: sqlite3.Connection) -> None:
     """Free every lease, at the start of the process that alone owns the file: all holders are dead.
-
-    Attempts stay, so that a job which kills its process is parked as poison all the same.
-    """
+    Attempts stay, so that a job which kills its process is parked as poison all the same."""
     connection.execute("UPDATE job SET lease_until = 0 WHERE lease_until > 0")

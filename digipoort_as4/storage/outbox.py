@@ -1,9 +1,6 @@
 """An agency's outbox: messages for businesses, one folder each as its back end drops them, and what became of each.
 
-Seals and sends nothing (wus.versturen does), and trusts no name that a folder or an envelope brings.
-"""
-
-from __future__ import annotations
+Seals and sends nothing (wus.versturen does), and trusts no name that a folder or an envelope brings."""
 
 import json
 from collections.abc import Mapping
@@ -70,10 +67,8 @@ class Outbox:
 
     def settle(self, name: str, where: str, told: str, answer: bytes, mark: str) -> None:
         """Move a folder to `where` with answer.json and the answer itself; safe to do again after a crash.
-
         `mark` is unique and ends the name when the place has such a folder already.
-        Raises StorageFailure: the disk did not take it.
-        """
+        Raises StorageFailure: the disk did not take it."""
         place, target = self._taken / name, self.folder.parent / where / name
         if not place.exists():  # moved before a crash
             return

@@ -1,9 +1,6 @@
 """Large documents as files: durable under their final name before any row names them.
 
-Knows no database; who refers to which file is told by the caller.
-"""
-
-from __future__ import annotations
+Knows no database; who refers to which file is told by the caller."""
 
 import hashlib
 import os
@@ -31,9 +28,7 @@ class KeptFile:
 
     def open(self) -> Iterator[bytes]:
         """The octets in chunks, the last one only after the digest over all of them held.
-
-        Raises OSError: the file is gone, too short, or its octets changed on disk.
-        """
+        Raises OSError: the file is gone, too short, or its octets changed on disk."""
         digest, held = hashlib.sha256(), b""
         for chunk in FilePayload(self.path, 0, self.size).open():
             if held:
@@ -71,7 +66,6 @@ class Payloads:
 
     def keep(self, document: Document) -> Document:
         """Make a document's octets durable; small ones come back in memory and wait for their row.
-
         A spool file that is exactly this document is moved, not copied: the handle given is of no use afterwards.
         Raises OSError: the disk refused, nothing new lies under the final name; ValueError: not what the document says.
         """
@@ -114,9 +108,7 @@ class Payloads:
 
     def _make_folder(self, folder: Path) -> None:
         """A file in a folder whose own entry is not durable would be lost with it.
-
-        That the folder is there proves nothing: another thread may have made it and be waiting for the disk.
-        """
+        That the folder is there proves nothing: another thread may have made it and be waiting for the disk."""
         if folder.name not in self._durable:
             folder.mkdir(exist_ok=True)
             sync(self.folder)
@@ -124,10 +116,8 @@ class Payloads:
 
     def sweep(self, known: Callable[[str], bool], older_than: datetime) -> int:
         """Remove files whose key is not `known` to a row: left by an upload that died before its commit.
-
         Younger files stay, but an unfinished one goes whatever its age: its writer is gone.
-        Returns how many went.
-        """
+        Returns how many went."""
         gone = 0
         for path in list(self.folder.glob("*/*")):
             young = datetime.fromtimestamp(path.stat().st_mtime, UTC) >= older_than

@@ -1,7 +1,5 @@
 """Rows of the tables as our values; times stand there as whole microseconds since 1970-01-01 UTC. Looks at no clock."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta

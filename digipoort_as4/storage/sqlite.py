@@ -1,7 +1,6 @@
 """The store on SQLite: one process owns the file, one writer, WAL with synchronous=FULL.
 
-Takes no decision and knows no protocol; several processes or hosts need another engine (design 5.2).
-"""
+Takes no decision and knows no protocol; several processes or hosts need another engine (design 5.2)."""
 
 from __future__ import annotations
 
@@ -62,10 +61,8 @@ class SqliteStore:
     @classmethod
     def open(cls, folder: Path, now: Callable[[], datetime]) -> SqliteStore:
         """Take the folder or make it, bring the tables up to date, tidy what a dead process left.
-
         The clock `now` (aware UTC) tells when a stored reply has expired.
-        Raises ConfigError: another process or a newer version has it; StorageFailure: disk or file is not sound.
-        """
+        Raises ConfigError: another process or a newer version has it; StorageFailure: disk or file is not sound."""
         if sqlite3.sqlite_version_info < (3, 37, 0):  # STRICT tables; RETURNING and UPSERT are older
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version}, at least 3.37 is needed")
         with owned(folder, LOCK) as lock:
@@ -154,9 +151,7 @@ def _queued(decision: Decision, outcome: Outcome) -> bool:
 @contextmanager
 def owned(folder: Path, lock: str) -> Iterator[int]:
     """A folder of this process alone, made when missing: the open lock file in it, closed only when the block fails.
-
-    Raises ConfigError: another process has it; StorageFailure: the disk or a file is not sound.
-    """
+    Raises ConfigError: another process has it; StorageFailure: the disk or a file is not sound."""
     try:
         make_folder(folder)
         descriptor = take_lock(folder / lock)

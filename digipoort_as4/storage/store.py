@@ -1,9 +1,6 @@
 """The store contract: what every engine promises, tested by tests/storage/contract.py.
 
-An engine executes decisions; it takes none. A second engine (PostgreSQL) comes under the same suite.
-"""
-
-from __future__ import annotations
+An engine executes decisions; it takes none. A second engine (PostgreSQL) comes under the same suite."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,27 +12,21 @@ from digipoort_as4.payload import Document, Payload
 
 class Store(Protocol):
     """What the post office remembers.
-
     After any StorageFailure the engine refuses everything until the process is started anew (P5): a commit whose fsync
-    failed must never be followed by one that seems to succeed.
-    """
+    failed must never be followed by one that seems to succeed."""
 
     async def commit(self, decision: words.Decision) -> words.Outcome:
         """Carry out one decision; may share a transaction with others that wait (group commit).
-
         Returns only after the effects are on disk: file fsync, directory fsync, WAL commit with synchronous=FULL.
-        Raises StorageFailure: disk full, I/O error, engine closed.
-        """
+        Raises StorageFailure: disk full, I/O error, engine closed."""
 
     async def commit_many(self, decisions: Sequence[words.Decision]) -> list[words.Outcome]:
         """One transaction, one outcome per decision in order; a duplicate or stale one never spoils its neighbours."""
 
     async def keep(self, document: Document) -> Document:
         """Make a document's octets durable under its key, before the decision that names it; returns a readable one.
-
         Octets up to limits.INLINE_PAYLOAD stay in the handle and enter the row at commit; larger ones are moved or
-        copied to their final name (write, fsync, rename, fsync of the folder).
-        """
+        copied to their final name (write, fsync, rename, fsync of the folder)."""
 
     async def find_reply(self, party: str, message_id: str, now: datetime) -> words.StoredReply | None:
         """The answer given to this party's MessageID, unless its time to be kept is over."""
@@ -77,10 +68,8 @@ class Store(Protocol):
         self, kinds: Sequence[str], now: datetime, lease_until: datetime, limit: int, per_destination: int
     ) -> list[words.Job]:
         """Take due jobs under a lease: oldest due first within a destination, destinations taking turns.
-
         A job is due when its due time is at or before `now` and no lease on it is running; the claim lapses at
-        `lease_until`. At most `limit` in all, and `per_destination` of one, those under a running lease included.
-        """
+        `lease_until`. At most `limit` in all, and `per_destination` of one, those under a running lease included."""
 
     async def extend(self, job: words.Job, lease_until: datetime) -> bool:
         """Heartbeat: lengthen a lease; False when it was lost."""

@@ -1,9 +1,6 @@
 """The operator's tables as files: reads routes, parties and consents.
 
-Judges nothing: the hub's readers say what is wrong in a table.
-"""
-
-from __future__ import annotations
+Judges nothing: the hub's readers say what is wrong in a table."""
 
 import tomllib
 from pathlib import Path

@@ -1,9 +1,6 @@
 """Reading what the post office remembers: for the store itself, and read-only for another process while the owner runs.
 
-Writes nothing.
-"""
-
-from __future__ import annotations
+Writes nothing."""
 
 import json
 import sqlite3
@@ -261,9 +258,7 @@ def registered(folder: Path) -> list[words.Register]:
 @contextmanager
 def open_view(folder: Path) -> Iterator[View]:
     """Look into a SqliteStore's folder from another process, whether its owner runs or not; cannot write.
-
-    Raises ConfigError: there is no store in this folder.
-    """
+    Raises ConfigError: there is no store in this folder."""
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{folder} holds no store: {DATABASE} is not there")
     uri = f"{(folder / DATABASE).resolve().as_uri()}?mode=ro"

@@ -34,9 +34,7 @@ class Client:
 
     async def post(self, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
         """Send one request, a body that is not in memory streamed, and read its whole answer, whatever its status.
-
-        Raises TransportError: `sent` False when no connection stood, True when the outcome was not learnt.
-        """
+        Raises TransportError: `sent` False when no connection stood, True when the outcome was not learnt."""
         sent_headers = {**headers, "Content-Length": str(body.size)}
         data = body.octets if isinstance(body, BytesPayload) else stream(body)
         timeout = aiohttp.ClientTimeout(total=self._total + body.size / limits.SEND_RATE, sock_connect=self._connect)

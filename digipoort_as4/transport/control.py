@@ -1,7 +1,6 @@
 """Commands to a running post office on its own machine: one JSON line in, one back, over a socket in its folder.
 
-Who may open the folder (mode 0700) may command; nothing of it is reachable by network. Knows no command itself.
-"""
+Who may open the folder (mode 0700) may command; nothing of it is reachable by network. Knows no command itself."""
 
 from __future__ import annotations
 
@@ -50,9 +49,7 @@ async def _carry_out(name: str, about: Mapping[str, Any], commands: Mapping[str,
 
 def ask(folder: Path, command: str, about: Mapping[str, Any], kind: type[DigipoortError] = DigipoortError) -> Any:
     """Have the post office whose data lie in this folder do something.
-
-    Raises TransportError: none runs there; an error of `kind`: it refused.
-    """
+    Raises TransportError: none runs there; an error of `kind`: it refused."""
     line = json.dumps({"command": command, "about": about}).encode() + b"\n"
     try:
         with _short(folder) as path, socket.socket(socket.AF_UNIX) as asking:

@@ -1,9 +1,6 @@
 """By which scheme and host a client reached us, also when proxies stand between. Judges no request and knows no path.
 
-Believes what a proxy says only when the operator trusts its IP address.
-"""
-
-from __future__ import annotations
+Believes what a proxy says only when the operator trusts its IP address."""
 
 import ipaddress
 import re
@@ -22,11 +19,9 @@ _PORTS: Final = {"http": "80", "https": "443"}
 
 def origin(scheme: str, peer: str, header: Header, trusted: Sequence[Network]) -> str:
     """E.g. https://localhost:8443; empty when the request names no host that could be one.
-
     `scheme` is the connection's, `peer` the IP address at its other end; the Forwarded, or else X-Forwarded-Proto,
     -Host and -Port of `trusted` proxies count.
-    Source: RFC 7239, from the nearest outwards until one is not trusted.
-    """
+    Source: RFC 7239, from the nearest outwards until one is not trusted."""
     host = "".join(header("Host")[:1])
     for said in _hops(header) if trusted and _within(peer, trusted) else ():
         scheme, host = said.get("proto", scheme).lower(), said.get("host", host)

@@ -1,7 +1,6 @@
 """A guard at the door of aiohttp's server: the time-outs, minimum rates and caps that it lacks (threats M01-M05).
 
-Reads no body and knows no service; `server` does the first and hands requests to the second.
-"""
+Reads no body and knows no service; `server` does the first and hands requests to the second."""
 
 from __future__ import annotations
 
@@ -180,10 +179,8 @@ class Door(web.Server):
 
 def speaking_tls(journal: Journal) -> type[ssl.SSLObject]:
     """TLS for asyncio's server side that says why it refuses: the alert leaves before the connection closes.
-
     asyncio drops the alert of a failed handshake, and the peer is left with a bare reset. Answering "more octets
-    wanted" once makes it send what OpenSSL has ready; the peer then hangs up, or the header's time is over.
-    """
+    wanted" once makes it send what OpenSSL has ready; the peer then hangs up, or the header's time is over."""
 
     class SpeakingTls(ssl.SSLObject):
         failure: ssl.SSLError | None = None

@@ -1,9 +1,6 @@
 """One HTTP request and one answer as values: the words between sockets and protocols.
 
-Sends nothing and judges nothing.
-"""
-
-from __future__ import annotations
+Sends nothing and judges nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

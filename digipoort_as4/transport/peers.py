@@ -1,7 +1,6 @@
 """Posts to parties, each known by its OIN: the TLS certificate is judged in the handshake, before a word is said.
 
-Knows no agency by name and judges no certificate itself; the judge is handed in.
-"""
+Knows no agency by name and judges no certificate itself; the judge is handed in."""
 
 from __future__ import annotations
 
@@ -20,9 +19,7 @@ Judge = Callable[[str, bytes], None]
 
 def checked(context: ssl.SSLContext, check: Callable[[bytes], None]) -> ssl.SSLContext:
     """Let a context's handshakes end only after `check` has judged the peer's DER; PeerError ends the connection.
-
-    Looking after the answer is too late: by then the documents are with somebody else.
-    """
+    Looking after the answer is too late: by then the documents are with somebody else."""
 
     class Checked(ssl.SSLObject):
         def do_handshake(self) -> None:
@@ -47,9 +44,7 @@ class Peers:
 
     async def post(self, oin: str, url: str, body: Payload, headers: Mapping[str, str]) -> HttpAnswer:
         """Send one request to the party that holds the OIN; see `Client.post`.
-
-        Raises TransportError: `sent` False when no connection stood, a certificate of another party included.
-        """
+        Raises TransportError: `sent` False when no connection stood, a certificate of another party included."""
         if oin not in self._clients:
             self._clients[oin] = Client(checked(self._new_context(), lambda der: self._meet(oin, der)))
         answer = await self._clients[oin].post(url, body, headers)

@@ -1,9 +1,6 @@
 """Listens for HTTP: whole requests in, one answer each out, over TLS or plain. Knows no service above HTTP.
 
-A body up to limits.INLINE_BODY stays in memory; a larger one lies in a spool file until the answer has left.
-"""
-
-from __future__ import annotations
+A body up to limits.INLINE_BODY stays in memory; a larger one lies in a spool file until the answer has left."""
 
 import asyncio
 import logging

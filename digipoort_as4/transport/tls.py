@@ -1,7 +1,6 @@
 """TLS contexts for both ends of a connection: 1.2 and 1.3, forward secrecy, no renegotiation, no compression.
 
-Trusts only the bundle it is given; does not look at revocation, which the services do with the certificate shown.
-"""
+Trusts only the bundle it is given; does not look at revocation, which the services do with the certificate shown."""
 
 from __future__ import annotations
 
@@ -21,12 +20,9 @@ SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 def server_context(identity: TlsIdentity, ca: Path, between: Iterable[Path] = ()) -> ssl.SSLContext:
     """The listening side: asks for a certificate and takes none for an answer.
-
     CAs in `between` complete the chain of a client that sends its own certificate alone; they are not trusted by that.
-
     GET of WSDL, XSD and health needs none, every POST does (decision 9): the service checks that. A certificate that
-    does not lead to the PEM bundle `ca` ends in a handshake alert (decision 5).
-    """
+    does not lead to the PEM bundle `ca` ends in a handshake alert (decision 5)."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ca)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN  # a path ends at a root of `ca` only

@@ -1,9 +1,6 @@
 """The bounded bench: validators at work in processes of their own, each piece of work under a time limit.
 
-Decides nothing: a crash or a time-out is reported as trouble, and the hub decides what that means.
-"""
-
-from __future__ import annotations
+Decides nothing: a crash or a time-out is reported as trouble, and the hub decides what that means."""
 
 import asyncio
 import multiprocessing

@@ -1,9 +1,6 @@
 """Is the number inside the document the belanghebbende's?
 
-Looks only where the route's rules say; computes no check digits and asks no register.
-"""
-
-from __future__ import annotations
+Looks only where the route's rules say; computes no check digits and asks no register."""
 
 from collections.abc import Iterator
 from dataclasses import replace

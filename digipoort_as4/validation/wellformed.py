@@ -1,9 +1,6 @@
 """Is each document well-formed under its own limits, and of the kind that the route says?
 
-Builds no tree: a document streams by, and what has passed is dropped. Knows no schema and no rule pack.
-"""
-
-from __future__ import annotations
+Builds no tree: a document streams by, and what has passed is dropped. Knows no schema and no rule pack."""
 
 import codecs
 import re
@@ -95,10 +92,8 @@ def _finding(document: Document, id: str, where: str, found: str, expected: str,
 
 def stream(payload: Payload) -> Iterator[tuple[str, etree._Element, int]]:
     """Events of a document: ("start" or "end", element, depth from 1).
-
     An element has its text only at its end, and children only until their own end; what has passed is gone.
-    Raises Malformed at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it.
-    """
+    Raises Malformed at the first thing that is wrong. A DOCTYPE is refused before the parser sees any of it."""
     # resolve_entities: no DOCTYPE comes this far, so there is no entity to resolve; with False lxml 6.1 stops at an
     # undefined one without saying where
     # huge_tree: a base64 attachment inside an invoice may be longer than libxml2's 10 MB; the limits here are ours
@@ -219,9 +214,7 @@ def _encoding(found: str) -> Malformed:
 
 def _root_begins(prolog: bytes) -> bool:
     """True when the root element's start tag, or something that is no prolog at all, has been reached.
-
-    Raises Malformed: a DOCTYPE comes first; nothing of it has been given to the parser.
-    """
+    Raises Malformed: a DOCTYPE comes first; nothing of it has been given to the parser."""
     at = 0
     while True:
         at += len(prolog) - at - len(prolog[at:].lstrip(b" \t\r\n"))

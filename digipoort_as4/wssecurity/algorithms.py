@@ -1,9 +1,6 @@
 """Which signature, digest and canonicalisation algorithms exist for WUS, and which of them are weak.
 
-Computes nothing.
-"""
-
-from __future__ import annotations
+Computes nothing."""
 
 from dataclasses import dataclass
 from typing import Final

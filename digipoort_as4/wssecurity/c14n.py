@@ -1,10 +1,7 @@
 """Exclusive canonical form of one element and its subtree, and the digest over it.
 
 Knows nothing of signatures. Inclusive canonicalisation does not exist here. Comments and PIs cannot occur: the guard
-refused them.
-"""
-
-from __future__ import annotations
+refused them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +20,8 @@ DEFAULT: Final = "#default"  # How a PrefixList names the default namespace
 
 def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
     """Exclusive canonical octets (Exclusive XML Canonicalization 1.0) of an element, comments left out.
-
     The prefixes are an InclusiveNamespaces PrefixList. lxml is right for every list but one with #default, which it
-    drops without a word (measured: 187 of 268 documents wrong), so that one goes to our own writer.
-    """
+    drops without a word (measured: 187 of 268 documents wrong), so that one goes to our own writer."""
     if DEFAULT in prefixes:
         return "".join(_write(element, {}, frozenset(prefixes))).encode()
     try:
@@ -43,9 +38,7 @@ def hash_canonical(
     element: etree._Element, prefixes: Sequence[str], hash_name: str, large: Sequence[LargeText] = ()
 ) -> bytes:
     """Digest of the canonical form, with each placeholder replaced by the large text it stands for.
-
-    `large` are those of the whole message in document order; those outside the element are skipped.
-    """
+    `large` are those of the whole message in document order; those outside the element are skipped."""
     octets = canonical(element, prefixes)
     if not large:
         return hashlib.new(hash_name, octets).digest()
@@ -82,10 +75,8 @@ _PREFIXED_NAME: Final = etree.XPath("name(@*[$position])")  # lxml hides the pre
 
 def _write(element: etree._Element, rendered: Mapping[str, str], inclusive: frozenset[str]) -> Iterator[str]:
     """Start tag, content and end tag.
-
     `rendered`: namespace by prefix ("" is the default) as already written on the way down to here. `inclusive`:
-    prefixes treated as in inclusive canonicalisation, #default for "".
-    """
+    prefixes treated as in inclusive canonicalisation, #default for ""."""
     scope = {prefix or "": uri or "" for prefix, uri in element.nsmap.items() if uri != XML}
     attributes = _attributes(element)
     used = {element.prefix or ""} | {name.partition(":")[0] for _, name, _ in attributes if ":" in name}

@@ -1,8 +1,7 @@
 """From a SOAP message to what its signature, or its TLS connection, was found to cover: the only way to an Opened.
 
 Does not judge the Timestamp's freshness while opening (check_timestamp does, because a verbatim repeat is answered also
-after Expires, decision 8), knows no operation, route or party, and fetches nothing.
-"""
+after Expires, decision 8), knows no operation, route or party, and fetches nothing."""
 
 from __future__ import annotations
 
@@ -117,9 +116,7 @@ class Examination:
 
 def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime) -> Opened:
     """Verify a signed message and return what was signed, with a certificate that is valid at this moment.
-
     The steps, cheapest and most decisive first (design 7), as `_steps` takes them:
-
     1. headers: which are there, each once, none that we do not understand
     2. Security: one Timestamp, one BinarySecurityToken, one Signature, nothing else
        (what is wrong in 1 and 2 is told in one go: nothing has been computed yet)
@@ -130,10 +127,8 @@ def open_message(message: SoapMessage, policy: SignaturePolicy, trust: Trust, at
     7. path, policy, revocation, OIN
     8. digests
     9. reading of the signed Timestamp, addressing and operation
-
     Raises PeerError: what the first step that refuses found, all of it at once (errors.PeerError.others).
-    Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1.
-    """
+    Source: digipoort 2.1-2.4, 6.6; DK-WUS WB002-WB013; threats 1.1."""
     steps = _steps(message, policy, trust, at)
     try:
         finding = next(steps)
@@ -146,13 +141,11 @@ def open_unsigned(
     message: SoapMessage, policy: SignaturePolicy, trust: Trust, at: datetime, tls: tuple[bytes, Purpose], digest: bytes
 ) -> Opened:
     """Read a message of a connection without WS-Security: what it says, the holder of the TLS certificate said.
-
     `tls`: DER of the certificate that the other end proved, and what it must be good for. `digest`: SHA-256 of the
     message.
     Raises PeerError: the first finding; a signature that nobody verifies must not look verified, so it is one.
     TypeError: the policy asks for a signature; our own mistake.
-    Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be.
-    """
+    Source: DK-WUS 3.8.1, profile Digikoppeling 2W-be."""
     if policy.signed:
         raise TypeError("this connection asks for a signature")
     securities, elements, wrong = _split_headers(message.header)
@@ -175,9 +168,7 @@ def open_unsigned(
 
 def examine(message: SoapMessage, policy: SignaturePolicy, trust: Trust | None, at: datetime) -> Examination:
     """Take the same steps, but go on after a finding as far as the message allows, and judge the Timestamp as well.
-
-    Without `trust` the certificate's path is left unjudged.
-    """
+    Without `trust` the certificate's path is left unjudged."""
     steps = _steps(message, policy, trust, at)
     findings: list[PeerError] = []
     while True:
@@ -196,8 +187,6 @@ def check_timestamp(opened: Opened, policy: SignaturePolicy, now: datetime) -> N
     if opened.created is not None:
         raise_all(_untimely(opened.created, opened.expires, policy, now))
 
-
-# --- the steps --------------------------------------------------------------------------------------------------------
 
 _Steps = Generator[PeerError, None, _T]  # Yields findings, returns what was found out
 
@@ -416,8 +405,6 @@ def _family(signature: Signature, parts: tuple[_Part, ...]) -> Algorithms:
     return Algorithms(signature.hash_name, named[0] if named else signature.references[0].hash_name)
 
 
-# --- 9: reading what was signed ---------------------------------------------------------------------------------------
-
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 """xsd:dateTime in UTC; an offset or none is not a UTC designation (DK-WUS WB002)."""
 
@@ -474,9 +461,6 @@ def _read_operation(body: etree._Element) -> etree._Element:
     if len(children) != 1 or has_text(body, children):
         raise PeerError("envelope", where="Body", found=f"{len(children)} elementen", expected="een element")
     return children[0]
-
-
-# --- the proof --------------------------------------------------------------------------------------------------------
 
 
 def _opened(message: SoapMessage, policy: SignaturePolicy, seen: Examination) -> Opened:

@@ -1,9 +1,6 @@
 """Builds a signed SOAP message in the shape of the real answers, or an unsigned one for a fault or a profile without.
 
-Decides nothing about content and keeps no key: the Signer signs. Large payloads are base64-encoded while sending.
-"""
-
-from __future__ import annotations
+Decides nothing about content and keeps no key: the Signer signs. Large payloads are base64-encoded while sending."""
 
 import base64
 import hashlib
@@ -45,13 +42,11 @@ def seal(
     confirms: str | None = None,
 ) -> Sealed:
     """Sign a message: Timestamp, every WS-Addressing header and Body, each by its own reference.
-
     Every signed element is written in its exclusive canonical form and declares its own namespaces, so the octets sent
     are the octets hashed. In `operation`, the element for the Body as UTF-8, a placeholder stands where a payload of
     `large` goes, in the same order. `life`: from Created to Expires. `new_id`, called once: a fresh NCName part.
     `confirms`: SignatureValue of the request, for a signed SignatureConfirmation; None writes none.
-    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014.
-    """
+    Source: digipoort 2.1, 2.2, 2.5; DK-WUS WB002-WB010, WB014."""
     mark = new_id()
     ids = {name: f"{name.lower()}-{mark}" for name in ("Timestamp", "Token", "Confirmation", "Body", *wsa.HEADERS)}
     timestamp = _timestamp(ids["Timestamp"], created, life)

@@ -1,9 +1,6 @@
 """One ds:Signature: its shape against an allow-list, its SignatureValue, and the digest of a reference.
 
-Decides neither what must be signed nor whom to trust; that is open_message.
-"""
-
-from __future__ import annotations
+Decides neither what must be signed nor whom to trust; that is open_message."""
 
 import binascii
 import hmac
@@ -64,10 +61,8 @@ class Signature:
 
 def read_signature(element: etree._Element) -> Signature:
     """Read a ds:Signature, refusing whatever the allow-list does not have.
-
     Raises PeerError: signature-shape, algorithm (one that WUS does not know), key-reference.
-    Source: threats 1.1 step 5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4.
-    """
+    Source: threats 1.1 step 5, S01-S03, S08-S16, S24-S29, W25; XMLDSig 4."""
     _allow(element, _IDS)
     signed_info, value, key_info = _children(element, _SIGNATURE_PARTS)
     prefixes, hash_name, references = _read_signed_info(signed_info)
@@ -148,10 +143,8 @@ def _key_reference(found: str) -> PeerError:
 
 def read_token(element: etree._Element) -> bytes:
     """The DER octets of a BinarySecurityToken.
-
     Raises PeerError: key-reference for another type, signature-shape for text that is not base64.
-    Source: WSS X.509 Token Profile 1.0 3.1; threats S27.
-    """
+    Source: WSS X.509 Token Profile 1.0 3.1; threats S27."""
     value_type, encoding = element.get("ValueType"), element.get("EncodingType")
     if value_type != X509V3 or encoding != BASE64_BINARY:
         raise _key_reference(f"ValueType {str(value_type)[:80]}, EncodingType {str(encoding)[:80]}")
@@ -171,10 +164,8 @@ def weaknesses(signature: Signature, *, sha1: bool) -> Iterator[PeerError]:
 
 def check_value(signature: Signature, certificate: Certificate) -> None:
     """Verify SignatureValue over SignedInfo with the key of the token.
-
     Raises PeerError: algorithm for a key that is not RSA, signature-value.
-    Source: XMLDSig 3.2.2; before any digest, so that a forger buys no hashing (threats S28).
-    """
+    Source: XMLDSig 3.2.2; before any digest, so that a forger buys no hashing (threats S28)."""
     key = certificate.public_key
     if not isinstance(key, rsa.RSAPublicKey):
         raise PeerError("algorithm", where="BinarySecurityToken", found="geen RSA-sleutel", expected="RSA")

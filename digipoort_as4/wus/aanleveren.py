@@ -28,9 +28,7 @@ FIRST: Final = ("105", "100", "110")  # statuses of an accepted message, in this
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified aanleverRequest: read → look up facts → decide → build → commit; returns what was committed.
-
-    Source: design 2; digipoort 1.4, 1.11; decisions 2 to 15.
-    """
+    Source: design 2; digipoort 1.4, 1.11; decisions 2 to 15."""
     with intake.Quarantine(office.spool) as quarantine:
         sent = await intake.read_documents(AanleverRequest, opened, koppelvlak.Intake(quarantine, office.new_id))
         earlier = await _find_duplicate(sent, opened.oin, office.store)
@@ -79,10 +77,8 @@ def duplicate(accepted: Aanlevering, earlier: str) -> PeerError:
 
 def decide(sent: AanleverRequest, sender_oin: str, snapshot: Snapshot) -> Aanlevering:
     """Refuse a request that no process can start from, or say what is accepted, with the resolved recipient.
-
     Raises PeerError: kenmerk-given, berichtsoort-unknown, identity-number, autorisatie-adres, ontvanger-unknown.
-    Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it.
-    """
+    Source: decisions 3 and 8; digipoort 1.6. A probable duplicate is no business of it: accept marks or refuses it."""
     aanlevering = sent.aanlevering(sender_oin)
     check_all(
         lambda: _check_kenmerk(sent.kenmerk),

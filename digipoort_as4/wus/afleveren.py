@@ -71,11 +71,9 @@ class Result:
 
 async def deliver(job: Job, dispatch: Dispatch) -> bool:
     """Make one attempt at one delivery, whose berichtkenmerk is the subject of the claimed job.
-
     True when the agency answered, or nothing had to be asked; False when its answer was not learnt.
     Raises StorageFailure: the process must end.
-    Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420.
-    """
+    Source: decisions 17, 19, 22; digipoort 3.1 for 405, 400, 410 and 420."""
     facts = await look_up(job, dispatch)  # 1 facts
     early = dispatch.office.now()
     if decide_early(facts, early) is not None:
@@ -100,9 +98,7 @@ async def look_up(job: Job, dispatch: Dispatch) -> Facts:
 
 def decide_early(facts: Facts, now: datetime) -> Decision | None:
     """End the job without asking: nothing is left to send, or the consent of a copy no longer stands.
-
-    Source: decision 17; the consent counts at the moment of sending.
-    """
+    Source: decision 17; the consent counts at the moment of sending."""
     if hub_delivery.is_done(facts.delivery):
         return hub_delivery.decide_finish(facts.job)
     if facts.delivery.copy and not copies.still_stands(facts.view.consents, facts.delivery.consent, now):
@@ -119,10 +115,8 @@ async def start(facts: Facts, dispatch: Dispatch) -> Facts:
 
 def build_request(process: Process, delivery: Delivery) -> AfleverRequest:
     """The afleverRequest of a delivery: what the sender handed over, with this recipient's documents and key.
-
     The first document that the delivery names becomes berichtInhoud (decision 18).
-    Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines.
-    """
+    Source: digipoort 1.4, 1.6: identiteitAanleveraar is text. Constateringen come with the rule engines."""
     unit = process.aanlevering
     by_key = {document.key: document for document in unit.documents}
     return koppelvlak.about(
@@ -211,9 +205,7 @@ def evidence(facts: Facts, call: Question, result: Result, now: datetime) -> tup
 
 async def commit(facts: Facts, decide: Callable[[Facts], Decision | None], dispatch: Dispatch) -> None:
     """Decide (None: nothing to commit any more) and commit; when facts changed meanwhile, look up and decide again.
-
-    Raises RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing.
-    """
+    Raises RuntimeError: it stays stale; another worker has the job, and this one's work on it counts for nothing."""
     for _ in range(ROUNDS):
         decision = decide(facts)
         if decision is None:

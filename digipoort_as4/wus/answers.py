@@ -1,9 +1,6 @@
 """The last steps that every WUS service shares: seal the answer, commit it, send what was committed.
 
-Decides nothing; a refusal is wus.faults.refuse's business.
-"""
-
-from __future__ import annotations
+Decides nothing; a refusal is wus.faults.refuse's business."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,9 +35,7 @@ def seal_answer(
     body: Written, operation: Operation, opened: Opened, signer: Signer, new_id: Callable[[], str], now: datetime
 ) -> Sealed:
     """Sign an answer in the algorithm family of its request, with a MessageID of its own, as the connection has it.
-
-    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014.
-    """
+    Source: digipoort 1.8, 1.11, 2.5; decisions 10 and 11; DK-WUS WB014."""
     relates_to = opened.addressing.message_id
     addressing = Addressing(WSA_ANONYMOUS, operation.response_action, f"urn:uuid:{new_id()}", relates_to=relates_to)
     if not opened.policy.signed:
@@ -73,10 +68,8 @@ async def conclude(
     find: Callable[[datetime], Awaitable[Decided]], opened: Opened, operation: Operation, office: Office
 ) -> StoredReply:
     """Find what to answer, seal it, commit both, and say which answer may leave; again when facts changed meanwhile.
-
     Returns the decided answer, or the stored one when the same request was answered meanwhile.
-    Raises PeerError: message-id-reused, unavailable, what `find` refuses. StorageFailure: nothing was committed.
-    """
+    Raises PeerError: message-id-reused, unavailable, what `find` refuses. StorageFailure: nothing was committed."""
     for _ in range(ROUNDS):
         now = office.now()
         decided = await find(now)
@@ -102,9 +95,7 @@ async def conclude(
 
 def send(reply: Payload, *, mtom: bool = False) -> HttpAnswer:
     """A committed answer on its way; MTOM is answered in kind, as the policy of the WSDL says, and a repeat alike.
-
-    Source: WS-MTOMPolicy 3.1: optional for an exchange, then for request and response both.
-    """
+    Source: WS-MTOMPolicy 3.1: optional for an exchange, then for request and response both."""
     if mtom:
         octets = read_all(reply)
         package = xop.pack(octets, {}, hashlib.sha256(octets).hexdigest()[:32])

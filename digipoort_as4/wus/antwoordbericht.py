@@ -1,9 +1,6 @@
 """The statusdetails that an agency of the local post office gives with 500 and 510: XML in a text.
 
-The element names are those that clients parse in real answers (digipoort 3.4); the words are ours.
-"""
-
-from __future__ import annotations
+The element names are those that clients parse in real answers (digipoort 3.4); the words are ours."""
 
 from datetime import datetime
 from typing import Final

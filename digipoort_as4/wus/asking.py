@@ -1,9 +1,6 @@
 """Seals a request of our own and opens its answer: hub asks agency, agency asks hub. Believes nothing unsigned.
 
-Sends nothing, retries nothing, and reads no operation's fields.
-"""
-
-from __future__ import annotations
+Sends nothing, retries nothing, and reads no operation's fields."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -65,9 +62,7 @@ def build_question(
     profile: Profile,
 ) -> Question:
     """Seal a request, a model of wus.koppelvlak, to the party with this OIN at this URL, as the connection has it.
-
-    Base64 of large documents is made while sending; new_id names MessageID, wsu:Ids and placeholders.
-    """
+    Base64 of large documents is made while sending; new_id names MessageID, wsu:Ids and placeholders."""
     message_id, written = f"urn:uuid:{new_id()}", koppelvlak.write(message, token=new_id().replace("-", ""))
     ours, life = read_oin(signer.certificate), limits.TIMESTAMP_LIFE
     addressing = address_request(profile, url, oin, ours, operation.request_action, message_id)
@@ -85,10 +80,8 @@ def headers_of(operation: Operation) -> dict[str, str]:
 
 def judge_peer(oin: str, der: bytes, trust: Trust, at: datetime, purpose: Purpose) -> None:
     """The TLS certificate of the other end (DER; empty when it showed none) is good for this, and the party's.
-
     Raises PeerError: tls-certificate, certificate-…, oin-missing, oin-differs.
-    Source: decision 9: the same OIN, the certificate may differ from the signing one.
-    """
+    Source: decision 9: the same OIN, the certificate may differ from the signing one."""
     if not der:
         raise PeerError("tls-certificate", where="TLS", found="geen certificaat", expected=f"een certificaat van {oin}")
     certificate = load_certificate(der)
@@ -109,12 +102,10 @@ def open_answer(
     repeated: bool = False,
 ) -> Opened | FaultAnswer:
     """Verify an answer: what its signature covers, of the kind that was asked for; or the fault.
-
     `at`: the moment for its certificate; `wire`: for its Timestamp, which a moved clock leaves alone. `repeated`: the
     question may have been answered before, so the answer may be old; it names our question.
     Raises TransportError: an HTTP status other than 200 and 500; PeerError: all else that does not hold.
-    Source: DK-WUS WB013; digipoort 2.5, 2.6.
-    """
+    Source: DK-WUS WB013; digipoort 2.5, 2.6."""
     if answer.status not in (200, FAULT_STATUS):
         raise TransportError(f"HTTP {answer.status}", sent=True)
     message = xml_guard.parse(read_all(answer.body))

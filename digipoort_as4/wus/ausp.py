@@ -1,10 +1,7 @@
 """Authority beside mandates: an Autorisatie Service Provider (AuSP) says whether a party may act for a belanghebbende.
 
 Asks at registered addresses only; the address in a message chooses among them and never becomes one. The service
-description is ours (schemas/AutorisatieService_V1_0.wsdl): that of real AuSPs is not public.
-"""
-
-from __future__ import annotations
+description is ours (schemas/AutorisatieService_V1_0.wsdl): that of real AuSPs is not public."""
 
 import asyncio
 import logging
@@ -46,13 +43,10 @@ async def settle(
     office: Office,
 ) -> Authority:
     """The authority of a party to follow or fetch for this belanghebbende: its own, by a mandate or by the named AuSP.
-
     Without berichtsoort: for whatever berichtsoorten there are, of which `Authority.covers` says whether each is in.
-
     Raises PeerError: identity-number; autorisatie-adres for one that is not registered, whoever asks; not-authorised;
     ausp-unavailable.
-    Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3.
-    """
+    Source: digipoort 1.6 (autorisatieAdresType), 4.7; decision 3."""
     identities.check("identiteitBelanghebbende", belanghebbende)
     check_address(autorisatie_adres, office.snapshot().ausp)
     authority = mandates.weigh(asker, belanghebbende, berichtsoort, kind, office.now())
@@ -159,10 +153,8 @@ def build_question(kenmerk: str, oin: str, belanghebbende: Identiteit, berichtso
 
 def read_answer(answer: HttpAnswer, kenmerk: str) -> tuple[bool, str]:
     """Whether it says yes, and why.
-
     Raises TransportError for an HTTP status other than 200, and PeerError when it is no SOAP, not what the schema says,
-    or the answer to another question.
-    """
+    or the answer to another question."""
     if answer.status != 200:
         raise TransportError(f"HTTP {answer.status}", sent=True)
     message = xml_guard.parse(read_all(answer.body), headless=True)

@@ -1,7 +1,6 @@
 """Refusals as SOAP faults in the exact shape of the real ones, and which foutcode each cause gets.
 
-Signs nothing (real faults are unsigned) and decides on no refusal.
-"""
+Signs nothing (real faults are unsigned) and decides on no refusal."""
 
 from __future__ import annotations
 
@@ -49,9 +48,7 @@ class FaultTable:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> FaultTable:
         """From configuration: one table per service, one line per cause, e.g. aanleveren.berichtsoort-unknown.
-
-        Raises ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once.
-        """
+        Raises ConfigError: unknown service or cause, or a foutcode that the XSD refuses; all at once."""
         tables = {name: lines if isinstance(lines, Mapping) else {"": lines} for name, lines in table.items()}
         rows = [(service, *line) for service, lines in tables.items() for line in lines.items()]
         mistakes = [mistake for row in rows for mistake in _mistakes(*row)]
@@ -110,9 +107,7 @@ def soap_action(request: HttpRequest) -> str:
 
 def public_text(refusal: PeerError, journal_number: str) -> str:
     """What the peer hears: never empty, never more than it may know (decision 5); several findings on numbered lines.
-
-    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up.
-    """
+    Where the cause is not explained, the journal number (8 hex digits) lets the operator look it up."""
     if not _is_told(refusal):
         return f"{refusal.cause.text} Vermeld bij navraag journaalnummer {journal_number}.{_dk_bp(refusal.cause)}"
     told = [_explained(finding) for finding in refusal.all() if _is_told(finding)]
@@ -151,9 +146,7 @@ def foutbeschrijving(refusal: PeerError, journal_number: str, service: Service) 
 
 def build(refusal: PeerError, hint: Hint, foutcode: str, journal_number: str, message_id: str) -> bytes:
     """The fault in UTF-8 with XML declaration; header order To, MessageID, Action, RelatesTo; no Security.
-
-    Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite.
-    """
+    Source: digipoort 1.11, 2.6; real faults of the Aansluit Suite."""
     headers = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
     if hint.operation is not None:
         headers += f"<wsa:Action>{hint.operation.fault_action}</wsa:Action>"
@@ -182,7 +175,6 @@ def refuse(
     oin: str | None = None,
 ) -> HttpAnswer:
     """Write the one journal line of a refusal and answer with the fault, under message_id, a fresh UUID.
-
     Any trouble but a PeerError is ours and becomes cause `storage`; message_id is a fresh UUID, the OIN a verified one.
     """
     refusal = trouble if isinstance(trouble, PeerError) else PeerError("storage", detail=str(trouble))

@@ -1,7 +1,6 @@
 """The first steps that every WUS service shares: parse the request, verify it, find an earlier answer to it.
 
-Reads no business data, decides nothing about it and writes nothing.
-"""
+Reads no business data, decides nothing about it and writes nothing."""
 
 from __future__ import annotations
 
@@ -41,11 +40,9 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
 
 async def parse(request: HttpRequest, token: str, *, mtom: bool = False) -> SoapMessage:
     """From an HTTP request to one guarded tree; `token`, fresh and unguessable, names the large texts left out of it.
-
     Raises PeerError: what the transport met, method-not-allowed, content-encoding, content-type (also MTOM, unless it
     is allowed), and all of soap.xop and soap.xml_guard.
-    Source: digipoort 1.3, 1.7; decision 13.
-    """
+    Source: digipoort 1.3, 1.7; decision 13."""
     _check_http(request, mtom)
     content_type = request.headers.get("content-type", "")
     return await off_loop(request.body.size, lambda: xml_guard.parse(*xop.extract(request.body, content_type, token)))
@@ -90,9 +87,7 @@ async def locate(trouble: Exception, message: SoapMessage | None, request: HttpR
 
 def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str:
     """The OIN that the TLS connection proves, by the DER of the peer's certificate or None (decision 9).
-
-    Raises PeerError: tls-certificate, why is in its detail. The handshake knew nothing of revocation or purpose.
-    """
+    Raises PeerError: tls-certificate, why is in its detail. The handshake knew nothing of revocation or purpose."""
     if certificate is None:
         raise PeerError("tls-certificate", detail="no client certificate")
     try:
@@ -107,12 +102,9 @@ def read_tls_party(certificate: bytes | None, trust: Trust, at: datetime) -> str
 
 async def verify(message: SoapMessage, request: HttpRequest, snapshot: Snapshot, now: datetime) -> Opened:
     """Verify who sent a request, by the TLS connection and by the signature, which must name the same organisation.
-
     Does not judge the age of the message: a verbatim repeat is answered also when it is old.
-
     Raises PeerError: tls-certificate, oin-differs, and the first finding of wssecurity.open_message.
-    Source: decisions 9 and 10; the certificates of the two may differ.
-    """
+    Source: decisions 9 and 10; the certificates of the two may differ."""
     tls_oin = read_tls_party(request.tls_certificate, snapshot.trust, now)
     opened = await open_request(message, request, snapshot.policy_of(tls_oin), snapshot.trust, now)
     if opened.oin != tls_oin:
@@ -140,10 +132,8 @@ def check_known(opened: Opened, service: Service, snapshot: Snapshot) -> None:
 
 def read_operation(opened: Opened, request: HttpRequest, service: Service, profile: Profile, our_oin: str) -> Operation:
     """Which operation is asked; SOAPAction (if given), wsa:Action and body must agree, addresses be as agreed.
-
     Raises PeerError: operation-unknown, soap-action, header-value, header-missing.
-    Source: digipoort 1.3, 1.8; DK-WUS WA001.
-    """
+    Source: digipoort 1.3, 1.8; DK-WUS WA001."""
     operation = service.by_element(opened.operation)
     if operation is None:
         offered = ", ".join(each.name for each in service.operations)
@@ -165,9 +155,7 @@ def _check_action(where: str, found: str, operation: Operation) -> None:
 
 async def find_repeat(opened: Opened, office: Office, operation: Operation) -> StoredReply | None:
     """The answer given before to this very request; None when it is new. Comes before any judgement of freshness.
-
-    Raises PeerError: message-id-reused, for the same MessageID under another signature (decision 8).
-    """
+    Raises PeerError: message-id-reused, for the same MessageID under another signature (decision 8)."""
     earlier = await office.store.find_reply(opened.oin, opened.addressing.message_id, office.now())
     if earlier is None:
         return None

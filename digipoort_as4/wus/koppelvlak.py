@@ -1,8 +1,7 @@
 """The messages of the koppelvlak as frozen models: read from verified bodies, written as serialised bodies.
 
 A model's fields are the children of its element in the order of the XSD, in snake_case; reader and writer follow them.
-Signs nothing, stores nothing, decides nothing.
-"""
+Signs nothing, stores nothing, decides nothing."""
 
 from __future__ import annotations
 
@@ -263,8 +262,6 @@ class Fault:
         return tuple(re.sub(r"^\(\d+\) ", "", line) for line in self.cause.splitlines())
 
 
-# --- how models and elements correspond -------------------------------------------------------------------------------
-
 ELEMENTS: Final[Mapping[type, tuple[str, ...]]] = {
     OpvraagRequest: tuple(f"{one.name}Request" for one in (*STATUSINFORMATIE.operations, *OPHALEN.operations)),
     str: ("getBerichtsoortenResponse",),
@@ -331,9 +328,6 @@ def values(message: Any) -> Iterator[tuple[str, Any]]:
             yield element, value
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
 class Quarantine(Protocol):
     """Where decoded documents wait until the store has kept them; payload.Spool is one."""
 
@@ -351,10 +345,8 @@ class Intake:
 
 def read(model: type[M], opened: Opened, intake: Intake | None = None) -> M:
     """Read a message of one kind, and nothing else; large documents become files of the intake's quarantine.
-
     Raises PeerError: schema (all errors at once), inhoud, inhoud-too-large, xml-limit for too many documents.
-    Source: digipoort 1.4 to 1.6.
-    """
+    Source: digipoort 1.4 to 1.6."""
     return _Reader(opened.message.large, intake).read(model, _check(model, opened))
 
 
@@ -396,7 +388,6 @@ def _check(model: type, opened: Opened) -> etree._Element:
 
 def _with_plain_aanleveraar(operation: etree._Element) -> etree._Element:
     """A body that the XSD can judge: identiteitAanleveraar as a number, in a copy; the verified tree stays as it is.
-
     The form with nummer and type is not valid, but seen (digipoort 1.6). What is neither form, the XSD says is wrong.
     """
     found = operation.find(q(KV, "identiteitAanleveraar"))
@@ -484,10 +475,8 @@ WINDOW: Final = ("tijdstempelVanaf", "tijdstempelTot")  # an hour off would lose
 
 def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
     """An xsd:dateTime as aware UTC; without a zone it is taken as UTC, digits behind microseconds are cut.
-
     Raises PeerError: schema, for a time that XSD allows and a clock never shows, e.g. a year of five digits; window,
-    for one without a zone where that must be there.
-    """
+    for one without a zone where that must be there."""
     try:
         at = datetime.fromisoformat(text.replace("T24:", "T00:"))
         if zoned and at.tzinfo is None:
@@ -498,9 +487,6 @@ def read_moment(text: str, where: str, *, zoned: bool = False) -> datetime:
     except (ValueError, OverflowError) as error:
         found, expected = "een tijdstip dat niet bestaat", "2026-01-05T10:00:00Z"
         raise PeerError("schema", where=f"element {where}", found=found, expected=expected) from error
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,7 +503,6 @@ INLINE: Final = limits.INHOUD_IN_TREE // 4 * 3  # octets whose base64 the reader
 
 def write(message: object, token: str = "", *, element: str = "") -> Written:
     """Write one message, a model, identiteitAanleveraar as the XSD wants it.
-
     `token`, fresh and unguessable, for the placeholders of documents; `element` where the model can stand in several.
     """
     writer = _Writer([message], token)

@@ -1,9 +1,6 @@
 """What the WUS services of the post office work with: the collaborators in one frozen value.
 
-Makes none of them; gateway and worker do, and tests hand in their own.
-"""
-
-from __future__ import annotations
+Makes none of them; gateway and worker do, and tests hand in their own."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,9 +1,6 @@
 """The receiving path at an agency: takes an afleverRequest once, however often the hub sends it.
 
-Hands nothing to the back end (agency does, after the answer) and sets no status (wus.terugmelden does, later still).
-"""
-
-from __future__ import annotations
+Hands nothing to the back end (agency does, after the answer) and sets no status (wus.terugmelden does, later still)."""
 
 import asyncio
 from collections.abc import Callable
@@ -61,10 +58,8 @@ class Desk:
 
 async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
     """Answer one request: a signed afleverResponse once everything is durable, or a fault.
-
     AFS100 for what is wrong with the request, for good; AFS400 with HTTP 503 for our own trouble, to be retried.
-    Source: decisions 8, 9, 19, 22; threats P1, P4, P5.
-    """
+    Source: decisions 8, 9, 19, 22; threats P1, P4, P5."""
     hint, message = Hint.before(request, AFLEVEREN), None
     try:
         message = await intake.parse(request, desk.new_id())  # parse
@@ -80,10 +75,8 @@ async def accept(request: HttpRequest, desk: Desk) -> HttpAnswer:
 
 async def verify(message: SoapMessage, request: HttpRequest, desk: Desk) -> Opened:
     """Sent by the hub, signed by the hub, meant for this service. Freshness comes later: a repeat may be old.
-
     Raises PeerError: tls-certificate, oin-differs, the first finding of open_message, soap-action, header-value.
-    Source: decision 9.
-    """
+    Source: decision 9."""
     trust, now = desk.trust(), desk.now()
     check_hub(intake.read_tls_party(request.tls_certificate, trust, now), "TLS", desk.hub_oin)
     opened = await intake.open_request(message, request, desk.profile.policy, trust, now)

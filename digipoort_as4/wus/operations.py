@@ -1,9 +1,6 @@
 """The services of the koppelvlak, from operations.toml: paths, operations, actions, elements, fault elements.
 
-Decides nothing and handles no request; wus.services binds a path to the function that answers.
-"""
-
-from __future__ import annotations
+Decides nothing and handles no request; wus.services binds a path to the function that answers."""
 
 import tomllib
 from collections.abc import Iterator

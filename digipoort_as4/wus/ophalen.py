@@ -3,8 +3,6 @@
 Lists never mark anything; a message is collected when its content leaves, in the commit of that answer (decision 16).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -48,9 +46,7 @@ async def find_of_belanghebbende(question: Question) -> Told:
 
 async def find_one(question: Question) -> Told:
     """getBerichtenKenmerk and getNieuweBerichtenKenmerk: the content of one message; none outside the window.
-
-    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
-    """
+    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's."""
     kenmerk = question.asked.kenmerk or ""
     process, message = await question.office.store.process(kenmerk), await question.office.store.return_message(kenmerk)
     if process is None or message is None:

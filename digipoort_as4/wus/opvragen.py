@@ -1,7 +1,6 @@
 """The path of every question about processes and messages, shared by the status and the ophaalservice.
 
-Knows what all of them ask and how they are answered; what one operation tells, its service finds.
-"""
+Knows what all of them ask and how they are answered; what one operation tells, its service finds."""
 
 from __future__ import annotations
 
@@ -101,10 +100,8 @@ Find = Callable[[Question], Awaitable[Told]]
 
 async def answer(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office, find: Find) -> StoredReply:
     """Answer a verified question: read → look up facts, decide (`find`) → build → commit; again when facts changed.
-
     Raises PeerError: schema, window, autorisatie-adres, berichtsoort-unknown, and what `find` refuses.
-    Source: digipoort 1.4, 1.11; decisions 5, 8, 16.
-    """
+    Source: digipoort 1.4, 1.11; decisions 5, 8, 16."""
     asked = koppelvlak.read(OpvraagRequest, opened)
     check(asked, snapshot)
     if asked.kenmerk is None:  # of one process, `find` knows more to go by

@@ -1,7 +1,6 @@
 """Rule sets of a connection as data: what `bedrijven` and Digikoppeling's profiles ask of messages and addresses.
 
-Verifies no signature (wssecurity does, under the policy in here) and knows no party.
-"""
+Verifies no signature (wssecurity does, under the policy in here) and knows no party."""
 
 from __future__ import annotations
 
@@ -113,10 +112,8 @@ def judge_addresses(
     found: Addressing, sender_oin: str, our_oin: str, service: Service, profile: Profile
 ) -> Iterator[PeerError]:
     """What is wrong with WS-Addressing of a request by this profile: header-value, header-missing.
-
     Of the service's address the last path segments decide: a gateway in front may go by another name, and a known
-    client sends only them.
-    """
+    client sends only them."""
     if found.from_ is None and service.name in profile.from_required:
         fix = f"Voeg wsa:From toe, bijvoorbeeld met adres {WSA_ANONYMOUS}?OIN={sender_oin}."
         yield PeerError("header-missing", where="wsa:From", found="geen", expected="eenmaal", fix=fix)

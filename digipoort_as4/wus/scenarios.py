@@ -1,7 +1,6 @@
 """Scenarios of a local post office: what a message meets on purpose, by its aanleverkenmerk or by a rule set meanwhile.
 
-Knows no path: each asks here at one place of its own. Keeps rules in memory only, and none in production.
-"""
+Knows no path: each asks here at one place of its own. Keeps rules in memory only, and none in production."""
 
 from __future__ import annotations
 
@@ -221,9 +220,7 @@ class Scenarios:
 
     async def attempt(self, process: Process, delivery: Delivery, *, validates: bool, now: datetime) -> Attempt | None:
         """What an attempt comes to instead of being made; None: make it. Copies, which nobody sees, are left alone.
-
-        Where the agency's verdict would follow (`validates`), wus.zet_status plays it, and the message is delivered.
-        """
+        Where the agency's verdict would follow (`validates`), wus.zet_status plays it, and the message is delivered."""
         about = (process.aanlevering.berichtsoort, process.aanlevering.aanleverkenmerk)
         if delivery.copy:
             return None

@@ -1,7 +1,6 @@
 """Validates a body against the XSD of the koppelvlak and says in Dutch, per place, what is wrong.
 
-Reads no values; wus.koppelvlak does that afterwards and may then rely on order, presence and lengths.
-"""
+Reads no values; wus.koppelvlak does that afterwards and may then rely on order, presence and lengths."""
 
 from __future__ import annotations
 
@@ -45,10 +44,8 @@ def compiled(name: str = XSD) -> etree.XMLSchema:
 
 def check(operation: etree._Element, large: Sequence[LargeText] = ()) -> None:
     """Validate a request, response or fault element; lines are those of the message as sent, `large` texts in it.
-
     Raises PeerError: schema, with all errors found, each with where, found and expected.
-    Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once.
-    """
+    Source: digipoort 1.4 to 1.6; issue 10.1 asks for all errors at once."""
     schema = compiled()
     with _validating:
         if schema.validate(operation):
@@ -74,10 +71,8 @@ def _shift(operation: etree._Element, large: Sequence[LargeText]) -> Callable[[i
 
 def locate(refusal: PeerError, message: SoapMessage) -> None:
     """Add the line to each finding whose place is the name of just one element of the message.
-
     Reads the large texts to count their lines when the element stands behind them. Nothing here need be verified: who
-    sent the message is told where in it something stands.
-    """
+    sent the message is told where in it something stands."""
     line_of = _shift(message.body, message.large)
     for finding in refusal.all():
         name = finding.where.rpartition(":")[2]

@@ -1,9 +1,6 @@
 """The path of every WUS request, from its octets to the answer, and which function decides at which address.
 
-Owns no socket. wus.wsdl serves the descriptions, which are asked for by GET.
-"""
-
-from __future__ import annotations
+Owns no socket. wus.wsdl serves the descriptions, which are asked for by GET."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,18 +31,14 @@ _HANDLERS: Final[Mapping[Service, Handler]] = {
 }
 PATHS: Final = MappingProxyType({path: row for row in _HANDLERS.items() for path in row[0].paths})
 """Exact paths: those of production, and those of the Aansluit Suite for clients that were built against it.
-
-Source: digipoort 1.9; zetstatusservice is ours.
-"""
+Source: digipoort 1.9; zetstatusservice is ours."""
 SERVED: Final = MappingProxyType({path: service for path, (service, _) in PATHS.items()})
 
 
 async def answer(request: HttpRequest, office: Office) -> HttpAnswer:
     """Answer a request to any path: parse → verify → find a repeat → the service's handler; or with a fault.
-
     After a fault nothing is stored. An unknown path gets 404 in plain text, since no service means no fault element.
-    Source: design 2; decisions 2 to 16, 21.
-    """
+    Source: design 2; decisions 2 to 16, 21."""
     found = PATHS.get(request.path)
     if found is None:
         return not_found(request, office)

@@ -1,9 +1,6 @@
 """Telling how far messages are: berichtsoorten, processes, and statuses, all or those not told before.
 
-Shows a process to its sender, to its belanghebbende and to whoever is authorised for him; changes no process.
-"""
-
-from __future__ import annotations
+Shows a process to its sender, to its belanghebbende and to whoever is authorised for him; changes no process."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -30,9 +27,7 @@ async def tell(opened: Opened, operation: Operation, snapshot: Snapshot, office:
 
 async def find_statuses(question: Question) -> Told:
     """getStatussenProces and getNieuweStatussenProces: statuses of one process within the window, oldest first.
-
-    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's.
-    """
+    Raises PeerError: kenmerk-unknown, with the same words for a kenmerk that is not there and one that is another's."""
     kenmerk = question.asked.kenmerk or ""
     process = await question.office.store.process(kenmerk)
     if process is None:
@@ -50,10 +45,8 @@ async def find_statuses(question: Question) -> Told:
 
 def tell_statuses(question: Question, found: Sequence[tuple[str, Identiteit, Status]]) -> Told:
     """The statuses that one answer holds, and that they were told when new ones were asked.
-
     A window may leave out an older status that was not told; it counts as told all the same, since one number per
-    asker and process is kept.
-    """
+    asker and process is kept."""
     told = opvragen.bounded(found, lambda one: MARKUP + len(one[2].foutbeschrijving or "") + len(one[2].details or ""))
     rows = tuple(StatusResultaat.of(status, kenmerk, belanghebbende) for kenmerk, belanghebbende, status in told)
     last = {kenmerk: status.seq for kenmerk, _, status in told if question.operation.only_new}
@@ -75,9 +68,7 @@ async def find_processes(question: Question) -> Told:
 
 async def _sender(question: Question) -> str | None:
     """Whose processes the asker may see: everybody's (None), or its own only.
-
-    Raises PeerError: not-authorised, when it may not and has sent none.
-    """
+    Raises PeerError: not-authorised, when it may not and has sent none."""
     authority = await question.settle(question.belanghebbende, question.asked.berichtsoort, STATUS)
     if not isinstance(authority, PeerError):
         return None

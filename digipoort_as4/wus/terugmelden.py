@@ -1,9 +1,6 @@
 """An agency tells the hub a status of a message it took: zetStatus, one attempt at a time.
 
-Decides no status; keeps none (storage.agency_book does).
-"""
-
-from __future__ import annotations
+Decides no status; keeps none (storage.agency_book does)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,9 +25,7 @@ TECHNICAL: Final = "400"  # how the foutcode of a passing trouble ends (digipoor
 
 async def tell(wish: Wish, desk: Desk) -> Wish:
     """Make one attempt: settled (due None) when the hub took or refused it, else due again.
-
-    The same status twice is no harm: the hub answers it the same (decision 21).
-    """
+    The same status twice is no harm: the hub answers it the same (decision 21)."""
     wish, url = replace(wish, attempts=wish.attempts + 1), desk.url()
     try:
         if not url:

@@ -1,9 +1,6 @@
 """An agency sends a message to a business: aanleveren on a retour route, sealed once, one attempt at a time.
 
-Keeps nothing (storage.agency_book and storage.outbox do); the same octets go until the hub has answered them.
-"""
-
-from __future__ import annotations
+Keeps nothing (storage.agency_book and storage.outbox do); the same octets go until the hub has answered them."""
 
 import json
 from collections.abc import Mapping
@@ -67,11 +64,9 @@ def build_request(envelope: Mapping[str, Any], documents: tuple[Document, ...]) 
 
 async def send(one: Dispatch, desk: Desk) -> Dispatch:
     """Make one attempt: with a verdict once the hub took or refused it, else due again.
-
     A fault for octets that were too old when they left says only that the hub never took them: they are sealed anew,
     while it would still know them if it had (limits.REPEAT_KEPT).
-    Source: decisions 8 and 36.
-    """
+    Source: decisions 8 and 36."""
     now, wire = desk.now(), wire_time(desk.now)
     one, old = replace(one, attempts=one.attempts + 1), wire >= one.sealed_at + limits.TIMESTAMP_LIFE
     try:

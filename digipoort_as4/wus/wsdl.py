@@ -1,9 +1,6 @@
 """Descriptions of the services for GET: `?wsdl`, `?singleWsdl` and the XSD, with the address a client can use.
 
-Needs no client certificate (decision 9), writes nothing, and answers no POST.
-"""
-
-from __future__ import annotations
+Needs no client certificate (decision 9), writes nothing, and answers no POST."""
 
 import re
 from collections.abc import Mapping
@@ -20,9 +17,7 @@ from digipoort_as4.wus.schema import XSD
 
 SUITES: Final = {"sha256": "Basic256Sha256Rsa15", "sha1": "Basic128Rsa15", "plain": ""}
 """`profile` in the query to the AlgorithmSuite of the policy: one each, since CXF refuses two (digipoort 1.8).
-
-plain: no policy, for programs that leave signing to the side-car.
-"""
+plain: no policy, for programs that leave signing to the side-car."""
 _POLICY: Final = re.compile(r"\s*<wsp:PolicyReference[^>]*/>|\s*<wsp:Policy\b.*</wsp:Policy>", re.DOTALL)
 LAYOUTS: Final = ("/wus/2.0", "/cpl")  # of production and of the Aansluit Suite (digipoort 1.9)
 XSD_PATHS: Final = frozenset(
@@ -37,9 +32,7 @@ def answer(
     request: HttpRequest, services: Mapping[str, Service], public_url: str, usual: str = "sha256"
 ) -> HttpAnswer | None:
     """What a GET or HEAD asks for by wsdl or singleWsdl, in any case, and profile=… of SUITES; else None.
-
-    `services`: path to service. `public_url`: what peers call us, without a path; empty: as this request did.
-    """
+    `services`: path to service. `public_url`: what peers call us, without a path; empty: as this request did."""
     if request.method not in ("GET", "HEAD"):
         return None
     if request.path in XSD_PATHS:

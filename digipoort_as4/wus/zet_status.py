@@ -1,7 +1,6 @@
 """A government body sets the status of a message it received: 500 or 510.
 
-Judges nothing itself: hub.delivery does, from what the store knows; ours by analogy, no WSDL of it is public.
-"""
+Judges nothing itself: hub.delivery does, from what the store knows; ours by analogy, no WSDL of it is public."""
 
 from __future__ import annotations
 
@@ -21,10 +20,8 @@ from digipoort_as4.wus.scenarios import AGENCY
 
 async def accept(opened: Opened, operation: Operation, snapshot: Snapshot, office: Office) -> StoredReply:
     """Accept a verified zetStatusRequest: read → look up facts, decide → build → commit; returns what was committed.
-
     Decides again when the delivery's own answer came in between.
-    Source: decision 21; digipoort 1.4, 12.1.
-    """
+    Source: decision 21; digipoort 1.4, 12.1."""
     asked = koppelvlak.read(ZetStatusRequest, opened)
     body = koppelvlak.write(ZetStatusResponse(asked.kenmerk, asked.statuscode))
     status = await _play(asked, office)
